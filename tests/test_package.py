@@ -1,0 +1,64 @@
+"""The package as a user finds it: names, version, types, and what an import costs."""
+
+import importlib.metadata
+import importlib.resources
+import inspect
+import json
+import subprocess
+import sys
+import tomllib
+import types
+from pathlib import Path
+
+import pytest
+
+import gnorm
+
+PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+
+
+def modules_after(statement):
+    """Names of the modules a fresh interpreter holds after the statement."""
+    code = f"{statement}\nimport json, sys\nprint(json.dumps(list(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(run.stdout))
+
+
+def test_import_is_light():
+    assert not modules_after("import gnorm") & {"numpy", "sklearn", "cvxpy", "matplotlib"}
+
+
+def test_estimators_need_neither_cvxpy_nor_matplotlib():
+    assert not modules_after("from gnorm import *") & {"cvxpy", "matplotlib"}
+
+
+@pytest.mark.parametrize("name", gnorm.__all__)
+def test_public_name_resolves(name):
+    assert name in dir(gnorm)
+    assert getattr(gnorm, name) is not None
+
+
+@pytest.mark.parametrize("name", [name for name in gnorm.__all__ if not name.startswith("_")])
+def test_public_name_has_docstring(name):
+    value = getattr(gnorm, name)
+    assert inspect.getdoc(value)
+    if not isinstance(value, types.ModuleType):
+        assert value.__module__.startswith("gnorm.")
+
+
+def test_lazy_table_is_all():
+    assert {*gnorm._MODULE_OF, *gnorm._MODULES, "__version__"} == set(gnorm.__all__)
+
+
+def test_unknown_name():
+    with pytest.raises(AttributeError, match="module 'gnorm' has no attribute 'norm'"):
+        gnorm.norm  # noqa: B018
+
+
+def test_version():
+    expected = tomllib.loads(PYPROJECT.read_text())["project"]["version"]
+    assert gnorm.__version__ == importlib.metadata.version("gnorm") == expected
+
+
+def test_types_are_shipped():
+    assert importlib.resources.files("gnorm").joinpath("py.typed").is_file()
