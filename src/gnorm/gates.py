@@ -1,0 +1,502 @@
+r"""Gates: the fixed functions that decide which weights of a gated network see an input.
+
+A gate maps an input :math:`x` to its activations :math:`g_{hc}(x) \in \{0, 1\}`, one per unit
+:math:`h` and context :math:`c`. A gated linear network has exactly one context on per unit; a
+frozen ReLU network has one context per unit, on or off.
+
+What a gate learns depends on the samples, their weights and `random_state`, never on labels. A
+sample of integer weight k counts exactly as k copies, one of weight 0 as absent, and the order
+of the samples does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_array, check_random_state, check_scalar
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+__all__ = ["FixedGates", "HyperplaneGates", "ReLUGates"]
+
+FloatArray: TypeAlias = NDArray[np.float64]
+BoolArray: TypeAlias = NDArray[np.bool_]
+
+CUTOFFS = ("median", "random", "zero")
+# Standard deviations in the paper's experiments. Only their ratio matters, for random cutoffs.
+SCALE = 36.0  # of the hyperplane weights
+CUTOFF_SCALE = 9.0  # of the random cutoffs
+EPS = float(np.finfo(np.float64).eps)
+
+# A median cutoff passes through a fitting sample, so rounding decides on which side that sample
+# lies; and a matrix product rounds the same row differently at another position, in another batch
+# or stored sparse. Moving the cutoff off the sample would protect it at the price of another
+# definition. Here one value of <w, x> is declared the true one instead: the sum over the features
+# in index order, rounded after each product and each sum. IEEE arithmetic makes it a function of
+# the row alone, and zeros do not enter it. With it the plain definition holds bit for bit, ties
+# included: b is the median of these values, and a gate opens where the value is >= b. The fast
+# product is only a filter: its error is bounded, so only rows within the bound of a cutoff need
+# the slow sum, about one per hyperplane when the samples have no ties.
+
+
+def _sum_in_order(X: Any, hyperplanes: FloatArray) -> FloatArray:
+    """<w, x> of shape (n_samples, n_hyperplanes), summed over the features in index order."""
+    columns = sparse.csc_array(X)
+    projections = np.zeros((X.shape[0], len(hyperplanes)))
+    for feature in np.flatnonzero(np.diff(columns.indptr)):
+        entries = slice(columns.indptr[feature], columns.indptr[feature + 1])
+        products = columns.data[entries, None] * hyperplanes[:, feature]
+        projections[columns.indices[entries]] += products
+    return projections
+
+
+def _project(
+    X: Any, hyperplanes: FloatArray, find_levels: Callable[[FloatArray], FloatArray]
+) -> FloatArray:
+    """<w, x> of shape (n_samples, n_hyperplanes), summed in order wherever a level is near.
+
+    `find_levels` takes the fast product and gives one level per hyperplane, with an error no
+    larger than the largest of that product.
+    """
+    abs_max = max(X.max(), -X.min())
+    with np.errstate(over="ignore"):
+        size = abs_max * np.abs(hyperplanes).sum(axis=1)
+    if not np.isfinite(size).all():
+        raise ValueError(
+            "X must be small enough for <w, x> to be finite in float64, "
+            f"got an entry of absolute value {abs_max}"
+        )
+    # Two sums of D products, each in any order, differ by at most about D * eps * sum_i |w_i x_i|
+    # (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 3.1), and a level may
+    # be off by as much again; the other factor of 2 covers higher orders. Too wide a margin costs
+    # time, nothing else.
+    margin = 4 * hyperplanes.shape[1] * EPS * size
+    projections: FloatArray = X @ hyperplanes.T
+    near = (np.abs(projections - find_levels(projections)) <= margin).any(axis=1)
+    if near.any():
+        projections[near] = _sum_in_order(X[near], hyperplanes)
+    return projections
+
+
+def _is_beyond(X: Any, hyperplanes: FloatArray, cutoffs: FloatArray) -> BoolArray:
+    """Whether <w, x> - b >= 0, of shape (n_samples, n_hyperplanes)."""
+    return _project(X, hyperplanes, lambda _: cutoffs) >= cutoffs
+
+
+def _weighted_median(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Of each column, the smallest value whose cumulative weight reaches half the total."""
+    medians = np.empty(values.shape[1])
+    for j, column in enumerate(values.T):
+        order = np.argsort(column)
+        cumulative = np.cumsum(weights[order])
+        # Less the rounding of the sum: equal weights of 0.1 have the median of equal weights of 1.
+        half = (0.5 - len(weights) * EPS) * cumulative[-1]
+        medians[j] = column[order[np.searchsorted(cumulative, half)]]
+    return medians
+
+
+def _draw_hyperplanes(
+    X: Any,
+    weights: FloatArray,
+    n_hyperplanes: int,
+    cutoff: str,
+    random_state: int | np.random.RandomState | None,
+    scale: float = SCALE,
+    cutoff_scale: float = CUTOFF_SCALE,
+) -> tuple[FloatArray, FloatArray]:
+    """Random hyperplanes (n_hyperplanes, n_features) and their cutoffs (n_hyperplanes,)."""
+    if cutoff not in CUTOFFS:
+        raise ValueError(f"cutoff must be one of {CUTOFFS}, got {cutoff!r}")
+    for name, value in {"scale": scale, "cutoff_scale": cutoff_scale}.items():
+        check_scalar(value, name, Real)
+        if not 0 < value < np.inf:
+            raise ValueError(f"{name} must be positive and finite, got {value}")
+    # One row of the stream is one hyperplane with its cutoff, drawn even where it is not used: so
+    # the hyperplanes of a seed depend neither on how they are cut nor on how many follow.
+    draws = check_random_state(random_state).normal(size=(n_hyperplanes, X.shape[1] + 1))
+    hyperplanes: FloatArray = np.ascontiguousarray(scale * draws[:, :-1])
+    if cutoff == "zero":
+        return hyperplanes, np.zeros(n_hyperplanes)
+    if cutoff == "random":
+        return hyperplanes, cutoff_scale * draws[:, -1]
+    projections = _project(X, hyperplanes, lambda fast: _weighted_median(fast, weights))
+    return hyperplanes, _weighted_median(projections, weights)
+
+
+def _check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> FloatArray:
+    if sample_weight is None:
+        return np.ones(n_samples)
+    weights: FloatArray = check_array(
+        sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight"
+    )
+    if weights.shape != (n_samples,):
+        raise ValueError(f"sample_weight must have shape ({n_samples},), got {weights.shape}")
+    if weights.min() < 0:
+        raise ValueError(f"sample_weight must be non-negative, got {weights.min()}")
+    if weights.max() == 0:
+        raise ValueError("sample_weight must have a positive entry, got only zeros")
+    return weights
+
+
+class _Gates(TransformerMixin, BaseEstimator):
+    """Validation and documentation of `fit` and `transform`; a gate adds _learn and _activate.
+
+    Without get_feature_names_out scikit-learn offers no set_output and wraps no output, which is
+    right for activations: their three axes fit no table.
+    """
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _validate(self, X: Any, *, reset: bool) -> Any:
+        # float32 is lifted, without loss: the same numbers have the same gates in either precision.
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=reset)
+        if sparse.issparse(X) and not X.has_canonical_format:
+            X = X.copy()  # the caller's matrix stays as it is, which X.max() would not ensure
+            X.sum_duplicates()
+        return X
+
+    def _learn(self, X: Any, weights: FloatArray) -> None:
+        raise NotImplementedError
+
+    def _activate(self, X: Any) -> BoolArray:
+        raise NotImplementedError
+
+    def fit(self, X: Any, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+        r"""Check the parameters and learn the gates.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Fitting data.
+        y : object, default=None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; an integer k counts as k copies of the sample.
+
+        Returns
+        -------
+        self : object
+            The fitted gates.
+
+        Raises
+        ------
+        TypeError
+            If a parameter has the wrong type.
+        ValueError
+            If a parameter has a wrong value; if an array is not finite or has a wrong shape; if
+            a weight is negative or none is positive; if :math:`\langle w, x \rangle` overflows.
+        """
+        X = self._validate(X, reset=True)
+        self._learn(X, _check_sample_weight(sample_weight, X.shape[0]))
+        return self
+
+    def transform(self, X: Any) -> BoolArray:
+        """Activations of the samples.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        activations : ndarray of bool of shape (n_samples, n_units, n_contexts)
+            Whether each context of each unit is on. Those of a sample are the same in any batch,
+            at any position and for dense and sparse `X`.
+        """
+        check_is_fitted(self)
+        return self._activate(self._validate(X, reset=False))
+
+
+class HyperplaneGates(_Gates):
+    r"""One context on per unit, from the sides of random hyperplanes.
+
+    Unit :math:`h` has :math:`B = \log_2 C` hyperplanes, each of which gives one bit
+
+    .. math:: k_{hj}(x) = [\langle w_{hj}, x \rangle - b_{hj} \ge 0],
+
+    and the context that is on has the number :math:`\sum_{j=1}^B 2^{B-j} k_{hj}(x)`, counted from
+    0: the first hyperplane is the high bit [1]_ (appendix A.1).
+
+    Parameters
+    ----------
+    n_units : int, default=50
+        Number of units.
+    n_contexts : int, default=2
+        Number of contexts :math:`C` per unit, a power of two. With 1 there are no hyperplanes and
+        the only context is always on.
+    cutoff : {"median", "random", "zero"}, default="median"
+        The cutoffs :math:`b_{hj}`. "median" is the weighted median of
+        :math:`\langle w_{hj}, x \rangle` over the fitting data by the inverted CDF, the smallest
+        value whose cumulative weight reaches half the total, so that at least half the weight
+        has bit 1. "random" is normal with standard deviation `cutoff_scale`.
+    scale : float, default=36.0
+        Standard deviation of the normal hyperplane weights. It matters for random cutoffs only.
+    cutoff_scale : float, default=9.0
+        Standard deviation of random cutoffs.
+    random_state : int, RandomState instance or None, default=None
+        Draws the hyperplanes, then the random cutoffs.
+
+    Attributes
+    ----------
+    hyperplanes_ : ndarray of shape (n_units, log2(n_contexts), n_features)
+        Weights of the hyperplanes.
+    cutoffs_ : ndarray of shape (n_units, log2(n_contexts))
+        Cutoffs of the hyperplanes.
+    n_features_in_ : int
+        Number of features seen by `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, if `X` has string column names.
+
+    See Also
+    --------
+    ReLUGates : On/off gates, random or of a trained network.
+    FixedGates : Gates from any function.
+
+    References
+    ----------
+    .. [1] S. Lippl, L. F. Abbott and S. Chung (2022). The implicit bias of gradient descent on
+       generalized gated linear networks. arXiv:2202.02649.
+    .. [2] J. Veness et al. (2021). Gated linear networks. AAAI. arXiv:1910.01526.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gnorm.gates import HyperplaneGates
+    >>> X = np.random.default_rng(0).normal(size=(100, 5))
+    >>> activations = HyperplaneGates(n_units=3, n_contexts=4, random_state=0).fit_transform(X)
+    >>> activations.shape
+    (100, 3, 4)
+    >>> bool((activations.sum(axis=2) == 1).all())
+    True
+    """
+
+    def __init__(
+        self,
+        n_units: int = 50,
+        n_contexts: int = 2,
+        *,
+        cutoff: str = "median",
+        scale: float = SCALE,
+        cutoff_scale: float = CUTOFF_SCALE,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_units = n_units
+        self.n_contexts = n_contexts
+        self.cutoff = cutoff
+        self.scale = scale
+        self.cutoff_scale = cutoff_scale
+        self.random_state = random_state
+
+    def _learn(self, X: Any, weights: FloatArray) -> None:
+        check_scalar(self.n_units, "n_units", Integral, min_val=1)
+        check_scalar(self.n_contexts, "n_contexts", Integral)
+        if self.n_contexts < 1 or self.n_contexts & (self.n_contexts - 1):
+            raise ValueError(f"n_contexts must be a power of two, got {self.n_contexts}")
+        shape = (self.n_units, int(self.n_contexts).bit_length() - 1)
+        hyperplanes, cutoffs = _draw_hyperplanes(
+            X,
+            weights,
+            shape[0] * shape[1],
+            self.cutoff,
+            self.random_state,
+            self.scale,
+            self.cutoff_scale,
+        )
+        self.hyperplanes_ = hyperplanes.reshape(*shape, X.shape[1])
+        self.cutoffs_ = cutoffs.reshape(shape)
+
+    def _activate(self, X: Any) -> BoolArray:
+        n_bits = self.cutoffs_.shape[1]
+        bits = _is_beyond(X, self.hyperplanes_.reshape(-1, X.shape[1]), self.cutoffs_.ravel())
+        bits = bits.reshape(X.shape[0], *self.cutoffs_.shape)
+        contexts = bits @ (1 << np.arange(n_bits)[::-1])
+        return contexts[:, :, None] == np.arange(1 << n_bits)
+
+
+class ReLUGates(_Gates):
+    r"""On/off gates: unit :math:`h` is open where :math:`\langle w_h, x \rangle - b_h \ge 0`.
+
+    They are the gates of a frozen ReLU network [1]_, random or those of a trained one. A ReLU
+    :math:`\max(0, \langle w, x \rangle + a)` has the threshold :math:`b = -a`; at its kink the
+    gate counts as open, as on a hyperplane of :class:`HyperplaneGates`.
+
+    Parameters
+    ----------
+    n_units : int, default=50
+        Number of random hyperplanes. Not used with `weights`.
+    cutoff : {"median", "random", "zero"}, default="median"
+        Cutoffs :math:`b_h` of random hyperplanes: those of :class:`HyperplaneGates` with its
+        default scales, 36 and 9, so two contexts and the same `random_state` give these gates as
+        their second context. Not used with `weights`.
+    weights : array-like of shape (n_units, n_features), default=None
+        Hyperplanes of a trained network, in place of random ones.
+    thresholds : array-like of shape (n_units,), default=None
+        Cutoffs that go with `weights`. None means zeros; anything else needs `weights`.
+    always_open : bool, default=True
+        Whether to add a last unit that never closes, so that every input opens some unit.
+    random_state : int, RandomState instance or None, default=None
+        Draws the hyperplanes, then the random cutoffs. Not used with `weights`.
+
+    Attributes
+    ----------
+    hyperplanes_ : ndarray of shape (n_units, n_features)
+        Weights of the hyperplanes; the unit that never closes has none.
+    cutoffs_ : ndarray of shape (n_units,)
+        Cutoffs of the hyperplanes.
+    n_features_in_ : int
+        Number of features seen by `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, if `X` has string column names.
+
+    See Also
+    --------
+    HyperplaneGates : One of several contexts on per unit.
+    FixedGates : Gates from any function.
+
+    References
+    ----------
+    .. [1] S. Lippl, L. F. Abbott and S. Chung (2022). The implicit bias of gradient descent on
+       generalized gated linear networks. arXiv:2202.02649.
+
+    Examples
+    --------
+    >>> from gnorm.gates import ReLUGates
+    >>> gates = ReLUGates(weights=[[1.0, 0.0], [0.0, 1.0]], thresholds=[0.0, 2.0])
+    >>> gates.fit_transform([[1.0, 1.0], [-1.0, 2.0]])[:, :, 0]
+    array([[ True, False,  True],
+           [False,  True,  True]])
+    """
+
+    def __init__(
+        self,
+        n_units: int = 50,
+        *,
+        cutoff: str = "median",
+        weights: ArrayLike | None = None,
+        thresholds: ArrayLike | None = None,
+        always_open: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_units = n_units
+        self.cutoff = cutoff
+        self.weights = weights
+        self.thresholds = thresholds
+        self.always_open = always_open
+        self.random_state = random_state
+
+    def _learn(self, X: Any, weights: FloatArray) -> None:
+        check_scalar(self.always_open, "always_open", (bool, np.bool_))
+        if self.weights is not None:
+            self.hyperplanes_, self.cutoffs_ = self._trained_hyperplanes(X.shape[1])
+            return
+        if self.thresholds is not None:
+            raise ValueError("thresholds must come with weights, got weights=None")
+        check_scalar(self.n_units, "n_units", Integral, min_val=1)
+        self.hyperplanes_, self.cutoffs_ = _draw_hyperplanes(
+            X, weights, self.n_units, self.cutoff, self.random_state
+        )
+
+    def _trained_hyperplanes(self, n_features: int) -> tuple[FloatArray, FloatArray]:
+        # Copies, so that the gates stay as they are while their network trains on.
+        weights = check_array(self.weights, dtype=np.float64, copy=True, input_name="weights")
+        n_units = len(weights)
+        if weights.shape[1] != n_features:
+            raise ValueError(
+                f"weights must have {n_features} features as X, got {weights.shape[1]}"
+            )
+        if self.thresholds is None:
+            return weights, np.zeros(n_units)
+        thresholds = check_array(
+            self.thresholds, dtype=np.float64, copy=True, ensure_2d=False, input_name="thresholds"
+        )
+        if thresholds.shape != (n_units,):
+            raise ValueError(f"thresholds must have shape ({n_units},), got {thresholds.shape}")
+        return weights, thresholds
+
+    def _activate(self, X: Any) -> BoolArray:
+        is_open = _is_beyond(X, self.hyperplanes_, self.cutoffs_)
+        if self.always_open:
+            is_open = np.column_stack([is_open, np.ones(len(is_open), dtype=bool)])
+        return is_open[:, :, None]
+
+
+class FixedGates(_Gates):
+    """Gates from any function of the samples, such as a clustering or a tree.
+
+    Parameters
+    ----------
+    func : callable
+        Takes samples, a float64 array or CSR matrix of shape (n_samples, n_features), and returns
+        their activations, a bool array of shape (n_samples, n_units, n_contexts). Those of a
+        sample must not depend on the rest of the batch. A lambda works but cannot be pickled.
+
+    Attributes
+    ----------
+    n_units_ : int
+        Number of units of the activations.
+    n_contexts_ : int
+        Number of contexts of the activations.
+    n_features_in_ : int
+        Number of features seen by `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, if `X` has string column names.
+
+    See Also
+    --------
+    HyperplaneGates : Contexts from random hyperplanes.
+    ReLUGates : On/off gates, random or of a trained network.
+
+    Examples
+    --------
+    One unit, whose context is the cluster of the sample:
+
+    >>> import numpy as np
+    >>> from sklearn.cluster import KMeans
+    >>> from gnorm.gates import FixedGates
+    >>> X = np.array([[0.0], [0.1], [5.0], [5.1]])
+    >>> clusters = KMeans(2, n_init=1, random_state=0).fit(X)
+    >>> gates = FixedGates(lambda X: clusters.predict(X)[:, None, None] == np.arange(2))
+    >>> gates.fit_transform(X).shape
+    (4, 1, 2)
+    """
+
+    def __init__(self, func: Callable[[Any], BoolArray]) -> None:
+        self.func = func
+
+    def _learn(self, X: Any, weights: FloatArray) -> None:
+        if not callable(self.func):
+            raise TypeError(f"func must be callable, got {self.func!r}")
+        # A single sample shows a func whose contexts are only those that occur in the batch.
+        _, self.n_units_, self.n_contexts_ = self._call(X[:1]).shape
+
+    def _activate(self, X: Any) -> BoolArray:
+        activations = self._call(X)
+        expected = (X.shape[0], self.n_units_, self.n_contexts_)
+        if activations.shape != expected:
+            raise ValueError(
+                f"func must return the units and contexts seen by fit, shape {expected}, "
+                f"got {activations.shape}"
+            )
+        return activations
+
+    def _call(self, X: Any) -> BoolArray:
+        activations = np.asarray(self.func(X))
+        # Two axes are ambiguous: the second could be units that are on or off, or contexts.
+        if activations.ndim != 3 or activations.shape[0] != X.shape[0] or activations.size == 0:
+            raise ValueError(
+                f"func must return activations of shape ({X.shape[0]}, n_units, n_contexts), "
+                f"got {activations.shape}"
+            )
+        if activations.dtype != bool:
+            raise TypeError(f"func must return activations of dtype bool, got {activations.dtype}")
+        return activations
