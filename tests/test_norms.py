@@ -1,0 +1,364 @@
+"""The norms: closed forms against their definitions, duals, and the errata of the paper.
+
+The paper is Lippl, Abbott and Chung (2022), arXiv:2202.02649.
+"""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.testing import assert_allclose, assert_array_equal
+
+from gnorm.gated import NotRealizableError, accumulate, canonical, main_effects, predictors
+from gnorm.norms import (
+    dual_norm,
+    frelu_norm,
+    gln_norm,
+    gln_norm_of_predictors,
+    predictor_l2_norm,
+    predictor_rms_norm,
+    prox_representation_cost,
+    representation_cost,
+    unit_norms,
+)
+
+SHAPES = [
+    *((1, 1, 1), (1, 4, 2), (5, 1, 3), (2, 2, 1), (2, 2, 4), (2, 3, 3), (2, 5, 2)),
+    *((3, 2, 1), (3, 2, 3), (3, 3, 2), (4, 2, 3), (4, 3, 1), (5, 2, 2), (6, 2, 1)),
+]
+NORMS_OF_PREDICTORS = [gln_norm, predictor_rms_norm, predictor_l2_norm]
+NORMS_OF_WEIGHTS = [representation_cost, dual_norm]
+
+entries = st.floats(-1e3, 1e3, allow_subnormal=False)
+shapes = hnp.array_shapes(min_dims=3, max_dims=3, max_side=4)
+zetas = hnp.arrays(np.float64, shapes, elements=entries)
+pairs = shapes.flatmap(
+    lambda shape: st.tuples(*[hnp.arrays(np.float64, shape, elements=entries)] * 2)
+)
+
+
+def random_zeta(shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def random_shifts(zeta, seed=0):
+    """Another representation of the same predictors."""
+    shifts = np.random.default_rng(seed).normal(size=(len(zeta), 1, zeta.shape[2]))
+    return zeta + np.abs(zeta).max() * (shifts - shifts.mean(axis=0))
+
+
+def solve_definition(beta):
+    """Least representation cost under one equation per global context, by a conic solver."""
+    cp = pytest.importorskip("cvxpy")
+    n_units, n_contexts, n_features = beta.ndim - 1, beta.shape[0], beta.shape[-1]
+    contexts = list(itertools.product(range(n_contexts), repeat=n_units))
+    zeta = [cp.Variable((n_contexts, n_features)) for _ in range(n_units)]
+    linking = [sum(zeta[h][c] for h, c in enumerate(gamma)) == beta[gamma] for gamma in contexts]
+    problem = cp.Problem(cp.Minimize(sum(cp.norm(block, "fro") for block in zeta)), linking)
+    problem.solve(solver="CLARABEL")
+    assert problem.status == "optimal"
+    return problem.value, np.array([block.value for block in zeta])
+
+
+# -- the GLN norm ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_closed_form_is_the_minimum_of_the_definition(shape, seed):
+    zeta = random_zeta(shape, seed)
+    if seed == 1:
+        zeta *= 10.0 ** np.arange(-len(zeta) // 2, len(zeta) // 2)[:, None, None]
+    beta = predictors(zeta)
+    value, minimiser = solve_definition(beta)
+    assert_allclose(gln_norm(zeta), value, rtol=1e-6)
+    assert_allclose(gln_norm_of_predictors(beta), value, rtol=1e-6)
+    assert_allclose(representation_cost(minimiser), gln_norm(minimiser), rtol=1e-6)
+
+
+def test_closed_form_where_some_units_have_no_spread():
+    zeta = random_zeta((3, 3, 2))
+    zeta[1:] = zeta[1:, :1]
+    value, minimiser = solve_definition(predictors(zeta))
+    assert_allclose(gln_norm(zeta), value, rtol=1e-6)
+    assert_allclose(canonical(zeta), minimiser, atol=1e-5)
+    zeta[0] = zeta[0, :1]
+    assert_allclose(gln_norm(zeta), solve_definition(predictors(zeta))[0], rtol=1e-6)
+    assert_allclose(gln_norm(zeta), math.sqrt(3) * np.linalg.norm(zeta[:, 0].sum(axis=0)))
+
+
+@given(zetas, st.integers(0, 99))
+def test_the_norms_of_predictors_do_not_see_the_representation(zeta, seed):
+    other = random_shifts(zeta, seed)
+    for norm in NORMS_OF_PREDICTORS:
+        assert_allclose(norm(other), norm(zeta), rtol=1e-10, atol=1e-10 * np.abs(zeta).max())
+
+
+@given(zetas)
+def test_canonical_weights_cost_the_norm_and_no_others_less(zeta):
+    norm = gln_norm(zeta)
+    assert_allclose(representation_cost(canonical(zeta)), norm, rtol=1e-12)
+    assert_allclose(gln_norm(canonical(zeta)), norm, rtol=1e-10)
+    assert representation_cost(zeta) >= norm * (1 - 1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_norm_vanishes_with_the_predictors_only(shape):
+    zeta = random_zeta(shape)
+    zeta = np.broadcast_to(zeta[:, :1] - zeta[:, :1].mean(axis=0), shape)
+    assert_allclose(gln_norm(zeta), 0, atol=1e-14)
+    if shape[0] > 1:
+        assert representation_cost(zeta) > 0.1
+
+
+def test_norm_of_predictors_refuses_what_is_no_network():
+    beta = predictors(random_zeta((3, 2, 2)))
+    beta[0, 1, 1] += 1.0
+    with pytest.raises(NotRealizableError, match=r"moving unit 1 .* of unit 2, .* by up to 1,"):
+        gln_norm_of_predictors(beta)
+    assert gln_norm_of_predictors(beta, tol=10.0) > 0
+
+
+# -- norms -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", [*NORMS_OF_PREDICTORS, *NORMS_OF_WEIGHTS])
+@given(pair=pairs, factor=st.floats(-1e3, 1e3))
+def test_each_is_a_seminorm(norm, pair, factor):
+    a, b = pair
+    slack = 1e-12 * (np.abs(a).max() + np.abs(b).max()) * a.size**2
+    assert norm(a + b) <= norm(a) + norm(b) + slack * a.shape[1] ** a.shape[0]
+    assert_allclose(norm(factor * a), abs(factor) * norm(a), rtol=1e-10, atol=1e-250)
+    assert norm(np.zeros_like(a)) == 0
+    assert type(norm(a)) is float
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e200, 1e300])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_values_at_extreme_scales(shape, scale):
+    zeta = random_zeta(shape)
+    for norm in [*NORMS_OF_PREDICTORS, *NORMS_OF_WEIGHTS, unit_norms]:
+        assert_allclose(norm(scale * zeta), scale * norm(zeta), rtol=1e-12)
+    assert_allclose(
+        prox_representation_cost(scale * zeta, scale),
+        scale * prox_representation_cost(zeta, 1.0),
+        rtol=1e-12,
+    )
+
+
+def test_units_are_accurate_each_at_its_own_scale():
+    scales = np.array([1e-320, 1e-200, 1e-150, 0.0, 1.0, 1e160, 1e300])
+    zeta = scales[:, None, None] * np.array([[3.0], [4.0]])
+    assert_allclose(unit_norms(zeta), 5 * scales, rtol=1e-3, atol=0)
+    assert_allclose(unit_norms(zeta[1:]), 5 * scales[1:], rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_unit_norms_and_cost(shape):
+    zeta = random_zeta(shape)
+    expected = [np.linalg.norm(block) for block in zeta]
+    assert_allclose(unit_norms(zeta), expected, rtol=1e-14)
+    assert_allclose(representation_cost(zeta), sum(expected), rtol=1e-14)
+    assert_allclose(dual_norm(zeta), max(expected), rtol=1e-14)
+
+
+def test_frelu_norm_is_the_cost_of_units_with_one_context():
+    zeta = random_zeta((4, 3))
+    assert_allclose(frelu_norm(zeta), np.linalg.norm(zeta, axis=1).sum(), rtol=1e-14)
+    assert frelu_norm(zeta[:, None]) == frelu_norm(zeta.tolist()) == frelu_norm(zeta)
+    with pytest.raises(ValueError, match=r"expected one context per unit, .* got 2 contexts"):
+        frelu_norm(random_zeta((4, 2, 3)))
+    with pytest.raises(ValueError, match=r"n_features\), got shape \(3,\)"):
+        frelu_norm(zeta[0])
+
+
+def test_one_context_leaves_the_norm_of_the_only_predictor():
+    zeta = random_zeta((5, 1, 3))
+    for norm in NORMS_OF_PREDICTORS:
+        assert_allclose(norm(zeta), np.linalg.norm(zeta.sum(axis=0)), rtol=1e-14)
+
+
+def test_one_unit_leaves_the_norm_of_its_weights():
+    zeta = random_zeta((1, 4, 3))
+    for norm in (gln_norm, predictor_l2_norm, representation_cost):
+        assert_allclose(norm(zeta), np.linalg.norm(zeta), rtol=1e-14)
+
+
+# -- the L2 norm of the predictors -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_l2_norm_enumerates_all_predictors(shape):
+    zeta = random_zeta(shape)
+    beta = predictors(zeta)
+    assert_allclose(predictor_l2_norm(zeta), np.linalg.norm(beta), rtol=1e-13)
+    mean_square = (beta**2).sum(axis=-1).mean()
+    assert_allclose(predictor_rms_norm(zeta), math.sqrt(mean_square), rtol=1e-13)
+
+
+def test_l2_norm_says_when_the_contexts_are_too_many():
+    assert_allclose(predictor_l2_norm(np.ones((1000, 2, 1))), 1000 * 2.0**500, rtol=1e-14)
+    for zeta in (np.ones((3000, 2, 1)), np.full((1000, 4, 1), 1e10)):
+        with pytest.raises(OverflowError, match=r"\^\d000 contexts .* use predictor_rms_norm"):
+            predictor_l2_norm(zeta)
+    assert_allclose(predictor_rms_norm(np.ones((3000, 2, 1))), 3000, rtol=1e-14)
+
+
+# -- duality ---------------------------------------------------------------------------------------
+
+
+@given(pairs)
+def test_hoelder(pair):
+    zeta, V = pair
+    bound = representation_cost(zeta) * dual_norm(V)
+    assert abs(np.vdot(zeta, V)) <= bound * (1 + 1e-12) + 1e-300
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_hoelder_is_attained_at_the_largest_unit(shape):
+    V = random_zeta(shape)
+    zeta = np.zeros(shape)
+    largest = unit_norms(V).argmax()
+    zeta[largest] = V[largest]
+    assert_allclose(np.vdot(zeta, V), representation_cost(zeta) * dual_norm(V), rtol=1e-13)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("seed", range(3))
+def test_dual_norm_bounds_functionals_of_one_open_context_by_the_gln_norm(shape, seed):
+    rng = np.random.default_rng(seed)
+    n_units, n_contexts, n_features = shape
+    contexts = rng.integers(n_contexts, size=(9, n_units, 1))
+    X = rng.normal(size=(9, n_features))
+    V = accumulate(X, contexts == np.arange(n_contexts), rng.normal(size=9))
+    zeta = random_zeta(shape, seed)
+    assert abs(np.vdot(zeta, V)) <= gln_norm(zeta) * dual_norm(V) * (1 + 1e-12)
+    zeta = np.zeros(shape)
+    largest = unit_norms(V).argmax()
+    zeta[largest] = V[largest]
+    assert_allclose(np.vdot(zeta, V), gln_norm(zeta) * dual_norm(V), rtol=1e-12)
+
+
+# -- the proximal map ------------------------------------------------------------------------------
+
+
+@given(zetas, st.floats(0, 1e4))
+def test_prox_satisfies_its_optimality_condition(zeta, t):
+    point = prox_representation_cost(zeta, t)
+    dual = zeta - point  # Moreau: the projection of zeta on the dual ball of radius t
+    slack = 1e-14 * zeta.size * (1 + np.abs(zeta).max() ** 2)
+    assert dual_norm(dual) <= t * (1 + 1e-12) + slack
+    assert_allclose(np.vdot(point, dual), t * representation_cost(point), rtol=1e-9, atol=slack)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_prox_is_the_least_of_its_neighbours(shape):
+    zeta = random_zeta(shape)
+    t = 0.8 * float(np.median(unit_norms(zeta)))
+
+    def objective(point):
+        return ((point - zeta) ** 2).sum() / 2 + t * representation_cost(point)
+
+    point = prox_representation_cost(zeta, t)
+    for seed, step in itertools.product(range(5), [1e-3, 1e-1]):
+        assert objective(point) <= objective(point + step * random_zeta(shape, seed))
+
+
+def test_prox_shrinks_whole_units():
+    zeta = np.array([[[3.0, 4.0]], [[0.6, 0.8]], [[0.0, 0.0]]])
+    point = prox_representation_cost(zeta, 1.0)
+    assert_allclose(point[0], 0.8 * zeta[0], rtol=1e-15)
+    assert_array_equal(point[1:], 0)
+    assert_array_equal(prox_representation_cost(zeta, 0.0), zeta)
+    assert not np.shares_memory(prox_representation_cost(zeta, 0.0), zeta)
+    for t in (-1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="expected a finite t >= 0, got"):
+            prox_representation_cost(zeta, t)
+
+
+# -- two units of two contexts, as the paper prints them -------------------------------------------
+
+
+def square_60(beta):
+    spread = np.linalg.norm(beta[0, 0] - beta[0, 1]) + np.linalg.norm(beta[0, 0] - beta[1, 0])
+    return spread**2 + np.linalg.norm(beta[0, 1] + beta[1, 0]) ** 2
+
+
+def square_21(beta):
+    cross = sum(
+        np.linalg.norm(beta[i, j] - beta[1 - i, j]) * np.linalg.norm(beta[i, j] - beta[i, 1 - j])
+        for i, j in itertools.product(range(2), repeat=2)
+    )
+    return np.linalg.norm(beta) ** 2 + cross / 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_proposition_b9_needs_the_factor_of_its_proof(seed):
+    """Equations (21) and (60) agree, but give sqrt(2) times the minimum (20); (65) halves them."""
+    beta = predictors(random_zeta((2, 2, 3), seed))
+    defined = solve_definition(beta)[0]
+    assert_allclose(square_21(beta), square_60(beta), rtol=1e-12)
+    assert math.sqrt(square_60(beta)) > 1.4 * defined  # as printed
+    assert_allclose(math.sqrt(square_60(beta) / 2), defined, rtol=1e-6)  # with the factor of (65)
+    assert_allclose(gln_norm_of_predictors(beta), math.sqrt(square_60(beta) / 2), rtol=1e-12)
+
+
+# -- the square root of the L2 norm, as the paper prints it ----------------------------------------
+
+
+def apply_root(zeta, total, row, own):
+    """Apply ``total * (sum over h', c') + row * (sum over c') + own * identity`` to zeta."""
+    return total * zeta.sum(axis=(0, 1)) + row * zeta.sum(axis=1, keepdims=True) + own * zeta
+
+
+def square_25(zeta):
+    n_units, n_contexts, _ = zeta.shape
+    root = apply_root(zeta, 1 / (n_units * n_contexts), -1.0, n_contexts)
+    return float(n_contexts) ** (n_units - 2) * (root**2).sum()
+
+
+def square_corrected(zeta):
+    n_units, n_contexts, _ = zeta.shape
+    c = math.sqrt(n_contexts)
+    root = apply_root(zeta, 1 / math.sqrt(n_units * n_contexts), -1 / c, c)
+    return float(n_contexts) ** (n_units - 2) * (root**2).sum()
+
+
+@pytest.mark.parametrize("shape", [s for s in SHAPES if s[0] > 1 and s[1] > 1])
+def test_printed_root_of_the_l2_norm_is_wrong_and_the_corrected_one_right(shape):
+    n_units, n_contexts, _ = shape
+    zeta = random_zeta(shape)
+    square = (predictors(zeta) ** 2).sum()
+    assert_allclose(square_corrected(zeta), square, rtol=1e-12)
+    assert_allclose(square_corrected(zeta), predictor_l2_norm(zeta) ** 2, rtol=1e-12)
+    assert abs(square_25(zeta) / square - 1) > 1e-3
+
+    mean = np.broadcast_to(zeta[:1, :1], shape)
+    spread = main_effects(zeta)[1]
+    ratios = [square_25(part) / (predictors(part) ** 2).sum() for part in (mean, spread)]
+    assert_allclose(ratios, [1 / (n_units * n_contexts), n_contexts], rtol=1e-12)
+    assert_allclose(ratios[1] / ratios[0], n_contexts**2 * n_units, rtol=1e-12)
+
+
+# -- refusals --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("norm", "name"),
+    [
+        *((norm, "zeta") for norm in (*NORMS_OF_PREDICTORS, representation_cost, unit_norms)),
+        (lambda zeta: prox_representation_cost(zeta, 1.0), "zeta"),
+        (dual_norm, "V"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(norm, name):
+    with pytest.raises(ValueError, match=rf"expected {name} of shape .* got shape \(2, 3\)"):
+        norm(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=f"expected finite {name}"):
+        norm(np.full((1, 1, 1), np.nan))
+    with pytest.raises(ValueError, match=f"expected real {name}, got dtype complex128"):
+        norm(np.ones((1, 1, 1), dtype=complex))
