@@ -1,0 +1,361 @@
+"""The front door of the engine: checks, choice of the method, certified answer."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+
+from gnorm import norms
+from gnorm.margin import interior_point
+from gnorm.margin.design import GatedDesign
+from gnorm.margin.merge import Merged, merge_samples
+from gnorm.margin.problem import MarginProblem, Point, relative_gap
+from gnorm.margin.solution import MarginSolution, NotSeparableError, Status
+
+__all__ = [
+    "check_activations",
+    "check_sample_weight",
+    "check_upper",
+    "max_margin",
+    "merged_design",
+    "solve",
+    "solve_merged",
+]
+
+
+def _solve_conic(solver: str) -> Callable[..., Point]:
+    def solve_by_cvxpy(problem: MarginProblem, **options: Any) -> Point:
+        from gnorm.margin import conic  # loads cvxpy
+
+        return conic.solve(problem, solver=solver, **options)
+
+    return solve_by_cvxpy
+
+
+_METHODS: dict[str, Callable[..., Point]] = {
+    "interior-point": interior_point.solve,
+    "clarabel": _solve_conic("CLARABEL"),
+    "scs": _solve_conic("SCS"),
+}
+_DEFAULT_MAX_ITER = {"interior-point": 100, "clarabel": 200, "scs": 100_000}
+
+
+def max_margin(
+    X: Any,
+    y: ArrayLike,
+    activations: ArrayLike,
+    C: float | ArrayLike = np.inf,
+    *,
+    method: str = "auto",
+    tol: float = 1e-6,
+    max_iter: int | None = None,
+    sample_weight: ArrayLike | None = None,
+    verbose: int = 0,
+) -> MarginSolution:
+    r"""Max-margin gated linear predictor, with a certificate.
+
+    .. math::
+
+        \min_\zeta \tfrac12 \Bigl( \sum_h \|\zeta_h\| \Bigr)^2
+            + \sum_n C_n \max(0, 1 - y_n f(x_n)), \qquad
+        f(x) = \sum_{h,c} g_{hc}(x) \langle \zeta_{hc}, x \rangle
+
+    For one-hot gates the penalty is the GLN norm, for on/off gates the FReLU norm. With ``C=inf``
+    it is the hard margin: the predictor of least norm with :math:`y_n f(x_n) \ge 1`.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Inputs. There is no intercept: append a constant feature to have one.
+    y : array-like of shape (n_samples,)
+        Labels -1 and 1, both present.
+    activations : array-like of bool, shape (n_samples, n_units, n_contexts)
+        Gates of the inputs, see :mod:`gnorm.gates`.
+    C : float or array-like of shape (n_samples,), default=inf
+        Weight of the hinge loss, positive; ``inf`` for samples that must have margin 1.
+    method : {"auto", "interior-point", "clarabel", "scs"}, default="auto"
+        "interior-point" is the engine's own, "clarabel" and "scs" solve the same problem through
+        cvxpy. "auto" picks "interior-point".
+    tol : float, default=1e-6
+        Relative duality gap, over all samples, at which the problem counts as solved.
+    max_iter : int, default=None
+        Most iterations of the method; None means 100 for "interior-point", 200 for "clarabel" and
+        100,000 for "scs".
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative factors of ``C``. A sample of weight 0 is as if it were absent.
+    verbose : int, default=0
+        1 prints a line an iteration.
+
+    Returns
+    -------
+    MarginSolution
+        Primal and dual point with both values and the relative gap.
+
+    Raises
+    ------
+    NotSeparableError
+        If the samples with ``C=inf`` cannot be separated; carries a certificate.
+    ValueError
+        For malformed input.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the gap reached is above ``tol``. The solution is valid, with the gap it states.
+
+    References
+    ----------
+    .. [1] S. Lippl, L. F. Abbott and S. Chung (2022). The implicit bias of gradient descent on
+       generalized gated linear networks. arXiv:2202.02649.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gnorm import max_margin
+    >>> X = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
+    >>> y = np.array([1, -1, 1, -1])  # exclusive or: no linear predictor separates it
+    >>> activations = np.stack([X[:, 0] < 0, X[:, 0] >= 0], axis=-1)[:, None, :]
+    >>> solution = max_margin(X, y, activations)
+    >>> round(solution.norm, 6), solution.status.value
+    (1.414214, 'optimal')
+    """
+    X = check_array(X, accept_sparse="csr", dtype=np.float64, input_name="X")
+    labels = column_or_1d(y)
+    gates = check_activations(activations, X.shape[0])
+    check_consistent_length(X, labels)
+    upper = check_upper(C, X.shape[0])
+    weight = check_sample_weight(sample_weight, X.shape[0])
+    upper = np.multiply(upper, weight, out=np.zeros(len(weight)), where=weight > 0)
+    if not set(np.unique(labels).tolist()) <= {-1, 1}:
+        raise ValueError(f"expected labels -1 and 1 in y, got {np.unique(labels)[:10]}")
+    present = np.unique(labels[upper > 0])
+    if len(present) != 2:
+        raise ValueError(
+            f"expected samples of positive weight with both labels, got only {present}"
+        )
+    design, merged = merged_design(GatedDesign, X, labels, gates, upper)
+    return solve_merged(
+        design, labels, merged, method=method, tol=tol, max_iter=max_iter, verbose=verbose
+    )
+
+
+def check_activations(activations: ArrayLike, n_samples: int) -> np.ndarray:
+    """Return activations as a bool array of shape (n_samples, n_units, n_contexts)."""
+    activations = np.asarray(activations)
+    if (
+        activations.dtype != np.bool_
+        or activations.ndim != 3
+        or len(activations) != n_samples
+        or 0 in activations.shape
+    ):
+        raise ValueError(
+            f"expected activations of dtype bool and shape ({n_samples}, n_units, n_contexts), "
+            f"got dtype {activations.dtype} and shape {activations.shape}"
+        )
+    return activations
+
+
+def check_upper(C: float | ArrayLike, n_samples: int) -> np.ndarray:
+    """Return ``C`` as an array of shape (n_samples,), positive and possibly infinite."""
+    upper = np.asarray(C, dtype=float)
+    if upper.shape not in ((), (n_samples,)):
+        raise ValueError(
+            f"expected C to be a number or of shape ({n_samples},), got shape {upper.shape}"
+        )
+    if not np.all(upper > 0):  # catches NaN as well
+        raise ValueError(f"expected C > 0, got {np.min(upper)}")
+    return np.broadcast_to(upper, (n_samples,))
+
+
+def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> np.ndarray:
+    """Return the weights as an array of shape (n_samples,), finite, >= 0, not all 0."""
+    if sample_weight is None:
+        return np.ones(n_samples)
+    weight = np.asarray(sample_weight, dtype=float)
+    if weight.shape != (n_samples,):
+        raise ValueError(
+            f"expected sample_weight of shape ({n_samples},), got shape {weight.shape}"
+        )
+    if not np.all(np.isfinite(weight)) or np.any(weight < 0):
+        raise ValueError(
+            "expected finite, non-negative sample_weight, got values between "
+            f"{np.min(weight)} and {np.max(weight)}"
+        )
+    if not np.any(weight):
+        raise ValueError("expected a positive sample_weight, got zero weight for every sample")
+    return weight
+
+
+def merged_design(
+    kind: type[GatedDesign], X: Any, labels: np.ndarray, activations: np.ndarray, upper: np.ndarray
+) -> tuple[GatedDesign, Merged]:
+    """Build a design on the distinct samples of positive weight.
+
+    Parameters
+    ----------
+    kind : type
+        Class of the design.
+    X : {ndarray, CSR matrix} of shape (n_samples, n_features)
+        Inputs in float64.
+    labels : ndarray of shape (n_samples,)
+        Labels; samples that differ in label stay apart.
+    activations : ndarray of bool, shape (n_samples, n_units, n_contexts)
+        Gates.
+    upper : ndarray of shape (n_samples,)
+        Bounds of the dual coefficients.
+
+    Returns
+    -------
+    design : GatedDesign
+        Geometry of the distinct samples.
+    merged : Merged
+        How the samples map to them.
+    """
+    if issparse(X):  # equal rows must have equal bytes
+        X = X.copy()
+        X.sum_duplicates()
+        X.eliminate_zeros()
+    merged = merge_samples(X, labels, activations, upper)
+    return kind(X[merged.rows], activations[merged.rows]), merged
+
+
+def solve_merged(
+    design: GatedDesign, y: np.ndarray, merged: Merged, **options: Any
+) -> MarginSolution:
+    """Solve on the distinct samples and report on all, see :func:`solve` for the options.
+
+    Parameters
+    ----------
+    design : GatedDesign
+        Geometry of the distinct samples.
+    y : ndarray of shape (n_samples,)
+        Labels -1 and 1 of all samples.
+    merged : Merged
+        How the samples map to the distinct ones.
+    **options
+        Options of :func:`solve`.
+
+    Returns
+    -------
+    MarginSolution
+        With ``dual_coef`` and ``support`` over all samples.
+    """
+    problem = MarginProblem(design, y[merged.rows].astype(float), merged.upper)
+    try:
+        solution = solve(problem, **options)
+    except NotSeparableError as error:
+        raise NotSeparableError(merged.expand(error.certificate), error.residual) from None
+    dual_coef = merged.expand(solution.dual_coef)
+    return replace(solution, dual_coef=dual_coef, support=np.flatnonzero(dual_coef))
+
+
+def solve(
+    problem: MarginProblem,
+    *,
+    method: str = "auto",
+    tol: float = 1e-6,
+    max_iter: int | None = None,
+    verbose: int = 0,
+) -> MarginSolution:
+    """Solve a max-margin problem and certify the answer on its features.
+
+    Parameters
+    ----------
+    problem : MarginProblem
+        The problem.
+    method : {"auto", "interior-point", "clarabel", "scs"}, default="auto"
+        The method, see :func:`max_margin`.
+    tol : float, default=1e-6
+        Relative duality gap at which the problem counts as solved.
+    max_iter : int, default=None
+        Most iterations; None for the default of the method.
+    verbose : int, default=0
+        1 prints a line an iteration.
+
+    Returns
+    -------
+    MarginSolution
+        Primal and dual point with both values and the relative gap.
+    """
+    if method not in ("auto", *_METHODS):
+        raise ValueError(f"method must be one of {['auto', *_METHODS]}, got {method!r}")
+    if not tol > 0:
+        raise ValueError(f"expected tol > 0, got {tol}")
+    if max_iter is not None and max_iter < 1:
+        raise ValueError(f"expected max_iter >= 1, got {max_iter}")
+    method = "interior-point" if method == "auto" else method
+    max_iter = _DEFAULT_MAX_ITER[method] if max_iter is None else max_iter
+
+    start = time.perf_counter()
+    report = _print_table(start) if verbose else None
+    point = _METHODS[method](problem, tol=tol, max_iter=max_iter, report=report)
+    solution = _certified(problem, point, method, tol, start)
+    if solution.duality_gap > tol:
+        warnings.warn(
+            f"{method} stopped after {solution.n_iter} iterations ({solution.status.value}) at a "
+            f"relative duality gap of {solution.duality_gap:.1e}, above tol={tol:.1e}; "
+            "the solution is within that gap of the optimum",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return solution
+
+
+def _certified(
+    problem: MarginProblem, point: Point, method: str, tol: float, start: float
+) -> MarginSolution:
+    """Evaluate a point on the features themselves, whatever its method believes of it."""
+    design, y = problem.design, problem.y
+    coef, weights = point.recovery
+    zeta = design.unit_weights(y * coef, weights)
+    margins = y * design.decision_values(zeta)
+    primal_value, theta = problem.scale_primal(float(np.sum(design.unit_norms(zeta))), margins)
+    zeta *= theta
+    norm = float(np.sum(design.unit_norms(zeta)))
+
+    a = np.clip(point.dual_coef, 0.0, problem.upper)
+    dual_value, length = problem.scale_dual(a, float(np.max(design.dual_norms(y * a))))
+    a = np.minimum(length * a, problem.upper)
+
+    gap = relative_gap(primal_value, dual_value)
+    status = point.status
+    if (status is Status.OPTIMAL) != (gap <= tol):
+        status = Status.OPTIMAL if gap <= tol else Status.STALLED
+    return MarginSolution(
+        zeta=zeta,
+        dual_coef=a,
+        norm=norm,
+        margin=theta * float(np.min(margins)) / norm if norm > 0 else 0.0,
+        primal_value=primal_value,
+        dual_value=dual_value,
+        duality_gap=gap,
+        unit_norms=norms.unit_norms(zeta),
+        support=np.flatnonzero(a),
+        status=status,
+        n_iter=point.n_iter,
+        seconds=time.perf_counter() - start,
+        method=method,
+    )
+
+
+def _print_table(start: float) -> Callable[[int, float, float, float], None]:
+    print(f"{'iter':>4} {'primal':>14} {'dual':>14} {'gap':>9} {'step':>6} {'seconds':>8}")
+
+    def report(n_iter: int, primal_value: float, dual_value: float, step: float) -> None:
+        gap = relative_gap(primal_value, dual_value)
+        seconds = time.perf_counter() - start
+        print(
+            f"{n_iter:4d} {primal_value:14.7e} {dual_value:14.7e} {gap:9.2e} {step:6.3f} "
+            f"{seconds:8.3f}"
+        )
+
+    return report
