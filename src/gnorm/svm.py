@@ -1,0 +1,568 @@
+"""Max-margin classifiers of the gated norms, as scikit-learn estimators.
+
+An estimator joins three things: gates fitted to the inputs, the engine of :mod:`gnorm.margin` on
+the gated design, and scikit-learn's conventions. What differs between the classes is the default
+gates and the norm, that is, the design.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils import check_scalar, compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from gnorm import gated
+from gnorm.gates import HyperplaneGates, ReLUGates
+from gnorm.margin.design import GatedDesign, PredictorL2Design
+from gnorm.margin.engine import check_activations, check_sample_weight, merged_design, solve_merged
+
+__all__ = ["FReLUSVC", "GLNNormSVC", "GatedL2SVC", "ShallowGLNSVC"]
+
+_SHARED_PARAMETERS = """
+    C : float, default=1.0
+        Weight of the hinge loss, positive. ``numpy.inf`` is the hard margin; it raises
+        :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not separable.
+    gates : transformer, default=None
+        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
+        cloned and fitted. None makes the default gates from the parameters around it.
+    cutoff : {"median", "random", "zero"}, default="median"
+        Where the default gates cut each projection. Not used if ``gates`` is given.
+    fit_intercept : bool, default=True
+        Whether to append a constant feature, as the paper does. The intercept is a weight like
+        any other: each context of each unit has its own, and all are inside the norm. That is
+        the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
+        :class:`~sklearn.svm.SVC`.
+    intercept_scaling : float, default=1.0
+        Value of the constant feature. The larger, the less the norm of an intercept costs.
+    class_weight : dict or "balanced", default=None
+        Factors of the sample weights by class, with all that these do; "balanced" makes them
+        inversely proportional to the total weight of the classes.
+    method : {"auto", "interior-point", "clarabel", "scs"}, default="auto"
+        How to solve, see :func:`gnorm.max_margin`.
+    tol : float, default=1e-4
+        Relative duality gap at which a problem counts as solved.
+    max_iter : int, default=100
+        Most iterations of the method. A first-order method such as "scs" needs thousands.
+    random_state : int, RandomState instance or None, default=None
+        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
+        ``gates`` is given.
+    verbose : int, default=0
+        1 prints a line an iteration.
+"""
+
+_SHARED_ATTRIBUTES = """
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    gates_ : transformer
+        The fitted gates.
+    zeta_ : ndarray of shape (n_problems, n_units, n_contexts, n_features)
+        Unit weights; one problem for two classes, else one per class against the rest. With
+        ``fit_intercept`` the last feature is the constant one.
+    intercept_ : ndarray of shape (n_problems, n_units, n_contexts)
+        What the constant feature adds to the decision value in each context,
+        ``intercept_scaling * zeta_[..., -1]``; zeros without ``fit_intercept``.
+    norm_ : ndarray of shape (n_problems,)
+        Induced norm of each predictor.
+    margin_ : ndarray of shape (n_problems,)
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm.
+    duality_gap_ : ndarray of shape (n_problems,)
+        Certified relative gap between the primal and the dual value, over all samples.
+    dual_coef_ : ndarray of shape (n_problems, n_support)
+        Dual coefficients times labels, :math:`y_n a_n`, of the support vectors.
+    support_ : ndarray of shape (n_support,)
+        Indices of the samples that support at least one of the predictors.
+    unit_norms_ : ndarray of shape (n_problems, n_units)
+        Norm of each unit; zero for the units that the predictor does without.
+    n_iter_ : ndarray of shape (n_problems,)
+        Iterations of the method.
+    n_features_in_ : int
+        Number of features seen in ``fit``.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Their names, where ``X`` has names that are all strings.
+"""
+
+
+_SHARED_SECTIONS = {
+    "shared_parameters": _SHARED_PARAMETERS,
+    "shared_attributes": _SHARED_ATTRIBUTES,
+}
+
+
+def _with_shared_sections(cls: type) -> type:
+    """Fill in what the docstrings of all estimators have in common."""
+    assert cls.__doc__ is not None
+    for section, text in _SHARED_SECTIONS.items():
+        cls.__doc__ = cls.__doc__.replace(f"    {{{section}}}", text.strip("\n"))
+    return cls
+
+
+class _GatedSVC(ClassifierMixin, BaseEstimator):
+    """What the classifiers share: all but the default gates and the norm."""
+
+    _design: ClassVar[type[GatedDesign]] = GatedDesign
+
+    def _default_gates(self) -> Any:
+        raise NotImplementedError
+
+    def _fit_activations(self, X: Any) -> np.ndarray:
+        """Activations of the training data; a subclass may learn from them."""
+        return self._activations(X)
+
+    def _activations(self, X: Any) -> np.ndarray:
+        return check_activations(self.gates_.transform(X), X.shape[0])
+
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the gates, then the max-margin predictor.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training inputs.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative factors of ``C``. A sample of weight k counts as k copies, for the gates
+            too, one of weight 0 as absent.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        NotSeparableError
+            If ``C`` is infinite and the gated data are not separable.
+        ValueError
+            For malformed input, or if fewer than two classes have samples of positive weight.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``max_iter`` ends a solve above ``tol``; ``duality_gap_`` says where.
+        """
+        X, targets = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
+        check_classification_targets(targets)
+        for name in ("C", "intercept_scaling", "tol"):
+            check_scalar(getattr(self, name), name, Real, min_val=0, include_boundaries="neither")
+        check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
+        weight = check_sample_weight(sample_weight, len(targets))
+        kept = np.flatnonzero(weight)  # a sample of weight 0 is as if it were absent
+        X, weight = X[kept], weight[kept]
+        self.classes_, labels = np.unique(targets[kept], return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                "expected samples of positive weight of at least 2 classes, "
+                f"got 1 class: {self.classes_[0]}"
+            )
+        weight *= self._class_factors(labels, weight)[labels]
+        upper = self.C * weight
+
+        self.gates_ = self._default_gates() if self.gates is None else clone(self.gates)
+        self.gates_.fit(X, sample_weight=weight)
+        design, merged = merged_design(
+            self._design, self._augmented(X), labels, self._fit_activations(X), upper
+        )
+        positives = [1] if len(self.classes_) == 2 else range(len(self.classes_))
+        solutions = [
+            solve_merged(
+                design,
+                np.where(labels == positive, 1.0, -1.0),
+                merged,
+                method=self.method,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                verbose=self.verbose,
+            )
+            for positive in positives
+        ]
+        self.zeta_ = np.stack([solution.zeta for solution in solutions])
+        self.norm_ = np.array([solution.norm for solution in solutions])
+        self.margin_ = np.array([solution.margin for solution in solutions])
+        self.duality_gap_ = np.array([solution.duality_gap for solution in solutions])
+        self.unit_norms_ = np.stack([solution.unit_norms for solution in solutions])
+        self.n_iter_ = np.array([solution.n_iter for solution in solutions])
+        signed = np.stack(
+            [
+                np.where(labels == positive, 1.0, -1.0) * solution.dual_coef
+                for positive, solution in zip(positives, solutions, strict=True)
+            ]
+        )
+        supporting = np.flatnonzero(signed.any(axis=0))
+        self.support_ = kept[supporting]
+        self.dual_coef_ = signed[:, supporting]
+        self.intercept_ = (
+            self.intercept_scaling * self.zeta_[..., -1]
+            if self.fit_intercept
+            else np.zeros(self.zeta_.shape[:-1])
+        )
+        return self
+
+    def _class_factors(self, labels: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Factor of the sample weights for each class."""
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            # scikit-learn's formula, with the sample weights that its function lacks before 1.7
+            totals = np.bincount(labels, weights=weight)
+            return totals.sum() / (len(totals) * totals)
+        return compute_class_weight(
+            self.class_weight, classes=self.classes_, y=self.classes_[labels]
+        )
+
+    def _augmented(self, X: Any) -> Any:
+        """Inputs with the constant feature."""
+        if not self.fit_intercept:
+            return X
+        constant = np.full((X.shape[0], 1), float(self.intercept_scaling))
+        if sparse.issparse(X):
+            return sparse.hstack([X, constant], format="csr")
+        return np.hstack([X, constant])
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Evaluate the predictors.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Decision values, positive for ``classes_[1]`` if there are two classes; else one
+            column a class, each against the rest.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        activations, augmented = self._activations(X), self._augmented(X)
+        values = [gated.decision_values(augmented, activations, zeta) for zeta in self.zeta_]
+        return values[0] if len(values) == 1 else np.stack(values, axis=1)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Class labels.
+        """
+        values = self.decision_function(X)
+        winner = (values > 0).astype(int) if values.ndim == 1 else np.argmax(values, axis=1)
+        return self.classes_[winner]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class _ContextSVC(_GatedSVC):
+    """A classifier whose default gates are hyperplane contexts."""
+
+    def __init__(
+        self,
+        n_units: int = 50,
+        n_contexts: int = 2,
+        *,
+        C: float = 1.0,
+        gates: Any = None,
+        cutoff: str = "median",
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1.0,
+        class_weight: dict[Any, float] | str | None = None,
+        method: str = "auto",
+        tol: float = 1e-4,
+        max_iter: int = 100,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_units = n_units
+        self.n_contexts = n_contexts
+        self.C = C
+        self.gates = gates
+        self.cutoff = cutoff
+        self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
+        self.class_weight = class_weight
+        self.method = method
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _default_gates(self) -> HyperplaneGates:
+        return HyperplaneGates(
+            self.n_units, self.n_contexts, cutoff=self.cutoff, random_state=self.random_state
+        )
+
+
+@_with_shared_sections
+class GLNNormSVC(_ContextSVC):
+    r"""Max-margin classifier of the GLN norm, solved exactly.
+
+    .. math::
+
+        \min_f \tfrac12 \|f\|_{\mathrm{GLN}}^2 + \sum_n C_n \max(0, 1 - y_n f(x_n)), \qquad
+        f(x) = \sum_h \langle \zeta_{h, c_h(x)}, x \rangle
+
+    Each unit reads from its gate in which of its contexts an input lies and adds a linear
+    predictor of that context. The GLN norm is what gradient descent on a gated linear network of
+    two layers implicitly minimises [1]_; it is a group norm over units, so units may drop out.
+    One unit with one context is the linear SVM.
+
+    Parameters
+    ----------
+    n_units : int, default=50
+        Number of gated units of the default gates. Not used if ``gates`` is given.
+    n_contexts : int, default=2
+        Contexts of each unit, a power of two. Not used if ``gates`` is given.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    FReLUSVC : The same for on/off gates.
+    GatedL2SVC : The same predictors under the L2 norm.
+    gnorm.max_margin : The engine, for given activations.
+
+    References
+    ----------
+    .. [1] S. Lippl, L. F. Abbott and S. Chung (2022). The implicit bias of gradient descent on
+       generalized gated linear networks. arXiv:2202.02649.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> from gnorm import GLNNormSVC
+    >>> X, digit = load_digits(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, digit < 5, random_state=0)
+    >>> classifier = GLNNormSVC(n_units=20, random_state=0).fit(X_train, y_train)
+    >>> bool(classifier.score(X_test, y_test) > 0.95), bool(classifier.duality_gap_[0] <= 1e-4)
+    (True, True)
+    """
+
+
+@_with_shared_sections
+class FReLUSVC(_GatedSVC):
+    r"""Max-margin classifier of the FReLU norm, solved exactly.
+
+    .. math::
+
+        \min_\zeta \tfrac12 \Bigl( \sum_h \|\zeta_h\| \Bigr)^2
+            + \sum_n C_n \max(0, 1 - y_n f(x_n)), \qquad
+        f(x) = \sum_h g_h(x) \langle \zeta_h, x \rangle
+
+    A frozen-gate ReLU network: each unit is a linear predictor that its gate switches on or off.
+    The group norm is what gradient descent on the weights of such a network implicitly
+    minimises [1]_.
+
+    Parameters
+    ----------
+    n_units : int, default=50
+        Number of gated units of the default gates, to which comes one unit that is always open.
+        Not used if ``gates`` is given.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    GLNNormSVC : The same for units with several contexts.
+    gnorm.ReLUGates : Random gates, or those of a trained network.
+
+    References
+    ----------
+    .. [1] S. Lippl, L. F. Abbott and S. Chung (2022). The implicit bias of gradient descent on
+       generalized gated linear networks. arXiv:2202.02649.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> from gnorm import FReLUSVC
+    >>> X, digit = load_digits(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, digit < 5, random_state=0)
+    >>> classifier = FReLUSVC(n_units=20, random_state=0).fit(X_train, y_train)
+    >>> bool(classifier.score(X_test, y_test) > 0.95), bool(classifier.duality_gap_[0] <= 1e-4)
+    (True, True)
+    """
+
+    def __init__(
+        self,
+        n_units: int = 50,
+        *,
+        C: float = 1.0,
+        gates: Any = None,
+        cutoff: str = "median",
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1.0,
+        class_weight: dict[Any, float] | str | None = None,
+        method: str = "auto",
+        tol: float = 1e-4,
+        max_iter: int = 100,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_units = n_units
+        self.C = C
+        self.gates = gates
+        self.cutoff = cutoff
+        self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
+        self.class_weight = class_weight
+        self.method = method
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _default_gates(self) -> ReLUGates:
+        return ReLUGates(self.n_units, cutoff=self.cutoff, random_state=self.random_state)
+
+
+@_with_shared_sections
+class GatedL2SVC(_ContextSVC):
+    r"""The predictors of a gated linear network under their L2 norm.
+
+    The rival that isolates what the GLN norm does: the same functions, but the penalty is
+    :math:`\tfrac12 C^{-H} \sum_\gamma \|\beta_\gamma\|^2`, half the mean square of the predictors
+    of all contexts. It is an ordinary kernel machine with the kernel
+    :func:`gnorm.kernels.predictor_l2_kernel` and no free bias. The square root of the quadratic
+    form printed in [1]_, equations (23) and (25), is not this norm; here is the right one.
+
+    Parameters
+    ----------
+    n_units : int, default=50
+        Number of gated units of the default gates. Not used if ``gates`` is given.
+    n_contexts : int, default=2
+        Contexts of each unit, a power of two. Not used if ``gates`` is given.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    GLNNormSVC : The same functions under the GLN norm.
+    gnorm.norms.predictor_rms_norm : The norm, ``norm_``.
+
+    References
+    ----------
+    .. [1] S. Lippl, L. F. Abbott and S. Chung (2022). The implicit bias of gradient descent on
+       generalized gated linear networks. arXiv:2202.02649.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from gnorm import GatedL2SVC
+    >>> X, digit = load_digits(return_X_y=True)
+    >>> classifier = GatedL2SVC(n_units=10, random_state=0).fit(X[:900] / 16, digit[:900] < 5)
+    >>> bool(classifier.score(X[900:] / 16, digit[900:] < 5) > 0.85)
+    True
+    """
+
+    _design = PredictorL2Design
+
+
+@_with_shared_sections
+class ShallowGLNSVC(_ContextSVC):
+    r"""A linear max-margin predictor of its own for every global context.
+
+    The rival without architectural constraints: units share nothing, so every combination of
+    contexts that occurs in the training data has a free linear predictor, and the penalty is
+    :math:`\tfrac12 \sum_\gamma \|\beta_\gamma\|^2`. It is the kernel machine of
+    :func:`gnorm.kernels.shallow_kernel`, and a gated linear network of one unit whose contexts
+    are the global ones. In contexts that training did not show, the decision value is 0. The
+    number of contexts grows as ``n_contexts ** n_units``: keep ``n_units`` small.
+
+    Parameters
+    ----------
+    n_units : int, default=3
+        Number of units of the default gates, whose contexts together make the global context.
+        Not used if ``gates`` is given.
+    n_contexts : int, default=2
+        Contexts of each unit, a power of two. Not used if ``gates`` is given.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    contexts_ : ndarray of bool, shape (n_global_contexts, n_units, n_contexts)
+        The global contexts seen in ``fit``. In ``zeta_`` and ``unit_norms_`` they are the
+        contexts of a single unit.
+    {shared_attributes}
+
+    See Also
+    --------
+    GLNNormSVC : Units that share weights between global contexts.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from gnorm import ShallowGLNSVC
+    >>> X, digit = load_digits(return_X_y=True)
+    >>> classifier = ShallowGLNSVC(n_units=2, random_state=0).fit(X[:900] / 16, digit[:900] < 5)
+    >>> len(classifier.contexts_), bool(classifier.score(X[900:] / 16, digit[900:] < 5) > 0.8)
+    (4, True)
+    """
+
+    def __init__(
+        self,
+        n_units: int = 3,
+        n_contexts: int = 2,
+        *,
+        C: float = 1.0,
+        gates: Any = None,
+        cutoff: str = "median",
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1.0,
+        class_weight: dict[Any, float] | str | None = None,
+        method: str = "auto",
+        tol: float = 1e-4,
+        max_iter: int = 100,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            n_units,
+            n_contexts,
+            C=C,
+            gates=gates,
+            cutoff=cutoff,
+            fit_intercept=fit_intercept,
+            intercept_scaling=intercept_scaling,
+            class_weight=class_weight,
+            method=method,
+            tol=tol,
+            max_iter=max_iter,
+            random_state=random_state,
+            verbose=verbose,
+        )
+
+    def _fit_activations(self, X: Any) -> np.ndarray:
+        self.contexts_ = np.unique(super()._activations(X), axis=0)
+        return self._activations(X)
+
+    def _activations(self, X: Any) -> np.ndarray:
+        """One unit, one context for each global context seen in training."""
+        activations = super()._activations(X)
+        known = {context.tobytes(): i for i, context in enumerate(self.contexts_)}
+        index = np.array([known.get(context.tobytes(), -1) for context in activations])
+        return (index[:, None] == np.arange(len(known)))[:, None, :]
