@@ -69,7 +69,8 @@ _SHARED_ATTRIBUTES = """
         What the constant feature adds to the decision value in each context,
         ``intercept_scaling * zeta_[..., -1]``; zeros without ``fit_intercept``.
     norm_ : ndarray of shape (n_problems,)
-        Induced norm of each predictor.
+        Induced norm of each predictor. It is that of the gates in use: gates with exactly one
+        context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
         Geometric margin, the least :math:`y_n f(x_n)` divided by the norm.
     duality_gap_ : ndarray of shape (n_problems,)
@@ -151,7 +152,11 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
         X, targets = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
         check_classification_targets(targets)
         for name in ("C", "intercept_scaling", "tol"):
-            check_scalar(getattr(self, name), name, Real, min_val=0, include_boundaries="neither")
+            value = check_scalar(
+                getattr(self, name), name, Real, min_val=0, include_boundaries="neither"
+            )
+            if np.isnan(value):
+                raise ValueError(f"{name} == nan, must be > 0")
         check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
         weight = check_sample_weight(sample_weight, len(targets))
         kept = np.flatnonzero(weight)  # a sample of weight 0 is as if it were absent
@@ -165,6 +170,8 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
         weight *= self._class_factors(labels, weight)[labels]
         upper = self.C * weight
 
+        if self.gates is not None and not hasattr(self.gates, "transform"):
+            raise TypeError(f"expected gates with fit and transform, got {self.gates!r}")
         self.gates_ = self._default_gates() if self.gates is None else clone(self.gates)
         self.gates_.fit(X, sample_weight=weight)
         design, merged = merged_design(

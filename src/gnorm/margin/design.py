@@ -37,10 +37,26 @@ class GatedDesign:
         self.n_samples, self.n_units, self.n_contexts = activations.shape
         self.is_one_hot = bool(np.all(activations.sum(axis=2) == 1))
 
+    def restricted(self, rows: np.ndarray) -> GatedDesign:
+        """Return the design of some of the samples, with what is known of its Gram matrix."""
+        part = type(self)(self.X[rows], self.activations[rows])
+        if "gram" in vars(self):
+            part.gram = self.gram[np.ix_(rows, rows)]
+        return part
+
     @cached_property
-    def _gates(self) -> np.ndarray:
-        """Activations as the (n_samples, n_units n_contexts) matrix that BLAS wants."""
-        return np.ascontiguousarray(self.activations.reshape(self.n_samples, -1), dtype=float)
+    def _codes(self) -> tuple[np.ndarray, float]:
+        r"""Rows :math:`s_h` and a number :math:`o` with <g_h, g_h'> = <s_h, s_h'> + o.
+
+        Gates with one context on per unit are coded as the corners of a regular simplex, whose
+        inner products are those of the unit vectors less :math:`1/C`: one column a unit less, so
+        that the products cost half for two contexts. Other gates are their own code.
+        """
+        if not self.is_one_hot or self.n_contexts == 1:
+            return self.activations.reshape(self.n_samples, -1).astype(float), 0.0
+        corners = np.linalg.svd(np.ones((1, self.n_contexts)))[2][1:].T
+        coded = self.activations.astype(float) @ corners
+        return coded.reshape(self.n_samples, -1), 1.0 / self.n_contexts
 
     @cached_property
     def gram(self) -> np.ndarray:
@@ -73,9 +89,11 @@ class GatedDesign:
         if accurate or issparse(self.X) or 2 * n_features < self.n_samples:
             V = gated.accumulate(self.X, self.activations, coef)
             return gated.unit_values(self.X, self.activations, V)
-        products = self.gram @ (self._gates * coef[:, None])
-        products *= self._gates
-        return products.reshape(self.activations.shape).sum(axis=2)
+        codes, offset = self._codes
+        weighted = np.column_stack([codes * coef[:, None], offset * coef])
+        products = self.gram @ weighted
+        per_unit = (products[:, :-1] * codes).reshape(self.n_samples, self.n_units, -1).sum(axis=2)
+        return per_unit + products[:, -1:]
 
     def weighted_gram(self, weights: np.ndarray) -> np.ndarray:
         r"""Compute :math:`\sum_h w_h K_h = K \circ (G \operatorname{diag}(w) G^\top)`.
@@ -91,8 +109,10 @@ class GatedDesign:
             Only the lower triangle is meaningful: one symmetric product fills it, and a Cholesky
             factorisation reads no more.
         """
-        scaled = self._gates * np.repeat(np.sqrt(weights), self.n_contexts)
+        codes, offset = self._codes
+        scaled = codes * np.repeat(np.sqrt(weights), codes.shape[1] // self.n_units)
         S = dsyrk(1.0, scaled.T, trans=1, lower=1)
+        S += offset * float(np.sum(weights))
         S *= self.gram.T  # the transpose of the symmetric matrix only aligns the memory order
         return S
 

@@ -14,8 +14,8 @@ from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
-from gnorm import norms
-from gnorm.margin import interior_point
+from gnorm import kernels, norms
+from gnorm.margin import working_set
 from gnorm.margin.design import GatedDesign
 from gnorm.margin.merge import Merged, merge_samples
 from gnorm.margin.problem import MarginProblem, Point, relative_gap
@@ -42,7 +42,7 @@ def _solve_conic(solver: str) -> Callable[..., Point]:
 
 
 _METHODS: dict[str, Callable[..., Point]] = {
-    "interior-point": interior_point.solve,
+    "interior-point": working_set.solve,
     "clarabel": _solve_conic("CLARABEL"),
     "scs": _solve_conic("SCS"),
 }
@@ -224,6 +224,13 @@ def merged_design(
         X = X.copy()
         X.sum_duplicates()
         X.eliminate_zeros()
+    with np.errstate(over="ignore"):
+        largest = float(np.max(kernels.squared_row_norms(X)))
+    if not np.isfinite(largest):
+        raise ValueError(
+            "expected inputs whose squared norms are finite in float64, got entries up to "
+            f"{abs(X).max():.1e}"
+        )
     merged = merge_samples(X, labels, activations, upper)
     return kind(X[merged.rows], activations[merged.rows]), merged
 

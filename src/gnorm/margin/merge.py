@@ -46,8 +46,8 @@ class Merged:
         # Copies without a bound share equally (finite ones beside an infinite one get nothing).
         portion = np.where(np.isinf(self.upper)[group], np.isinf(upper), upper)
         total = np.bincount(group, weights=portion, minlength=len(self.rows))
-        full[kept] = dual_coef[group] * portion / total[group]
-        return full
+        full[kept] = dual_coef[group] * (portion / total[group])  # a group of one to the last bit
+        return np.minimum(full, self.sample_upper)
 
 
 def merge_samples(X: Any, labels: np.ndarray, activations: np.ndarray, upper: np.ndarray) -> Merged:

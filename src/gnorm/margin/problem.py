@@ -70,6 +70,10 @@ class MarginProblem:
         self.upper = upper
         self.is_hard = np.isinf(upper)
 
+    def restricted(self, rows: np.ndarray) -> MarginProblem:
+        """Return the problem of some of the samples."""
+        return MarginProblem(self.design.restricted(rows), self.y[rows], self.upper[rows])
+
     def products(self, a: np.ndarray, *, accurate: bool = False) -> np.ndarray:
         """Compute ``Q_h a`` for every unit, shape (n_samples, n_units)."""
         return self.y[:, None] * self.design.unit_products(self.y * a, accurate=accurate)
@@ -116,14 +120,15 @@ class MarginProblem:
     def _unconstrained_scale(norm: float, margins: np.ndarray, C: np.ndarray) -> float:
         if norm == 0 or len(C) == 0:
             return 0.0
-        order = np.argsort(-margins, kind="stable")
-        order = order[margins[order] > 0]
+        is_wrong = margins <= 0
+        order = np.argsort(-margins, kind="stable")[: np.count_nonzero(~is_wrong)]
         with np.errstate(over="ignore"):
             breakpoints = 1.0 / margins[order]
         # The derivative is theta norm^2 - slope, with the slope of the hinge terms constant on
         # each piece between breakpoints: the root is on the first piece at whose end it is >= 0.
-        gains = C[order] * margins[order]
-        slopes = float(C @ margins) - np.append(0.0, np.cumsum(gains))
+        # Summed from the far end, where a large C must leave no rounding error behind.
+        gains = np.append(C[order] * margins[order], float(C[is_wrong] @ margins[is_wrong]))
+        slopes = np.cumsum(gains[::-1])[::-1]
         piece = int(np.argmax(np.append(breakpoints * norm**2 >= slopes[:-1], True)))
         pieces = np.concatenate(([0.0], breakpoints, [np.inf]))
         return float(np.clip(slopes[piece] / norm**2, pieces[piece], pieces[piece + 1]))
@@ -150,7 +155,8 @@ class MarginProblem:
         """
         total = float(np.sum(a))
         positive = a > 0
-        longest = float(np.min(self.upper[positive] / a[positive], initial=np.inf))
+        with np.errstate(over="ignore"):
+            longest = float(np.min(self.upper[positive] / a[positive], initial=np.inf))
         theta = min(total / dual_norm**2, longest) if dual_norm > 0 else longest
         if not np.isfinite(theta):  # an unbounded ray, or a = 0: leave the point as it is
             theta = 1.0

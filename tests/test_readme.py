@@ -1,0 +1,100 @@
+"""The README and the guide: their code runs and prints what stands below it."""
+
+import contextlib
+import io
+import os
+import re
+import runpy
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import pyplot
+
+REPOSITORY = Path(__file__).parents[1]
+pytestmark = pytest.mark.skipif(
+    not (REPOSITORY / "docs").exists(), reason="the source distribution has no documentation"
+)
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+SECONDS = re.compile(r"\d+\.\d+ s\b")
+
+
+def assert_alike(printed, shown):
+    """Same words and nearly the same numbers: another machine may round to other supports."""
+    texts = [SECONDS.sub("(time)", text) for text in (printed, shown)]
+    words = [NUMBER.sub("#", text).split() for text in texts]
+    assert words[0] == words[1], printed
+    numbers = [[float(number) for number in NUMBER.findall(text)] for text in texts]
+    np.testing.assert_allclose(*numbers, rtol=0.05, atol=2e-3, err_msg=printed)
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """An empty working directory and no window, whatever the blocks draw and save."""
+    matplotlib.use("Agg")
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    yield tmp_path
+    os.chdir(before)
+    pyplot.close("all")
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/guide.md"])
+def test_python_blocks(name, elsewhere):
+    blocks = BLOCK.findall((REPOSITORY / name).read_text(encoding="utf-8"))
+    assert blocks
+    namespace = {}
+    for code, shown in blocks:
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            exec(compile(code, name, "exec"), namespace)
+        assert_alike(output.getvalue(), shown)
+
+
+def test_quickstart(elsewhere, capsys):
+    quickstart = runpy.run_path(str(REPOSITORY / "examples/quickstart.py"))
+    quickstart["main"]()
+    printed = capsys.readouterr().out
+    assert printed.endswith("figure: build/quickstart.png\n")
+    assert (elsewhere / "build/quickstart.png").read_bytes().startswith(b"\x89PNG")
+
+    shown = re.search(r"`make demo` prints\n\n```text\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    table, table_shown = (read_table(text, quickstart["COLUMNS"]) for text in (printed, shown[1]))
+    assert len(table) == 7
+    assert table[0] == table_shown[0] == {name: name for name in quickstart["COLUMNS"]}
+    for row, row_shown in zip(table[1:], table_shown[1:], strict=True):
+        for column in ("model", "C"):
+            assert row[column] == row_shown[column]
+        # the number of support vectors and the gap depend on where within tol the solver stops
+        for column in ("held out [%]", "norm", "margin"):
+            assert_alike(row[column], row_shown[column])
+
+
+def read_table(text, columns):
+    """Rows of the first paragraph that looks like a table, by column."""
+    rows = [line for line in text.split("\n\n")[1].splitlines() if line]
+    edges = np.cumsum([0] + [int(form[1:]) for form in columns.values()])
+    return [
+        {
+            name: row[start:stop].strip()
+            for name, start, stop in zip(columns, edges, edges[1:], strict=False)
+        }
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/guide.md"])
+def test_links(name):
+    path = REPOSITORY / name
+    targets = re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8"))
+    missing = [
+        target
+        for target in targets
+        if not target.startswith("http") and not (path.parent / target).exists()
+    ]
+    assert targets
+    assert not missing
