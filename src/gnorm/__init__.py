@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 # Read by type checkers and editors only; at run time __getattr__ does the same by the table below.
 if TYPE_CHECKING:
-    from gnorm import gated, gates, kernels, margin, norms, plotting, svm
+    from gnorm import datasets, gated, gates, kernels, margin, norms, plotting, svm
     from gnorm.gates import FixedGates, HyperplaneGates, ReLUGates
     from gnorm.margin import MarginSolution, NotSeparableError, max_margin
     from gnorm.svm import FReLUSVC, GatedL2SVC, GLNNormSVC, ShallowGLNSVC
@@ -27,6 +27,7 @@ __all__ = [
     "ReLUGates",
     "ShallowGLNSVC",
     "__version__",
+    "datasets",
     "gated",
     "gates",
     "kernels",
@@ -49,7 +50,7 @@ _MODULE_OF = {
     "ShallowGLNSVC": "svm",
     "max_margin": "margin",
 }
-_MODULES = {"gated", "gates", "kernels", "margin", "norms", "plotting", "svm"}
+_MODULES = {"datasets", "gated", "gates", "kernels", "margin", "norms", "plotting", "svm"}
 
 
 def __getattr__(name: str) -> Any:

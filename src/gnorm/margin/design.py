@@ -116,6 +116,10 @@ class GatedDesign:
         S *= self.gram.T  # the transpose of the symmetric matrix only aligns the memory order
         return S
 
+    def mean_kernel(self) -> np.ndarray:
+        """Mean of the kernels of all units, (n_samples, n_samples)."""
+        return self.gram * (kernels.agreement(self.activations) / self.n_units)
+
     def unit_weights(self, coef: np.ndarray, weights: np.ndarray) -> np.ndarray:
         r"""Recover :math:`\zeta_h = w_h \sum_n c_n \phi_h(x_n)`, shape (H, C, D).
 
@@ -176,6 +180,10 @@ class PredictorL2Design(GatedDesign):
     def weighted_gram(self, weights: np.ndarray) -> np.ndarray:
         """Scale the kernel matrix, in Fortran order."""
         return np.multiply(weights[0], self.gram.T, order="F")
+
+    def mean_kernel(self) -> np.ndarray:
+        """The kernel matrix."""
+        return self.gram
 
     def unit_weights(self, coef: np.ndarray, weights: np.ndarray) -> np.ndarray:
         r"""Recover :math:`\zeta_{hc} = C V_{hc} + \frac{1 - H}{H} \sum_{c'} V_{hc'}`."""

@@ -85,6 +85,7 @@ class Newton:
         self.bounded = np.flatnonzero(~problem.is_hard)
         self.is_cancelling = False
         self.jitter = _LEAST_JITTER
+        self._latest: tuple[np.ndarray | None, np.ndarray] = None, np.empty(0)
         self.scale = self._natural_scale() if scale is None else scale
         self.upper = problem.upper / self.scale
 
@@ -151,11 +152,14 @@ class Newton:
 
     def products(self, a: np.ndarray) -> np.ndarray:
         """Compute the gradients ``p_h = Q_h a``, through the features once these cancel."""
+        if a is self._latest[0]:
+            return self._latest[1]
         P = self.problem.products(self.scale * a, accurate=self.is_cancelling)
         if not self.is_cancelling:
             self.is_cancelling = self.ray_residual(a, P) ** 2 <= _CANCELLATION
             if self.is_cancelling:
                 return self.products(a)
+        self._latest = a, P
         return P
 
     def ray_residual(self, a: np.ndarray, P: np.ndarray) -> float:

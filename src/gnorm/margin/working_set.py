@@ -62,7 +62,8 @@ def solve(
     """
     n_samples = len(problem.y)
     rows, guess = _guess(problem)
-    newton = Newton(problem.restricted(rows))
+    # coefficients are measured in the mean one of the guess
+    newton = Newton(problem.restricted(rows), None if guess is None else float(np.mean(guess)))
     state = newton.start(guess)
     is_last = len(rows) == n_samples
     n_iter = 0
@@ -81,7 +82,9 @@ def solve(
         if len(rows) == n_samples or status is Status.MAX_ITER:
             return point
 
-        norm, margins, gap = _scan(problem, point)
+        norm, margins = _scan(problem, point)
+        primal_value, _ = problem.scale_primal(norm, margins)
+        gap = relative_gap(primal_value, path.best.dual.dual_value)
         # in the length that is best for the working set: one missed sample must not hide others
         _, theta = newton.problem.scale_primal(norm, margins[rows])
         is_in = np.zeros(n_samples, dtype=bool)
@@ -108,10 +111,7 @@ def _guess(problem: MarginProblem) -> tuple[np.ndarray, np.ndarray | None]:
     everything = np.arange(n_samples)
     if n_samples <= _SMALL:
         return everything, None
-    n_units = problem.design.n_units
-    kernel = problem.design.weighted_gram(np.full(n_units, 1.0 / n_units))
-    kernel = np.tril(kernel)
-    kernel += np.tril(kernel, -1).T
+    kernel = problem.design.mean_kernel()
     length = np.trace(kernel) / n_samples
     if not length > 0:
         return everything, None
@@ -132,17 +132,12 @@ def _guess(problem: MarginProblem) -> tuple[np.ndarray, np.ndarray | None]:
     return rows, guess[rows]
 
 
-def _scan(problem: MarginProblem, point: Point) -> tuple[float, np.ndarray, float]:
-    """Norm of the predictor, margins of all samples, and the gap over all samples."""
+def _scan(problem: MarginProblem, point: Point) -> tuple[float, np.ndarray]:
+    """Norm of the predictor and margins of all samples."""
     design, y = problem.design, problem.y
     coef, weights = point.recovery
     zeta = design.unit_weights(y * coef, weights)
-    norm = float(np.sum(design.unit_norms(zeta)))
-    margins = y * design.decision_values(zeta)
-    primal_value, _ = problem.scale_primal(norm, margins)
-    dual_norm = float(np.max(design.dual_norms(y * point.dual_coef)))
-    dual_value, _ = problem.scale_dual(point.dual_coef, dual_norm)
-    return norm, margins, relative_gap(primal_value, dual_value)
+    return float(np.sum(design.unit_norms(zeta))), y * design.decision_values(zeta)
 
 
 def _transferred(
