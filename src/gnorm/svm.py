@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_scalar, compute_class_weight
+from sklearn.utils import check_scalar, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -22,6 +22,7 @@ from gnorm import gated
 from gnorm.gates import HyperplaneGates, ReLUGates
 from gnorm.margin.design import GatedDesign, PredictorL2Design
 from gnorm.margin.engine import check_activations, check_sample_weight, merged_design, solve_merged
+from gnorm.margin.solution import NotSeparableError
 
 __all__ = ["FReLUSVC", "GLNNormSVC", "GatedL2SVC", "ShallowGLNSVC"]
 
@@ -155,19 +156,19 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
             value = check_scalar(
                 getattr(self, name), name, Real, min_val=0, include_boundaries="neither"
             )
-            if np.isnan(value):
-                raise ValueError(f"{name} == nan, must be > 0")
+            if np.isnan(value) or (np.isinf(value) and name != "C"):
+                raise ValueError(f"{name} == {value}, must be > 0 and finite")
         check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
         weight = check_sample_weight(sample_weight, len(targets))
+        weight = weight * self._class_factors(targets, weight)
         kept = np.flatnonzero(weight)  # a sample of weight 0 is as if it were absent
         X, weight = X[kept], weight[kept]
         self.classes_, labels = np.unique(targets[kept], return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
                 "expected samples of positive weight of at least 2 classes, "
-                f"got 1 class: {self.classes_[0]}"
+                f"got {len(self.classes_)} class: {', '.join(map(str, self.classes_))}"
             )
-        weight *= self._class_factors(labels, weight)[labels]
         upper = self.C * weight
 
         if self.gates is not None and not hasattr(self.gates, "transform"):
@@ -178,18 +179,15 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
             self._design, self._augmented(X), labels, self._fit_activations(X), upper
         )
         positives = [1] if len(self.classes_) == 2 else range(len(self.classes_))
-        solutions = [
-            solve_merged(
-                design,
-                np.where(labels == positive, 1.0, -1.0),
-                merged,
-                method=self.method,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                verbose=self.verbose,
-            )
-            for positive in positives
-        ]
+        signs = [np.where(labels == positive, 1.0, -1.0) for positive in positives]
+        options = {"method": self.method, "tol": self.tol, "max_iter": self.max_iter}
+        try:
+            solutions = [
+                solve_merged(design, sign, merged, verbose=self.verbose, **options)
+                for sign in signs
+            ]
+        except NotSeparableError as error:
+            raise error.scattered(kept, len(targets)) from None
         self.zeta_ = np.stack([solution.zeta for solution in solutions])
         self.norm_ = np.array([solution.norm for solution in solutions])
         self.margin_ = np.array([solution.margin for solution in solutions])
@@ -197,10 +195,7 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
         self.unit_norms_ = np.stack([solution.unit_norms for solution in solutions])
         self.n_iter_ = np.array([solution.n_iter for solution in solutions])
         signed = np.stack(
-            [
-                np.where(labels == positive, 1.0, -1.0) * solution.dual_coef
-                for positive, solution in zip(positives, solutions, strict=True)
-            ]
+            [sign * solution.dual_coef for sign, solution in zip(signs, solutions, strict=True)]
         )
         supporting = np.flatnonzero(signed.any(axis=0))
         self.support_ = kept[supporting]
@@ -212,15 +207,20 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
         )
         return self
 
-    def _class_factors(self, labels: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Factor of the sample weights for each class."""
+    def _class_factors(self, targets: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Factor of the weight of each sample that its class gives."""
         if isinstance(self.class_weight, str) and self.class_weight == "balanced":
-            # scikit-learn's formula, with the sample weights that its function lacks before 1.7
+            # scikit-learn's formula with the sample weights, which its function lacks before 1.7
+            _, labels = np.unique(targets, return_inverse=True)
             totals = np.bincount(labels, weights=weight)
-            return totals.sum() / (len(totals) * totals)
-        return compute_class_weight(
-            self.class_weight, classes=self.classes_, y=self.classes_[labels]
-        )
+            totals[totals == 0] = np.inf
+            return (weight.sum() / (np.count_nonzero(np.isfinite(totals)) * totals))[labels]
+        factors = compute_sample_weight(self.class_weight, targets)
+        if not np.all(np.isfinite(factors) & (factors >= 0)):
+            raise ValueError(
+                f"expected finite, non-negative values in class_weight, got {self.class_weight}"
+            )
+        return factors
 
     def _augmented(self, X: Any) -> Any:
         """Inputs with the constant feature."""
@@ -564,12 +564,15 @@ class ShallowGLNSVC(_ContextSVC):
         )
 
     def _fit_activations(self, X: Any) -> np.ndarray:
-        self.contexts_ = np.unique(super()._activations(X), axis=0)
-        return self._activations(X)
+        activations = super()._activations(X)
+        self.contexts_ = np.unique(activations, axis=0)
+        return self._one_unit(activations)
 
     def _activations(self, X: Any) -> np.ndarray:
+        return self._one_unit(super()._activations(X))
+
+    def _one_unit(self, activations: np.ndarray) -> np.ndarray:
         """One unit, one context for each global context seen in training."""
-        activations = super()._activations(X)
         known = {context.tobytes(): i for i, context in enumerate(self.contexts_)}
         index = np.array([known.get(context.tobytes(), -1) for context in activations])
         return (index[:, None] == np.arange(len(known)))[:, None, :]

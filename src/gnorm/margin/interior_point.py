@@ -36,6 +36,8 @@ from gnorm.margin.solution import Status
 __all__ = ["CentralPath", "Report", "solve"]
 
 _STEP_SHARE = 0.99  # of the way to the boundary
+_FEW = 500  # samples for which steps always take the curvature of the constraints along
+_SHORT_STEP = 0.3  # below it they do so on any number of samples
 _ROUNDING_ITERATIONS = 3  # to spend beyond the tolerance for the sake of exact zeros
 _PATIENCE = 25  # iterations without a better gap before the solve counts as stalled
 _RAY = 1e-6  # separability residual at which a certificate is looked for
@@ -111,6 +113,8 @@ class CentralPath:
         self._P = newton.products(state.a)
         self.best = Best(newton.certify(state.a, state.mu, self._P), n_iter)
         self._next_ray = _RAY
+        # On few samples the curvature costs little; on many it is left out while steps are long.
+        self._is_winding = len(newton.problem.y) <= _FEW
 
     def follow(
         self, tol: float, max_iter: int, report: Report | None, *, is_last: bool = True
@@ -155,11 +159,12 @@ class CentralPath:
         predictor = newton.direction(0.0)
         reached = state.moved(predictor, state.reach(predictor))
         centring = (reached.complementarity() / sigma) ** 3
-        corrector = newton.direction(centring * sigma, predictor)
+        corrector = newton.direction(centring * sigma, predictor, is_curved=self._is_winding)
         step = _STEP_SHARE * state.reach(corrector)
         self.state = state.moved(corrector, step)
         self._P = newton.products(self.state.a)
         self.n_iter += 1
+        self._is_winding |= step < _SHORT_STEP
         self.best.update(newton.certify(self.state.a, self.state.mu, self._P), self.n_iter)
         return step
 

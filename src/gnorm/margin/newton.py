@@ -250,10 +250,14 @@ class Newton:
         spread = self.P @ weighted - self.centre * weighted.sum()
         return products @ self.state.mu + spread + self.diagonal * x
 
-    def direction(self, sigma: float, predictor: State | None = None) -> State:
+    def direction(
+        self, sigma: float, predictor: State | None = None, *, is_curved: bool = False
+    ) -> State:
         """Newton direction to the point of the central path with complementarity ``sigma``.
 
-        With a ``predictor`` the products of its changes are taken along (second order).
+        With a ``predictor`` the products of its changes are taken along (second order); with
+        ``is_curved`` also what the curvature of the constraints adds along it, for the price of
+        one more product with the features.
         """
         now, P, w = self.state, self.P, self.w
         targets = [sigma - x * y for x, y in now.pairs()]
@@ -267,6 +271,10 @@ class Newton:
         gradient[self.bounded] += now.u
         excess = 0.5 * (now.a @ P) - now.t + now.s
         missing = 1.0 - float(np.sum(now.mu))
+        if predictor is not None and is_curved:
+            turned = self.problem.products(self.scale * predictor.a, accurate=self.is_cancelling)
+            gradient += turned @ predictor.mu
+            excess += 0.5 * (predictor.a @ turned)
 
         e = (to_mu + now.mu * excess) / now.s
         pull = (float(np.sum(e)) - missing) / float(np.sum(w))

@@ -71,7 +71,9 @@ class MarginProblem:
         self.is_hard = np.isinf(upper)
 
     def restricted(self, rows: np.ndarray) -> MarginProblem:
-        """Return the problem of some of the samples."""
+        """Return the problem of some of the samples, itself if these are all."""
+        if len(rows) == len(self.y):
+            return self
         return MarginProblem(self.design.restricted(rows), self.y[rows], self.upper[rows])
 
     def products(self, a: np.ndarray, *, accurate: bool = False) -> np.ndarray:

@@ -52,6 +52,12 @@ class NotSeparableError(ValueError):
             "Use a finite C, more units, or other gates."
         )
 
+    def scattered(self, rows: np.ndarray, n_samples: int) -> NotSeparableError:
+        """Return the same proof for ``n_samples`` samples of which these are some."""
+        certificate = np.zeros(n_samples)
+        certificate[rows] = self.certificate
+        return type(self)(certificate, self.residual)
+
     def __reduce__(self) -> tuple[type, tuple[np.ndarray, float]]:
         # the default would pickle the message in place of the arguments
         return type(self), (self.certificate, self.residual)

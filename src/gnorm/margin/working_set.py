@@ -28,6 +28,7 @@ _GUESS_MARGIN = 1.15  # functional margin up to which a sample is taken, at the 
 _MARGIN = 1.02  # ... and once the margins are known
 _LOOSE = 1e-2  # relative gap at which they are
 _NEW = 0.1  # multiplier, and share of the mean coefficient, of a sample that enters
+_UPSET = 2.0  # growth of the largest unit gradient at which new samples undo the path
 _MOST = 0.8  # share of the samples from which on all are taken
 _GUESS_BOUND = 1e6  # stands for an infinite C in the guess, in units of the mean kernel
 _GUESS_STEPS = 20  # most steps a sample of the guess
@@ -75,8 +76,7 @@ def solve(
                 tol if is_last else max(tol, _LOOSE), max_iter, report, is_last=is_last
             )
         except NotSeparableError as error:
-            proof = _scattered(error.certificate, rows, n_samples)
-            raise NotSeparableError(proof, error.residual) from None
+            raise error.scattered(rows, n_samples) from None
         n_iter = path.n_iter
         point = _on_all(path.best.point(status, n_iter), rows, n_samples)
         if len(rows) == n_samples or status is Status.MAX_ITER:
@@ -98,9 +98,12 @@ def solve(
         state, old_rows, margins = loose
         rows = np.flatnonzero(is_in | is_missed)
         newton = Newton(problem.restricted(rows), newton.scale)
-        if status is Status.OPTIMAL:
-            state = _transferred(state, old_rows, rows, margins, problem.upper / newton.scale)
-        else:  # stalled: these samples are a hard problem of their own
+        state = _transferred(state, old_rows, rows, margins, problem.upper / newton.scale)
+        quadratics = 0.5 * (state.a @ newton.products(state.a))
+        if status is Status.STALLED or np.max(quadratics) > _UPSET * state.t:
+            # Features cancel so much that every choice of samples is a hard problem of its own.
+            rows = np.arange(n_samples)
+            newton = Newton(problem)
             state = newton.start()
         is_last = True
 
