@@ -71,7 +71,10 @@ def compare(name, candidates, repeats):
     print(f"\n{name}")
     print(f"{'candidate':<28} {'median [s]':>10} {'runs':>5} {'ratio':>8}  notes")
     for label in candidates:
-        text = ", ".join(f"{k} {v:.1e}" if k == "gap" else f"{k} {v}" for k, v in notes[label].items())
+        text = ", ".join(
+            f"{key} {value:.1e}" if key == "gap" else f"{key} {value}"
+            for key, value in notes[label].items()
+        )
         print(
             f"{label:<28} {median[label]:10.3f} {len(times[label]):5d} "
             f"{median[label] / median[last]:8.2f}  {text}"
@@ -121,7 +124,7 @@ def main(repeats=7, threads=2):
             )
         )
     before, after = peak_memory()
-    print(f"\npeak memory of the large problem: {after:.0f} MB, {before:.0f} MB of it before the solve")
+    print(f"\npeak memory of the large problem: {after:.0f} MB ({before:.0f} MB before the solve)")
     results.append({"peak_memory_mb": after, "before_solve_mb": before})
     print(json.dumps({"benchmark": "engine", "tol": TOL, "threads": threads, "results": results}))
 

@@ -81,7 +81,8 @@ _SHARED_ATTRIBUTES = """
     support_ : ndarray of shape (n_support,)
         Indices of the samples that support at least one of the predictors.
     unit_norms_ : ndarray of shape (n_problems, n_units)
-        Norm of each unit; zero for the units that the predictor does without.
+        Norm of each unit, the Frobenius norm of its weights; zero for the units that the
+        predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
     n_features_in_ : int
@@ -109,6 +110,10 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
     """What the classifiers share: all but the default gates and the norm."""
 
     _design: ClassVar[type[GatedDesign]] = GatedDesign
+    # scikit-learn shows the documentation of parameters, in HTML, beside a link to more of it. The
+    # package has no address, so the link leads nowhere else.
+    _doc_link_module = "gnorm"
+    _doc_link_template = "#{estimator_name}"
 
     def _default_gates(self) -> Any:
         raise NotImplementedError
@@ -180,14 +185,23 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
         )
         positives = [1] if len(self.classes_) == 2 else range(len(self.classes_))
         signs = [np.where(labels == positive, 1.0, -1.0) for positive in positives]
-        options = {"method": self.method, "tol": self.tol, "max_iter": self.max_iter}
-        try:
-            solutions = [
-                solve_merged(design, sign, merged, verbose=self.verbose, **options)
-                for sign in signs
-            ]
-        except NotSeparableError as error:
-            raise error.scattered(kept, len(targets)) from None
+        solutions = []
+        for positive, sign in zip(positives, signs, strict=True):
+            try:
+                solution = solve_merged(
+                    design,
+                    sign,
+                    merged,
+                    method=self.method,
+                    tol=self.tol,
+                    max_iter=self.max_iter,
+                    verbose=self.verbose,
+                )
+            except NotSeparableError as error:
+                of_all = error.scattered(kept, len(targets))
+                of_all.add_note(f"This is class {self.classes_[positive]!r} against the rest.")
+                raise of_all from None
+            solutions.append(solution)
         self.zeta_ = np.stack([solution.zeta for solution in solutions])
         self.norm_ = np.array([solution.norm for solution in solutions])
         self.margin_ = np.array([solution.margin for solution in solutions])

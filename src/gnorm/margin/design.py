@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.linalg.blas import dsyrk
+from scipy.linalg.blas import dgemm, dsyrk
 from scipy.sparse import issparse
 
 from gnorm import gated, kernels, norms
@@ -91,7 +91,8 @@ class GatedDesign:
             return gated.unit_values(self.X, self.activations, V)
         codes, offset = self._codes
         weighted = np.column_stack([codes * coef[:, None], offset * coef])
-        products = self.gram @ weighted
+        # gram @ weighted, transposed into the memory order of the library
+        products = dgemm(1.0, weighted.T, self.gram.T).T
         per_unit = (products[:, :-1] * codes).reshape(self.n_samples, self.n_units, -1).sum(axis=2)
         return per_unit + products[:, -1:]
 

@@ -307,10 +307,12 @@ def solve(
     point = _METHODS[method](problem, tol=tol, max_iter=max_iter, report=report)
     solution = _certified(problem, point, method, tol, start)
     if solution.duality_gap > tol:
+        reach = "the solution is within that gap of the optimum"
+        if not np.isfinite(solution.duality_gap):
+            reach = "no separating predictor was found yet"
         warnings.warn(
             f"{method} stopped after {solution.n_iter} iterations ({solution.status.value}) at a "
-            f"relative duality gap of {solution.duality_gap:.1e}, above tol={tol:.1e}; "
-            "the solution is within that gap of the optimum",
+            f"relative duality gap of {solution.duality_gap:.1e}, above tol={tol:.1e}; {reach}",
             ConvergenceWarning,
             stacklevel=2,
         )

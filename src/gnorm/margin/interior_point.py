@@ -131,8 +131,12 @@ class CentralPath:
                 report(self.n_iter, self.best.primal.primal_value, self.best.dual.dual_value, step)
             if self.best.gap <= tol:
                 # Interior points have no exact zeros. Rounding to the face they point at shows
-                # the support; where that costs too much of the gap, go on a little.
-                if not is_last or self._round(tol) or n_rounded == _ROUNDING_ITERATIONS:
+                # the support; where that costs too much of the gap, go on a little, and in the
+                # end round less.
+                if not is_last or self._round(tol, (1.0,)):
+                    return Status.OPTIMAL
+                if n_rounded == _ROUNDING_ITERATIONS:
+                    self._round(tol, (1.0, 1e-3, 1e-5, 1e-7, 0.0))
                     return Status.OPTIMAL
                 n_rounded += 1
             ray = newton.ray_residual(self.state.a, self._P)
@@ -168,20 +172,23 @@ class CentralPath:
         self.best.update(newton.certify(self.state.a, self.state.mu, self._P), self.n_iter)
         return step
 
-    def _round(self, tol: float) -> bool:
-        """Take the rounded point if it meets the gap.
+    def _round(self, tol: float, thresholds: tuple[float, ...]) -> bool:
+        """Take the point rounded by the first threshold at which it meets the gap.
 
         Only the dual point and the unit weights are rounded: to first order that costs the dual
         value nothing, while the margins of the primal point would feel every coefficient dropped.
         """
         newton, state = self.newton, self.state
-        for threshold in (1.0, 1e-3, 1e-5, 0.1 * tol):
-            a, mu = newton.rounded(state, threshold)
-            rounded = Best(newton.certify(state.a, mu, self._P))
-            rounded.dual = newton.certify(a, mu, newton.products(a))
-            if rounded.gap <= tol:
-                self.best = rounded
-                return True
+        for threshold in thresholds:
+            a, _ = newton.rounded(state, threshold)
+            dual = newton.certify(a, state.mu, newton.products(a))
+            for weight_threshold in thresholds:
+                _, mu = newton.rounded(state, weight_threshold)
+                rounded = Best(newton.certify(state.a, mu, self._P))
+                rounded.dual = dual
+                if rounded.gap <= tol:
+                    self.best = rounded
+                    return True
         return False
 
 

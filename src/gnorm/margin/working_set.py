@@ -20,6 +20,7 @@ from gnorm.margin.interior_point import CentralPath, Report
 from gnorm.margin.newton import Newton, State
 from gnorm.margin.problem import MarginProblem, Point, relative_gap
 from gnorm.margin.solution import NotSeparableError, Status
+from gnorm.margin.threads import one_blas
 
 __all__ = ["solve"]
 
@@ -61,8 +62,20 @@ def solve(
     NotSeparableError
         If hard-margin samples cannot be separated.
     """
-    n_samples = len(problem.y)
     rows, guess = _guess(problem)
+    with one_blas(len(rows)):
+        return _rounds(problem, rows, guess, tol, max_iter, report)
+
+
+def _rounds(
+    problem: MarginProblem,
+    rows: np.ndarray,
+    guess: np.ndarray | None,
+    tol: float,
+    max_iter: int,
+    report: Report | None,
+) -> Point:
+    n_samples = len(problem.y)
     # coefficients are measured in the mean one of the guess
     newton = Newton(problem.restricted(rows), None if guess is None else float(np.mean(guess)))
     state = newton.start(guess)
