@@ -1,0 +1,263 @@
+r"""The max-margin problem through cvxpy: an independent check of the engine.
+
+A unit enters its problem only through its kernel matrix. With a factor :math:`K_h = F_h F_h^\top`,
+
+.. math::
+
+    \min_{v, \xi \ge 0} \tfrac12 \Bigl( \sum_h \|v_h\| \Bigr)^2 + \sum_n C_n \xi_n
+    \quad \text{subject to} \quad y_n \sum_h (F_h v_h)_n \ge 1 - \xi_n,
+
+where :math:`v_h` are the coordinates of :math:`\zeta_h` in the span of the features of unit
+:math:`h`, and the multipliers of the margins are the dual point :math:`a`. The number of features
+is gone, and the factors are sparse: the kernel of a unit with one context on falls into a block per
+context, so that its triangular factor has :math:`N^2 / 2C` entries. Both solvers take this form
+faster than the dual one, spectral or shared factors, and quadratic constraints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cvxpy as cp
+import numpy as np
+import scipy.sparse as sp
+from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dpstrf
+
+from gnorm.margin.interior_point import Report
+from gnorm.margin.newton import Newton
+from gnorm.margin.problem import MarginProblem, Point
+from gnorm.margin.separability import raise_if_not_separable
+from gnorm.margin.solution import Status
+
+__all__ = ["MarginProgram", "margin_program", "solve"]
+
+_NOISE = 1e-14  # of a cosine: rounding errors where two samples share no context
+_RIDGE = 1e-12  # relative, on a kernel matrix that may be singular
+_CORRECTIONS = 2  # that make up for the ridge
+_ACCURACY = {"CLARABEL": 0.1, "SCS": 0.01}  # asked of the solver, in units of the gap
+_MANY = 1_500_000  # entries from which on the supernodal factorisation of CLARABEL pays
+_SCS_SCALE = 5.0  # its first weight of primal against dual residuals; the best of 0.1 to 100
+_RAY = 1e-3  # separability residual at which a certificate is looked for
+_RAY_TOL = {"CLARABEL": 1e-6, "SCS": 1e-3}  # of the ray; SCS gets no further towards V = 0
+_PROOF = 1e-11  # separability residual that is accepted as proof
+
+
+@dataclass
+class MarginProgram:
+    """A max-margin problem as cvxpy sees it.
+
+    Attributes
+    ----------
+    problem : MarginProblem
+        The problem.
+    scale : float
+        Unit of the dual coefficients, and of the value of the program.
+    program : cvxpy.Problem
+        The same for cvxpy; the attributes below have values once it is solved.
+    coordinates : cvxpy.Variable of shape (rank, n_units)
+        Column h is a unit weight in the span of its features: same norm, same inner products.
+    margins : cvxpy.Expression of shape (n_samples,)
+        Functional margins :math:`y_n f(x_n)`.
+    margin_constraint : cvxpy.Constraint
+        What the margins satisfy; its multipliers are the dual coefficients.
+    """
+
+    problem: MarginProblem
+    scale: float
+    program: cp.Problem
+    coordinates: cp.Variable
+    margins: cp.Expression
+    margin_constraint: cp.Constraint
+
+    def dual_coef(self) -> np.ndarray:
+        """Dual point, shape (n_samples,)."""
+        return self.scale * np.maximum(self.margin_constraint.dual_value, 0.0)
+
+    def recovery(self) -> tuple[np.ndarray, np.ndarray]:
+        r"""Write the primal point as :math:`\zeta_h = \mu_h V_h(a')`, or find a better one.
+
+        The solver's shares :math:`\mu_h = \|\zeta_h\| / \sum_k \|\zeta_k\|` and margins :math:`f`
+        are kept. Among the unit weights with these margins, those that minimise
+        :math:`\sum_h \|\zeta_h\|^2 / \mu_h` have this form, with :math:`\sum_h \mu_h Q_h a' = f`;
+        that sum is never below :math:`(\sum_h \|\zeta_h\|)^2`, and at the solver's point it is
+        equal. The dual point in place of :math:`a'` would miss the margins by the square root of
+        the gap.
+
+        Returns
+        -------
+        coef : ndarray of shape (n_samples,)
+            The vector :math:`a'`.
+        shares : ndarray of shape (n_units,)
+            The weights :math:`\mu`.
+        """
+        problem, y = self.problem, self.problem.y
+        norms = np.linalg.norm(np.asarray(self.coordinates.value), axis=0)
+        mu = norms / norms.sum() if norms.any() else np.full(len(norms), 1 / len(norms))
+        K = problem.design.weighted_gram(mu)
+        diagonal = np.einsum("ii->i", K)
+        diagonal += _RIDGE * diagonal.sum() + np.finfo(float).tiny
+        cholesky = cho_factor(K, lower=True, overwrite_a=True)
+        coef = self.dual_coef()
+        for _ in range(_CORRECTIONS):
+            missing = self.margins.value - problem.products(coef) @ mu
+            coef += y * cho_solve(cholesky, y * missing)
+        return coef, mu
+
+
+def margin_program(problem: MarginProblem, *, is_homogeneous: bool = False) -> MarginProgram:
+    r"""Write a max-margin problem for cvxpy.
+
+    Parameters
+    ----------
+    problem : MarginProblem
+        The problem.
+    is_homogeneous : bool, default=False
+        Write :math:`\min_{v, m} \tfrac12 (\sum_h \|v_h\|)^2 - N m`, all margins at least m, in
+        its place. This has a solution on any data; its multipliers are the point of the simplex
+        where :math:`\max_h \|V_h(a)\|` is least, which is 0 if the samples are not separable.
+
+    Returns
+    -------
+    MarginProgram
+        The cvxpy problem and what to read its solution with.
+    """
+    # The interior point's unit of length: a is of order one in it, whatever the units of the data.
+    scale = Newton(problem).scale
+    n_samples, n_units = len(problem.y), problem.design.n_units
+    factors = [_factor(problem, h, scale) for h in range(n_units)]
+    rank = max(1, *(factor.shape[1] for factor in factors))
+    for factor in factors:
+        factor.resize(n_samples, rank)
+    v = cp.Variable((rank, n_units), name="coordinates")
+    margins = cp.Constant(sp.hstack(factors, format="csc")) @ cp.vec(v, order="F")
+    objective = 0.5 * cp.square(cp.sum(cp.norm(v, 2, axis=0)))
+
+    soft = np.flatnonzero(~problem.is_hard)
+    if is_homogeneous:
+        m = cp.Variable(name="margin")
+        constraint = margins >= m
+        objective = objective - n_samples * m
+    elif len(soft):
+        # The unit of xi splits a large C between its cost and its entry; either alone is too much.
+        unit = np.sqrt(scale / problem.upper[soft])
+        xi = cp.Variable(len(soft), nonneg=True, name="shortfall")
+        entries = (unit, (soft, np.arange(len(soft))))
+        shortfall = cp.Constant(sp.csc_array(entries, shape=(n_samples, len(soft)))) @ xi
+        constraint = margins + shortfall >= 1
+        objective = objective + (1 / unit) @ xi
+    else:
+        constraint = margins >= 1
+    program = cp.Problem(cp.Minimize(objective), [constraint])
+    return MarginProgram(problem, scale, program, v, margins, constraint)
+
+
+def _factor(problem: MarginProblem, h: int, scale: float) -> Any:
+    """Sparse factor of the signed kernel of a unit, shape (n_samples, rank)."""
+    only = np.zeros(problem.design.n_units)
+    only[h] = scale
+    cosines = problem.design.weighted_gram(only)
+    lengths = np.sqrt(np.diag(cosines))
+    divisors = np.where(lengths > 0, lengths, 1.0)
+    cosines /= np.outer(divisors, divisors)
+    cosines[np.abs(cosines) < _NOISE] = 0.0  # else the blocks of the contexts would fill up
+    # Pivoting finds the rank; that of cosines, in which samples of any length count alike.
+    lower, pivots, rank, _ = dpstrf(cosines, lower=1, overwrite_a=1)
+    factor = np.empty((len(lengths), rank))
+    factor[pivots - 1] = np.tril(lower)[:, :rank]
+    return sp.csc_array(factor * (problem.y * lengths)[:, None])
+
+
+def solve(
+    problem: MarginProblem, *, solver: str, tol: float, max_iter: int, report: Report | None = None
+) -> Point:
+    """Solve a max-margin problem by a conic solver.
+
+    Parameters
+    ----------
+    problem : MarginProblem
+        The problem.
+    solver : {"CLARABEL", "SCS"}
+        The solver, by its name in cvxpy.
+    tol : float
+        Relative duality gap to aim at.
+    max_iter : int
+        Most iterations of the solver.
+    report : callable, default=None
+        If given, the solver prints its own log; the function itself is not called.
+
+    Returns
+    -------
+    Point
+        The dual point and the recovery of the primal point.
+
+    Raises
+    ------
+    NotSeparableError
+        If hard-margin samples cannot be separated.
+    RuntimeError
+        If the solver fails; names its status.
+    """
+    is_verbose = report is not None
+    margin = margin_program(problem)
+    run = _run(margin.program, solver, tol, max_iter, is_verbose)
+    ray = np.zeros(len(problem.y))
+    if run.has_solution:
+        a = margin.dual_coef()
+        ray[problem.is_hard] = a[problem.is_hard]
+        # A solver that runs off along a ray may stop before it says so.
+        is_doubtful = run.status is not Status.OPTIMAL and ray.any()
+        if is_doubtful and problem.separability_residual(ray) <= _RAY:
+            raise_if_not_separable(problem, ray, _PROOF)
+        return Point(a, margin.recovery(), run.status, run.n_iter)
+    if not problem.is_hard.any():
+        raise RuntimeError(f"{solver} found no solution and ended with the status {run.said!r}")
+    hard = np.flatnonzero(problem.is_hard)
+    simplex = margin_program(problem.restricted(hard), is_homogeneous=True)
+    if _run(simplex.program, solver, _RAY_TOL[solver], max_iter, is_verbose).has_solution:
+        ray[hard] = simplex.dual_coef()
+        raise_if_not_separable(problem, ray, _PROOF)
+    raise RuntimeError(
+        f"{solver} found no solution and ended with the status {run.said!r}, but no certificate "
+        "that the samples with C=inf are inseparable was found either; their margin may be too "
+        "small for it. Use method='interior-point' or a finite C."
+    )
+
+
+@dataclass
+class _Run:
+    """How a solver ended, and its own word for that."""
+
+    status: Status
+    said: str
+    has_solution: bool
+    n_iter: int
+
+
+def _run(program: cp.Problem, solver: str, tol: float, max_iter: int, is_verbose: bool) -> _Run:
+    """Do what ``program.solve`` does, without losing the status of a solver that fails."""
+    data, chain, inverse_data = program.get_problem_data(solver, solver_opts={})
+    accuracy = _ACCURACY[solver] * tol
+    options: dict[str, Any]
+    if solver == "SCS":
+        options = {"max_iters": max_iter, "scale": _SCS_SCALE}
+        options |= dict.fromkeys(("eps_abs", "eps_rel"), accuracy)
+    else:
+        options = {"max_iter": max_iter}
+        options |= dict.fromkeys(("tol_gap_rel", "tol_gap_abs", "tol_feas"), accuracy)
+        if data[cp.settings.A].nnz < _MANY:
+            options["direct_solve_method"] = "qdldl"
+    raw = chain.solve_via_data(program, data, verbose=is_verbose, solver_opts=options)
+    solution = chain.invert(raw, inverse_data)
+    has_solution = solution.status in cp.settings.SOLUTION_PRESENT
+    if has_solution:
+        program.unpack(solution)
+    n_iter = int(solution.attr[cp.settings.NUM_ITERS])
+    unsolved = Status.MAX_ITER if n_iter >= max_iter else Status.STALLED
+    return _Run(
+        status=Status.OPTIMAL if solution.status == cp.OPTIMAL else unsolved,
+        said=raw["info"]["status"] if solver == "SCS" else str(raw.status),
+        has_solution=has_solution,
+        n_iter=n_iter,
+    )

@@ -1,0 +1,29 @@
+"""Fixtures shared by the tests."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from gnorm.datasets import load_mnist
+
+REPOSITORY = Path(__file__).parents[1]
+
+# A first example pays for imports, and a busy machine for its neighbours.
+hypothesis.settings.register_profile("gnorm", deadline=None)
+hypothesis.settings.load_profile("gnorm")
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """MNIST as :func:`gnorm.datasets.load_mnist` gives it: X_train, X_test, y_train, y_test."""
+    folder = os.environ.get("GNORM_MNIST") or REPOSITORY / "../shared/data/mnist"
+    try:
+        return load_mnist(folder)
+    except FileNotFoundError as error:
+        pytest.skip(
+            f"this test needs the MNIST database: {error}. Download its four gzipped IDX files "
+            "(train-images, train-labels, t10k-images, t10k-labels; every mirror has them under "
+            "these names) into one folder and name it in the environment variable GNORM_MNIST"
+        )
