@@ -142,6 +142,13 @@ def test_weights(C):
     assert_agree(X, y, gates_of("gln-2", X, 5), C, sample_weight=weight)
 
 
+@pytest.mark.parametrize("C", [1e-3, 0.1, 10.0])
+@pytest.mark.parametrize("gates", ["gln-2", "frelu"])
+def test_clarabel_meets_a_tight_tolerance(gates, C):
+    X, y = cancer()
+    solve("clarabel", X, y, gates_of(gates, X, 10), C, tol=1e-10)
+
+
 @pytest.mark.parametrize(("solver", "tol"), [("clarabel", 1e-8), ("scs", 1e-6)])
 def test_unit_weights_agree(solver, tol):
     X, y = digits()

@@ -37,6 +37,8 @@ _NOISE = 1e-14  # of a cosine: rounding errors where two samples share no contex
 _RIDGE = 1e-12  # relative, on a kernel matrix that may be singular
 _CORRECTIONS = 2  # that make up for the ridge
 _ACCURACY = {"CLARABEL": 0.1, "SCS": 0.01}  # asked of the solver, in units of the gap
+_FEASIBLE = 1e-9  # residual that CLARABEL always reaches, and that the recovery makes up for
+_LOOSE = 1e-2  # accuracy below which CLARABEL keeps a point to itself where rounding ends it
 _MANY = 1_500_000  # entries from which on the supernodal factorisation of CLARABEL pays
 _SCS_SCALE = 5.0  # its first weight of primal against dual residuals; the best of 0.1 to 100
 _RAY = 1e-3  # separability residual at which a certificate is looked for
@@ -245,7 +247,11 @@ def _run(program: cp.Problem, solver: str, tol: float, max_iter: int, is_verbose
         options |= dict.fromkeys(("eps_abs", "eps_rel"), accuracy)
     else:
         options = {"max_iter": max_iter}
-        options |= dict.fromkeys(("tol_gap_rel", "tol_gap_abs", "tol_feas"), accuracy)
+        options |= dict.fromkeys(("tol_gap_rel", "tol_gap_abs"), accuracy)
+        options["tol_feas"] = max(accuracy, _FEASIBLE)
+        # What rounding errors stop short is wanted all the same: the certificate says how good.
+        reduced = ("reduced_tol_gap_rel", "reduced_tol_gap_abs", "reduced_tol_feas")
+        options |= dict.fromkeys(reduced, _LOOSE)
         if data[cp.settings.A].nnz < _MANY:
             options["direct_solve_method"] = "qdldl"
     raw = chain.solve_via_data(program, data, verbose=is_verbose, solver_opts=options)

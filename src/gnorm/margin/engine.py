@@ -83,10 +83,12 @@ def max_margin(
     C : float or array-like of shape (n_samples,), default=inf
         Weight of the hinge loss, positive; ``inf`` for samples that must have margin 1.
     method : {"auto", "interior-point", "clarabel", "scs"}, default="auto"
-        "interior-point" is the engine's own, "clarabel" and "scs" solve the same problem through
-        cvxpy. "auto" picks "interior-point".
+        "interior-point" is the engine's own, on the samples that come near the margin once there
+        are more than some hundreds. "clarabel" and "scs" solve the same problem through cvxpy.
+        "auto" picks "interior-point".
     tol : float, default=1e-6
-        Relative duality gap, over all samples, at which the problem counts as solved.
+        Relative duality gap, over all samples, at which the problem counts as solved. Rounding
+        errors end the iteration at about 1e-8, later or earlier with the data.
     max_iter : int, default=None
         Most iterations of the method; None means 100 for "interior-point", 200 for "clarabel" and
         100,000 for "scs".

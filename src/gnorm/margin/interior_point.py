@@ -38,6 +38,7 @@ __all__ = ["CentralPath", "Report", "solve"]
 _STEP_SHARE = 0.99  # of the way to the boundary
 _FEW = 500  # samples for which steps always take the curvature of the constraints along
 _SHORT_STEP = 0.3  # below it they do so on any number of samples
+_FINE = 1e-7  # relative gap below which Newton steps from Gram matrices alone lose their way
 _ROUNDING_ITERATIONS = 3  # to spend beyond the tolerance for the sake of exact zeros
 _PATIENCE = 25  # iterations without a better gap before the solve counts as stalled
 _RAY = 1e-6  # separability residual at which a certificate is looked for
@@ -169,6 +170,7 @@ class CentralPath:
         self._P = newton.products(self.state.a)
         self.n_iter += 1
         self._is_winding |= step < _SHORT_STEP
+        newton.is_refined |= self.best.gap < _FINE
         self.best.update(newton.certify(self.state.a, self.state.mu, self._P), self.n_iter)
         return step
 

@@ -83,7 +83,7 @@ class Newton:
     def __init__(self, problem: MarginProblem, scale: float | None = None) -> None:
         self.problem = problem
         self.bounded = np.flatnonzero(~problem.is_hard)
-        self.is_cancelling = False
+        self.is_refined = False  # products through the features, steps by conjugate gradients
         self.jitter = _LEAST_JITTER
         self._latest: tuple[np.ndarray | None, np.ndarray] = None, np.empty(0)
         self.scale = self._natural_scale() if scale is None else scale
@@ -154,10 +154,10 @@ class Newton:
         """Compute the gradients ``p_h = Q_h a``, through the features once these cancel."""
         if a is self._latest[0]:
             return self._latest[1]
-        P = self.problem.products(self.scale * a, accurate=self.is_cancelling)
-        if not self.is_cancelling:
-            self.is_cancelling = self.ray_residual(a, P) ** 2 <= _CANCELLATION
-            if self.is_cancelling:
+        P = self.problem.products(self.scale * a, accurate=self.is_refined)
+        if not self.is_refined:
+            self.is_refined = self.ray_residual(a, P) ** 2 <= _CANCELLATION
+            if self.is_refined:
                 return self.products(a)
         self._latest = a, P
         return P
@@ -218,7 +218,7 @@ class Newton:
         products through the features still have: conjugate gradients on these bring them back.
         """
         x = self._backsolve(rhs)
-        if not self.is_cancelling:
+        if not self.is_refined:
             return x
         residual = rhs - self._multiply(x)
         target = 1e-14 * float(np.linalg.norm(rhs))
@@ -272,7 +272,7 @@ class Newton:
         excess = 0.5 * (now.a @ P) - now.t + now.s
         missing = 1.0 - float(np.sum(now.mu))
         if predictor is not None and is_curved:
-            turned = self.problem.products(self.scale * predictor.a, accurate=self.is_cancelling)
+            turned = self.problem.products(self.scale * predictor.a, accurate=self.is_refined)
             gradient += turned @ predictor.mu
             excess += 0.5 * (predictor.a @ turned)
 
