@@ -99,7 +99,7 @@ def peak_memory():
     return before, after
 
 
-def main(repeats=7, threads=2):
+def main(repeats=7, threads=1):
     with threadpool_limits(threads):
         small = problem(500, 50, 2)
         results = [

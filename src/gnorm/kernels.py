@@ -122,6 +122,8 @@ def predictor_l2_kernel(
     ndarray of shape (n_samples_X, n_samples_Y)
         Kernel matrix.
     """
+    _check_one_hot(activations)
+    _check_one_hot(activations_Y)
     _, n_units, n_contexts = np.shape(activations)
     return gram(X, Y) * (1.0 - n_units + n_contexts * agreement(activations, activations_Y))
 
@@ -167,8 +169,18 @@ def shallow_kernel(
     ndarray of shape (n_samples_X, n_samples_Y)
         Kernel matrix.
     """
+    _check_one_hot(activations)
+    _check_one_hot(activations_Y)
     n_units = np.shape(activations)[1]
     return gram(X, Y) * (agreement(activations, activations_Y) == n_units)
+
+
+def _check_one_hot(activations: ArrayLike | None) -> None:
+    if activations is not None and not np.all(np.sum(activations, axis=-1) == 1):
+        raise ValueError(
+            "expected activations with exactly one context on per unit, got none or several; "
+            "without that this is no kernel"
+        )
 
 
 _KERNELS = {

@@ -21,7 +21,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gnorm import gated
 from gnorm.gates import HyperplaneGates, ReLUGates
 from gnorm.margin.design import GatedDesign, PredictorL2Design
-from gnorm.margin.engine import check_activations, check_sample_weight, merged_design, solve_merged
+from gnorm.margin.engine import (
+    check_activations,
+    check_sample_weight,
+    merged_design,
+    solve_merged,
+    weighted_upper,
+)
 from gnorm.margin.solution import NotSeparableError
 
 __all__ = ["FReLUSVC", "GLNNormSVC", "GatedL2SVC", "ShallowGLNSVC"]
@@ -174,7 +180,7 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
                 "expected samples of positive weight of at least 2 classes, "
                 f"got {len(self.classes_)} class: {', '.join(map(str, self.classes_))}"
             )
-        upper = self.C * weight
+        upper = weighted_upper(np.full(len(weight), float(self.C)), weight)
 
         if self.gates is not None and not hasattr(self.gates, "transform"):
             raise TypeError(f"expected gates with fit and transform, got {self.gates!r}")
@@ -199,7 +205,8 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
                 )
             except NotSeparableError as error:
                 of_all = error.scattered(kept, len(targets))
-                of_all.add_note(f"This is class {self.classes_[positive]!r} against the rest.")
+                if len(signs) > 1:
+                    of_all.add_note(f"This is class {self.classes_[positive]} against the rest.")
                 raise of_all from None
             solutions.append(solution)
         self.zeta_ = np.stack([solution.zeta for solution in solutions])

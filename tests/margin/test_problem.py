@@ -288,8 +288,8 @@ REFUSED = [
         {"method": "simplex"},
         "method must be one of ['auto', 'interior-point', 'clarabel', 'scs'], got 'simplex'",
     ),
-    ({"tol": 0.0}, "expected tol > 0, got 0.0"),
-    ({"tol": np.nan}, "expected tol > 0, got nan"),
+    ({"tol": 0.0}, "expected a finite tol > 0, got 0.0"),
+    ({"tol": np.nan}, "expected a finite tol > 0, got nan"),
     ({"max_iter": 0}, "expected max_iter >= 1, got 0"),
 ]
 

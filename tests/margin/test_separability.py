@@ -255,3 +255,29 @@ def test_nothing_is_raised_for_a_dual_point_that_is_no_ray():
     raise_if_not_separable(problem, np.ones(len(y)), 1e-8)
     soft = MarginProblem(GatedDesign(X, activations), y.astype(float), np.ones(len(y)))
     raise_if_not_separable(soft, np.ones(len(y)), 1.0)
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e8, 1e12])
+def test_a_large_feature_does_not_hide_the_one_that_separates(scale):
+    rng = np.random.default_rng(0)
+    separating = np.tile([1.0, -1.0], 30) * rng.uniform(1, 2, 60)
+    X = np.column_stack([scale * rng.uniform(0.9, 1, 60), separating])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        solution = max_margin(X, np.sign(separating), np.ones((60, 1, 1), bool))
+    assert -1e-12 <= solution.duality_gap < 1
+
+
+@pytest.mark.parametrize("method", ["interior-point", "clarabel", "scs"])
+def test_equal_inputs_with_both_labels(method):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 3)), np.where(rng.random(20) < 0.5, 1, -1)
+    with pytest.raises(NotSeparableError) as caught:
+        max_margin(np.vstack([X, X]), np.hstack([y, -y]), np.ones((40, 1, 1), bool), method=method)
+    assert caught.value.residual <= 1e-15
+
+
+def test_notes_survive_pickling():
+    error = NotSeparableError(np.array([0.5, 0.5]), 0.0)
+    error.add_note("a note")
+    assert pickle.loads(pickle.dumps(error)).__notes__ == ["a note"]

@@ -28,7 +28,7 @@ from scipy.linalg.lapack import dpstrf
 from gnorm.margin.interior_point import Report
 from gnorm.margin.newton import Newton
 from gnorm.margin.problem import MarginProblem, Point
-from gnorm.margin.separability import raise_if_not_separable
+from gnorm.margin.separability import PROOF, raise_if_not_separable
 from gnorm.margin.solution import Status
 
 __all__ = ["MarginProgram", "margin_program", "solve"]
@@ -43,7 +43,6 @@ _MANY = 1_500_000  # entries from which on the supernodal factorisation of CLARA
 _SCS_SCALE = 5.0  # its first weight of primal against dual residuals; the best of 0.1 to 100
 _RAY = 1e-3  # separability residual at which a certificate is looked for
 _RAY_TOL = {"CLARABEL": 1e-6, "SCS": 1e-3}  # of the ray; SCS gets no further towards V = 0
-_PROOF = 1e-11  # separability residual that is accepted as proof
 
 
 @dataclass
@@ -211,15 +210,19 @@ def solve(
         # A solver that runs off along a ray may stop before it says so.
         is_doubtful = run.status is not Status.OPTIMAL and ray.any()
         if is_doubtful and problem.separability_residual(ray) <= _RAY:
-            raise_if_not_separable(problem, ray, _PROOF)
+            raise_if_not_separable(problem, ray, PROOF)
         return Point(a, margin.recovery(), run.status, run.n_iter)
     if not problem.is_hard.any():
         raise RuntimeError(f"{solver} found no solution and ended with the status {run.said!r}")
     hard = np.flatnonzero(problem.is_hard)
+    ray[hard] = (
+        1.0  # equal inputs with both labels cancel from here, where a solver finds no interior
+    )
+    raise_if_not_separable(problem, ray, PROOF)
     simplex = margin_program(problem.restricted(hard), is_homogeneous=True)
     if _run(simplex.program, solver, _RAY_TOL[solver], max_iter, is_verbose).has_solution:
         ray[hard] = simplex.dual_coef()
-        raise_if_not_separable(problem, ray, _PROOF)
+        raise_if_not_separable(problem, ray, PROOF)
     raise RuntimeError(
         f"{solver} found no solution and ended with the status {run.said!r}, but no certificate "
         "that the samples with C=inf are inseparable was found either; their margin may be too "

@@ -124,12 +124,13 @@ class GatedDesign:
     def unit_weights(self, coef: np.ndarray, weights: np.ndarray) -> np.ndarray:
         r"""Recover :math:`\zeta_h = w_h \sum_n c_n \phi_h(x_n)`, shape (H, C, D).
 
-        One-hot gates leave :math:`\zeta` a freedom that changes no predictor; it is spent on the
-        representation of least cost.
+        Units that always have one of several contexts on leave :math:`\zeta` a freedom that changes
+        no predictor; it is spent on the representation of least cost. On/off gates leave none:
+        that a unit is open on all samples at hand does not keep it open on others.
         """
         zeta = gated.accumulate(self.X, self.activations, coef)
         zeta *= weights[:, None, None]
-        return gated.canonical(zeta) if self.is_one_hot else zeta
+        return gated.canonical(zeta) if self.is_one_hot and self.n_contexts > 1 else zeta
 
     def unit_norms(self, zeta: np.ndarray) -> np.ndarray:
         r"""Norm of each unit, :math:`\|\zeta_h\|`; the engine minimises half their squared sum."""
@@ -138,6 +139,16 @@ class GatedDesign:
     def dual_norms(self, coef: np.ndarray) -> np.ndarray:
         r"""Compute :math:`\|V_h\|` with :math:`V_h = \sum_n c_n \phi_h(x_n)` for every unit."""
         return norms.unit_norms(gated.accumulate(self.X, self.activations, coef))
+
+    def cancellation(self, coef: np.ndarray) -> float:
+        r"""Largest share of any gated feature that is left after the samples cancel.
+
+        The maximum over h, c, d of :math:`|V_{hcd}| / \sum_n |c_n g_{hc}(x_n) x_{nd}|`, the same in
+        any units of the features.
+        """
+        V = np.abs(gated.accumulate(self.X, self.activations, coef))
+        total = gated.accumulate(abs(self.X), self.activations, np.abs(coef))
+        return float(np.max(np.divide(V, total, out=np.zeros_like(V), where=total > 0)))
 
     def decision_values(self, zeta: np.ndarray) -> np.ndarray:
         """Evaluate the predictor on the inputs of the design."""

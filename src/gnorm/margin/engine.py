@@ -29,6 +29,7 @@ __all__ = [
     "merged_design",
     "solve",
     "solve_merged",
+    "weighted_upper",
 ]
 
 
@@ -136,7 +137,7 @@ def max_margin(
     check_consistent_length(X, labels)
     upper = check_upper(C, X.shape[0])
     weight = check_sample_weight(sample_weight, X.shape[0])
-    upper = np.multiply(upper, weight, out=np.zeros(len(weight)), where=weight > 0)
+    upper = weighted_upper(upper, weight)
     if not set(np.unique(labels).tolist()) <= {-1, 1}:
         raise ValueError(f"expected labels -1 and 1 in y, got {np.unique(labels)[:10]}")
     present = np.unique(labels[upper > 0])
@@ -176,6 +177,15 @@ def check_upper(C: float | ArrayLike, n_samples: int) -> np.ndarray:
     if not np.all(upper > 0):  # catches NaN as well
         raise ValueError(f"expected C > 0, got {np.min(upper)}")
     return np.broadcast_to(upper, (n_samples,))
+
+
+def weighted_upper(upper: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return ``upper * weight``; 0 where the weight is, finite where ``upper`` is."""
+    with np.errstate(over="ignore"):
+        weighted = np.multiply(upper, weight, out=np.zeros(len(weight)), where=weight > 0)
+    if np.any(np.isinf(weighted) & np.isfinite(upper)):
+        raise ValueError("expected C times the weights to be finite in float64, got an overflow")
+    return weighted
 
 
 def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> np.ndarray:
@@ -297,8 +307,8 @@ def solve(
     """
     if method not in ("auto", *_METHODS):
         raise ValueError(f"method must be one of {['auto', *_METHODS]}, got {method!r}")
-    if not tol > 0:
-        raise ValueError(f"expected tol > 0, got {tol}")
+    if not 0 < tol < np.inf:
+        raise ValueError(f"expected a finite tol > 0, got {tol}")
     if max_iter is not None and max_iter < 1:
         raise ValueError(f"expected max_iter >= 1, got {max_iter}")
     method = "interior-point" if method == "auto" else method
@@ -316,7 +326,7 @@ def solve(
             f"{method} stopped after {solution.n_iter} iterations ({solution.status.value}) at a "
             f"relative duality gap of {solution.duality_gap:.1e}, above tol={tol:.1e}; {reach}",
             ConvergenceWarning,
-            stacklevel=2,
+            stacklevel=4,  # the caller of max_margin or of fit
         )
     return solution
 

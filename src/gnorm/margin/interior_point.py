@@ -30,7 +30,7 @@ from collections.abc import Callable
 
 from gnorm.margin.newton import Candidate, Newton, State
 from gnorm.margin.problem import MarginProblem, Point, relative_gap
-from gnorm.margin.separability import raise_if_not_separable
+from gnorm.margin.separability import PROOF, raise_if_not_separable
 from gnorm.margin.solution import Status
 
 __all__ = ["CentralPath", "Report", "solve"]
@@ -42,7 +42,6 @@ _FINE = 1e-7  # relative gap below which Newton steps from Gram matrices alone l
 _ROUNDING_ITERATIONS = 3  # to spend beyond the tolerance for the sake of exact zeros
 _PATIENCE = 25  # iterations without a better gap before the solve counts as stalled
 _RAY = 1e-6  # separability residual at which a certificate is looked for
-_PROOF = 1e-11  # residual that is accepted as one
 _WEAK_PROOF = 1e-10  # ... when the iteration can make no more progress
 
 Report = Callable[[int, float, float, float], None]
@@ -142,7 +141,7 @@ class CentralPath:
                 n_rounded += 1
             ray = newton.ray_residual(self.state.a, self._P)
             if ray <= self._next_ray:
-                raise_if_not_separable(problem, newton.scale * self.state.a, _PROOF)
+                raise_if_not_separable(problem, newton.scale * self.state.a, PROOF)
                 self._next_ray = ray / 10
             if self.n_iter >= max_iter:
                 ended = Status.MAX_ITER
@@ -150,6 +149,7 @@ class CentralPath:
             if self.n_iter - self.best.n_iter > _PATIENCE or not newton.factor(self.state, self._P):
                 ended = Status.STALLED
                 break
+            newton.is_refined |= tol < self.best.gap < _FINE
             step = self._advance()
         if self.best.gap <= tol:
             return Status.OPTIMAL
@@ -170,7 +170,6 @@ class CentralPath:
         self._P = newton.products(self.state.a)
         self.n_iter += 1
         self._is_winding |= step < _SHORT_STEP
-        newton.is_refined |= self.best.gap < _FINE
         self.best.update(newton.certify(self.state.a, self.state.mu, self._P), self.n_iter)
         return step
 

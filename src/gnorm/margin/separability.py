@@ -14,8 +14,10 @@ from scipy.linalg import cho_factor, cho_solve
 from gnorm.margin.problem import MarginProblem
 from gnorm.margin.solution import NotSeparableError
 
-__all__ = ["raise_if_not_separable"]
+__all__ = ["PROOF", "raise_if_not_separable"]
 
+PROOF = 1e-11  # separability residual that is accepted as proof
+_CANCELLATION = 1e-8  # ... if no feature, however small beside the others, keeps more than this
 _MAX_CORRECTIONS = 20
 
 
@@ -34,7 +36,8 @@ def raise_if_not_separable(problem: MarginProblem, a: np.ndarray, tol: float) ->
     Raises
     ------
     NotSeparableError
-        With the certificate, if its residual is at most ``tol``.
+        With the certificate, if its residual is at most ``tol`` and every feature cancels: a
+        feature of small scale may well be the one that separates.
     """
     ray = np.where(problem.is_hard, a, 0.0)
     # A ray may still carry samples that are leaving it: try its heavy part first.
@@ -42,7 +45,10 @@ def raise_if_not_separable(problem: MarginProblem, a: np.ndarray, tol: float) ->
         heavy = np.where(ray > share * ray.max(), ray, 0.0)
         if heavy.any():
             candidate, residual = _sharpen(problem, heavy / heavy.sum())
-            if residual <= tol:
+            if (
+                residual <= tol
+                and problem.design.cancellation(problem.y * candidate) <= _CANCELLATION
+            ):
                 raise NotSeparableError(candidate, residual)
 
 

@@ -58,9 +58,9 @@ class NotSeparableError(ValueError):
         certificate[rows] = self.certificate
         return type(self)(certificate, self.residual)
 
-    def __reduce__(self) -> tuple[type, tuple[np.ndarray, float]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # the default would pickle the message in place of the arguments
-        return type(self), (self.certificate, self.residual)
+        return type(self), (self.certificate, self.residual), self.__dict__
 
 
 @dataclass(frozen=True, eq=False)

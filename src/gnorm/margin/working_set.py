@@ -16,6 +16,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
+from gnorm.margin import interior_point
 from gnorm.margin.interior_point import CentralPath, Report
 from gnorm.margin.newton import Newton, State
 from gnorm.margin.problem import MarginProblem, Point, relative_gap
@@ -62,6 +63,9 @@ def solve(
     NotSeparableError
         If hard-margin samples cannot be separated.
     """
+    if len(problem.y) <= _SMALL:
+        with one_blas(len(problem.y)):
+            return interior_point.solve(problem, tol=tol, max_iter=max_iter, report=report)
     rows, guess = _guess(problem)
     with one_blas(len(rows)):
         return _rounds(problem, rows, guess, tol, max_iter, report)
@@ -125,8 +129,6 @@ def _guess(problem: MarginProblem) -> tuple[np.ndarray, np.ndarray | None]:
     """Samples that may matter and a dual point on them, by an SVM with the mean kernel."""
     n_samples = len(problem.y)
     everything = np.arange(n_samples)
-    if n_samples <= _SMALL:
-        return everything, None
     kernel = problem.design.mean_kernel()
     length = np.trace(kernel) / n_samples
     if not length > 0:
