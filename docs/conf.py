@@ -26,7 +26,7 @@ myst_heading_anchors = 3
 # A room's __all__ says what is public. Inherited methods are shown where gnorm defines them.
 autodoc_default_options = {
     "members": True,
-    "inherited-members": "BaseException,Enum,tuple",
+    "inherited-members": "BaseException,Canonical,Enum,Problem,tuple",
     "member-order": "bysource",
 }
 autodoc_typehints = "none"  # the docstrings state types with their shapes

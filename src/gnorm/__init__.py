@@ -1,7 +1,7 @@
 """The norms that gated networks implicitly minimise, and their max-margin solutions.
 
 Names load on first use, so that ``import gnorm`` costs next to nothing: cvxpy is imported by
-the first conic solve, matplotlib by the first plot.
+``atoms`` and by the first conic solve, matplotlib by the first plot.
 """
 
 from importlib import import_module
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 # Read by type checkers and editors only; at run time __getattr__ does the same by the table below.
 if TYPE_CHECKING:
-    from gnorm import datasets, gated, gates, kernels, margin, norms, plotting, svm
+    from gnorm import atoms, datasets, gated, gates, kernels, margin, norms, plotting, svm
     from gnorm.gates import FixedGates, HyperplaneGates, ReLUGates
     from gnorm.margin import MarginSolution, NotSeparableError, max_margin
     from gnorm.svm import FReLUSVC, GatedL2SVC, GLNNormSVC, ShallowGLNSVC
@@ -27,6 +27,7 @@ __all__ = [
     "ReLUGates",
     "ShallowGLNSVC",
     "__version__",
+    "atoms",
     "datasets",
     "gated",
     "gates",
@@ -50,7 +51,17 @@ _MODULE_OF = {
     "ShallowGLNSVC": "svm",
     "max_margin": "margin",
 }
-_MODULES = {"datasets", "gated", "gates", "kernels", "margin", "norms", "plotting", "svm"}
+_MODULES = {
+    "atoms",
+    "datasets",
+    "gated",
+    "gates",
+    "kernels",
+    "margin",
+    "norms",
+    "plotting",
+    "svm",
+}
 
 
 def __getattr__(name: str) -> Any:

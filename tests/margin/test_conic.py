@@ -204,7 +204,7 @@ def problem_of(gates, C, n_units=5):
 def test_factors_are_those_of_the_kernels(gates):
     problem = problem_of(gates, 1.0)
     for h, unit in enumerate(np.eye(5)):
-        factor = conic._factor(problem, h, 3.0).toarray()
+        factor = conic._factor(problem, h, 3.0)[0].toarray()
         kernel = np.tril(problem.design.weighted_gram(3 * unit)) * np.outer(problem.y, problem.y)
         assert_allclose(np.tril(factor @ factor.T), kernel, atol=1e-12 * np.max(np.abs(kernel)))
 
@@ -213,23 +213,23 @@ def test_factors_of_one_hot_gates_have_a_triangle_per_context():
     problem = problem_of("gln-2", 1.0)
     for h in range(5):
         sizes = np.count_nonzero(problem.design.activations[:, h], axis=0)
-        assert conic._factor(problem, h, 1.0).nnz <= np.sum(sizes * (sizes + 1) // 2)
+        assert conic._factor(problem, h, 1.0)[0].nnz <= np.sum(sizes * (sizes + 1) // 2)
 
 
 def test_factors_have_the_rank_of_the_features():
     X, y = cancer()
     problem = MarginProblem(GatedDesign(X, gates_of("gln-2", X, 3)), y * 1.0, np.full(150, 1.0))
-    assert conic.margin_program(problem).coordinates.shape == (62, 3)
+    assert conic.MaxMarginProblem(problem).coordinates.shape == (62, 3)
 
 
 @pytest.mark.parametrize("C", [1e-2, 1.0, INF])
 def test_value_of_the_program_is_the_value_of_the_problem(C):
     problem = problem_of("gln-2", C)
-    margin = conic.margin_program(problem)
-    margin.program.solve(solver="CLARABEL")
+    margin = conic.MaxMarginProblem(problem)
+    value = margin.solve(solver="CLARABEL")
     optimum = engine.solve(problem, tol=1e-8)
-    assert_allclose(margin.scale * margin.program.value, optimum.primal_value, rtol=1e-6)
-    assert_allclose(margin.dual_coef(), optimum.dual_coef, atol=1e-3 * optimum.dual_coef.max())
+    assert_allclose(value, optimum.primal_value, rtol=1e-6)
+    assert_allclose(margin.dual_coef, optimum.dual_coef, atol=1e-3 * optimum.dual_coef.max())
     assert_allclose(margin.recovery()[1], optimum.unit_norms / optimum.norm, atol=1e-3)
 
 
@@ -237,9 +237,9 @@ def test_value_of_the_program_is_the_value_of_the_problem(C):
 @pytest.mark.parametrize("C", [1e-2, INF])
 def test_recovery_is_no_worse_than_the_point_of_the_solver(gates, C):
     problem = problem_of(gates, C, n_units=10)
-    margin = conic.margin_program(problem)
+    margin = conic.MaxMarginProblem(problem)
     loose = {f"tol_{kind}": 1e-2 for kind in ("gap_rel", "gap_abs", "feas")}
-    margin.program.solve(solver="CLARABEL", **loose)
+    margin.solve(solver="CLARABEL", **loose)
     # its point as it stands: margins and norm from the coordinates
     lengths = np.sqrt(margin.scale) * np.linalg.norm(margin.coordinates.value, axis=0)
     value, _ = problem.scale_primal(lengths.sum(), margin.margins.value)
@@ -251,11 +251,67 @@ def test_recovery_is_no_worse_than_the_point_of_the_solver(gates, C):
     assert recovered <= value * (1 + 1e-8)
 
 
+@pytest.mark.parametrize("solver", CONIC)
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("C", [1.0, INF])
+def test_program_speaks_the_units_of_the_data(solver, unit, C):
+    X, y = digits()
+    activations = gates_of("gln-2", X, 5)
+    bounds = np.full(len(y), C / unit**2)
+    problem = MarginProblem(GatedDesign(unit * X, activations), y * 1.0, bounds)
+    margin = conic.MaxMarginProblem(problem)
+    assert margin.value is margin.dual_coef is None
+    margin.solve(solver=solver.upper())
+    assert_allclose(margin.value, engine.solve(problem, tol=1e-8).primal_value, rtol=1e-5)
+    assert_allclose(margin.objective.value, margin.value)
+    assert_allclose(margin.scale * margin.scaled.value, margin.value)
+    a = margin.dual_coef
+    assert np.all((a >= 0) & (a <= bounds))
+    assert_allclose(a, margin.margin_constraint.dual_value, atol=1e-4 * a.max())
+    dual_value = a.sum() - np.max(problem.design.dual_norms(y * a)) ** 2 / 2
+    assert_allclose(dual_value, margin.value, rtol=1e-3)
+    assert margin.solver_stats.num_iters > 0
+    assert margin.compilation_time > 0
+
+
+@pytest.mark.parametrize("gates", GATES)
+@pytest.mark.parametrize("data", [digits, cancer])
+def test_zeta_has_the_norms_and_margins_of_the_program(data, gates):
+    """More features than samples, and fewer; also at a point that is not optimal."""
+    X, y = data()
+    activations = gates_of(gates, X, 5)
+    activations[:, 1] = False  # a unit without features
+    problem = MarginProblem(GatedDesign(X, activations), y * 1.0, np.full(len(y), 1.0))
+    margin = conic.MaxMarginProblem(problem)
+    for factor, pivots in zip(margin._factors, margin._pivots, strict=True):
+        assert len(pivots) == np.linalg.matrix_rank(factor.toarray())
+    margin.solve(solver="CLARABEL")
+    for _ in range(2):
+        zeta = margin.zeta.value
+        assert zeta.shape == (*activations.shape[1:], X.shape[1])
+        lengths = problem.design.unit_norms(zeta)
+        assert_allclose(lengths, margin.unit_norms.value, atol=1e-6 * lengths.max())
+        margins = y * problem.design.decision_values(zeta)
+        assert_allclose(margins, margin.margins.value, atol=1e-9 * np.abs(margins).max())
+        # Coordinates beyond the rank of a unit belong to no feature.
+        v = np.random.default_rng(0).normal(size=margin.coordinates.shape)
+        v[np.arange(len(v))[:, None] >= [len(pivots) for pivots in margin._pivots]] = 0.0
+        margin.coordinates.value = v
+
+
+def test_zeta_of_one_kernel_for_all_units_is_refused():
+    X, y = digits()
+    design = PredictorL2Design(X, gates_of("gln-2", X, 5))
+    margin = conic.MaxMarginProblem(MarginProblem(design, y * 1.0, np.full(len(y), 1.0)))
+    with pytest.raises(TypeError, match="one kernel a unit, got a PredictorL2Design"):
+        margin.zeta  # noqa: B018
+
+
 def test_homogeneous_program_finds_the_margin():
     problem = problem_of("gln-2", INF)
-    margin = conic.margin_program(problem, is_homogeneous=True)
-    margin.program.solve(solver="CLARABEL")
-    a = margin.dual_coef()
+    margin = conic.MaxMarginProblem(problem, is_homogeneous=True)
+    margin.solve(solver="CLARABEL")
+    a = margin.dual_coef
     optimum = engine.solve(problem, tol=1e-8)
     longest = np.max(problem.design.dual_norms(problem.y * a))
     assert_allclose(longest / a.sum(), optimum.margin, rtol=1e-5)

@@ -1,4 +1,4 @@
-r"""The max-margin problem through cvxpy: an independent check of the engine.
+r"""The max-margin problem through cvxpy: an independent check of the engine, and a cvxpy problem.
 
 A unit enters its problem only through its kernel matrix. With a factor :math:`K_h = F_h F_h^\top`,
 
@@ -16,7 +16,9 @@ faster than the dual one, spectral or shared factors, and quadratic constraints.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import cvxpy as cp
@@ -25,13 +27,14 @@ import scipy.sparse as sp
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dpstrf
 
+from gnorm.margin.design import PredictorL2Design
 from gnorm.margin.interior_point import Report
 from gnorm.margin.newton import Newton
 from gnorm.margin.problem import MarginProblem, Point
 from gnorm.margin.separability import PROOF, raise_if_not_separable
 from gnorm.margin.solution import Status
 
-__all__ = ["MarginProgram", "margin_program", "solve"]
+__all__ = ["MaxMarginProblem", "solve"]
 
 _NOISE = 1e-14  # of a cosine: rounding errors where two samples share no context
 _RIDGE = 1e-12  # relative, on a kernel matrix that may be singular
@@ -45,36 +48,127 @@ _RAY = 1e-3  # separability residual at which a certificate is looked for
 _RAY_TOL = {"CLARABEL": 1e-6, "SCS": 1e-3}  # of the ray; SCS gets no further towards V = 0
 
 
-@dataclass
-class MarginProgram:
-    """A max-margin problem as cvxpy sees it.
+class MaxMarginProblem(cp.Problem):
+    r"""A max-margin problem as cvxpy sees it, in the units of its data.
+
+    Parameters
+    ----------
+    problem : MarginProblem
+        Design, labels and bounds.
+    is_homogeneous : bool, default=False
+        Write :math:`\min_{v, m} \tfrac12 (\sum_h \|v_h\|)^2 - N m`, all margins at least m, in
+        its place. This has a solution on any data; its multipliers are the point of the simplex
+        where :math:`\max_h \|V_h(a)\|` is least, which is 0 if the samples are not separable.
 
     Attributes
     ----------
-    problem : MarginProblem
-        The problem.
-    scale : float
-        Unit of the dual coefficients, and of the value of the program.
-    program : cvxpy.Problem
-        The same for cvxpy; the attributes below have values once it is solved.
+    margin_problem : MarginProblem
+        Design, labels and bounds.
     coordinates : cvxpy.Variable of shape (rank, n_units)
-        Column h is a unit weight in the span of its features: same norm, same inner products.
+        Column h, times the square root of `scale`, is a unit weight in the span of its features:
+        same norm, same inner products.
+    unit_norms : cvxpy.Expression of shape (n_units,)
+        Norms :math:`\|\zeta_h\|`.
     margins : cvxpy.Expression of shape (n_samples,)
         Functional margins :math:`y_n f(x_n)`.
     margin_constraint : cvxpy.Constraint
         What the margins satisfy; its multipliers are the dual coefficients.
+    scale : float
+        Unit in which the dual coefficients are of order one.
+    scaled : cvxpy.Problem
+        The same constraints with the objective divided by `scale`. It is what ``solve`` solves, so
+        that the tolerances of a solver mean the same whatever the units of the data.
     """
 
-    problem: MarginProblem
-    scale: float
-    program: cp.Problem
-    coordinates: cp.Variable
-    margins: cp.Expression
-    margin_constraint: cp.Constraint
+    def __init__(self, problem: MarginProblem, *, is_homogeneous: bool = False) -> None:
+        self.margin_problem = problem
+        self.scale = Newton(problem).scale
+        n_samples, n_units = len(problem.y), problem.design.n_units
+        factored = (_factor(problem, h, self.scale) for h in range(n_units))
+        self._factors, self._pivots = zip(*factored, strict=True)
+        rank = max(1, *map(len, self._pivots))
+        for factor in self._factors:
+            factor.resize(n_samples, rank)
+        v = cp.Variable((rank, n_units), name="coordinates")
+        F = cp.Constant(sp.hstack(self._factors, format="csc"))
+        margins = F @ cp.vec(v, order="F")
+        lengths = cp.norm(v, 2, axis=0)
+        objective = 0.5 * cp.square(cp.sum(lengths))
 
-    def dual_coef(self) -> np.ndarray:
-        """Dual point, shape (n_samples,)."""
-        return self.scale * np.maximum(self.margin_constraint.dual_value, 0.0)
+        soft = np.flatnonzero(~problem.is_hard)
+        if is_homogeneous:
+            m = cp.Variable(name="margin")
+            constraint = margins >= m
+            objective = objective - n_samples * m
+        elif len(soft):
+            # The unit of xi splits a large C between cost and entry; either alone is too much.
+            unit = np.sqrt(self.scale / problem.upper[soft])
+            xi = cp.Variable(len(soft), nonneg=True, name="shortfall")
+            entries = (unit, (soft, np.arange(len(soft))))
+            shortfall = cp.Constant(sp.csc_array(entries, shape=(n_samples, len(soft)))) @ xi
+            constraint = margins + shortfall >= 1
+            objective = objective + (1 / unit) @ xi
+        else:
+            constraint = margins >= 1
+        self.coordinates, self.unit_norms = v, np.sqrt(self.scale) * lengths
+        self.margins, self.margin_constraint = margins, constraint
+        self.scaled = cp.Problem(cp.Minimize(objective), [constraint])
+        super().__init__(cp.Minimize(self.scale * objective), [constraint])
+
+    def solve(self, *args: Any, **kwargs: Any) -> float:
+        """Do what ``cvxpy.Problem.solve`` does, by way of `scaled`."""
+        self.scaled.solve(*args, **kwargs)
+        self.unpack_scaled(self.scaled.solution)
+        return self.value
+
+    def unpack_scaled(self, solution: Any) -> None:
+        """Take over a solution of `scaled`."""
+        solution = copy.copy(solution)
+        solution.opt_val = self.scale * solution.opt_val
+        solution.dual_vars = {key: self.scale * a for key, a in solution.dual_vars.items()}
+        self.unpack(solution)
+
+    @property
+    def solver_stats(self) -> Any:
+        """What the solver says of its last run, see ``cvxpy.Problem.solver_stats``."""
+        return self.scaled.solver_stats
+
+    @property
+    def compilation_time(self) -> float | None:
+        """Seconds that the last compilation took."""
+        return self.scaled.compilation_time
+
+    @property
+    def dual_coef(self) -> np.ndarray | None:
+        """Feasible dual point, shape (n_samples,); None while there is no solution."""
+        if self.status not in cp.settings.SOLUTION_PRESENT:
+            return None
+        return np.clip(self.margin_constraint.dual_value, 0.0, self.margin_problem.upper)
+
+    @cached_property
+    def zeta(self) -> cp.Expression:
+        r"""Unit weights, an affine expression of shape (n_units, n_contexts, n_features).
+
+        With the rows P that the factorisation took as pivots, where the factor :math:`F_{hP}` is
+        triangular, :math:`\zeta_h = \Phi_{hP}^\top y_P F_{hP}^{-\top} v_h`.
+        """
+        design = self.margin_problem.design
+        if isinstance(design, PredictorL2Design):
+            raise TypeError("expected a design with one kernel a unit, got a PredictorL2Design")
+        n_samples, n_units, n_contexts = design.activations.shape
+        inverses = []
+        for factor, pivots in zip(self._factors, self._pivots, strict=True):
+            inverse = np.zeros(factor.shape)
+            square = factor[pivots][:, : len(pivots)].toarray()
+            inverse[pivots, : len(pivots)] = self.scale * np.linalg.inv(square).T
+            inverses.append(sp.csc_array(self.margin_problem.y[:, None] * inverse))
+        to_coef = cp.Constant(sp.block_diag(inverses, format="csc"))
+        coef = cp.reshape(
+            to_coef @ cp.vec(self.coordinates, order="F"), (n_samples, n_units), order="F"
+        )
+        is_open = design.activations.transpose(0, 2, 1).reshape(n_samples, -1).astype(float)
+        rows = cp.multiply(is_open, cp.hstack([coef] * n_contexts)).T @ cp.Constant(design.X)
+        return cp.reshape(rows, (n_units, n_contexts, design.X.shape[1]), order="F")
 
     def recovery(self) -> tuple[np.ndarray, np.ndarray]:
         r"""Write the primal point as :math:`\zeta_h = \mu_h V_h(a')`, or find a better one.
@@ -93,69 +187,22 @@ class MarginProgram:
         shares : ndarray of shape (n_units,)
             The weights :math:`\mu`.
         """
-        problem, y = self.problem, self.problem.y
-        norms = np.linalg.norm(np.asarray(self.coordinates.value), axis=0)
+        problem, y = self.margin_problem, self.margin_problem.y
+        norms = np.linalg.norm(self.coordinates.value, axis=0)
         mu = norms / norms.sum() if norms.any() else np.full(len(norms), 1 / len(norms))
         K = problem.design.weighted_gram(mu)
         diagonal = np.einsum("ii->i", K)
         diagonal += _RIDGE * diagonal.sum() + np.finfo(float).tiny
         cholesky = cho_factor(K, lower=True, overwrite_a=True)
-        coef = self.dual_coef()
+        coef = np.asarray(self.dual_coef)
         for _ in range(_CORRECTIONS):
             missing = self.margins.value - problem.products(coef) @ mu
             coef += y * cho_solve(cholesky, y * missing)
         return coef, mu
 
 
-def margin_program(problem: MarginProblem, *, is_homogeneous: bool = False) -> MarginProgram:
-    r"""Write a max-margin problem for cvxpy.
-
-    Parameters
-    ----------
-    problem : MarginProblem
-        The problem.
-    is_homogeneous : bool, default=False
-        Write :math:`\min_{v, m} \tfrac12 (\sum_h \|v_h\|)^2 - N m`, all margins at least m, in
-        its place. This has a solution on any data; its multipliers are the point of the simplex
-        where :math:`\max_h \|V_h(a)\|` is least, which is 0 if the samples are not separable.
-
-    Returns
-    -------
-    MarginProgram
-        The cvxpy problem and what to read its solution with.
-    """
-    # The interior point's unit of length: a is of order one in it, whatever the units of the data.
-    scale = Newton(problem).scale
-    n_samples, n_units = len(problem.y), problem.design.n_units
-    factors = [_factor(problem, h, scale) for h in range(n_units)]
-    rank = max(1, *(factor.shape[1] for factor in factors))
-    for factor in factors:
-        factor.resize(n_samples, rank)
-    v = cp.Variable((rank, n_units), name="coordinates")
-    margins = cp.Constant(sp.hstack(factors, format="csc")) @ cp.vec(v, order="F")
-    objective = 0.5 * cp.square(cp.sum(cp.norm(v, 2, axis=0)))
-
-    soft = np.flatnonzero(~problem.is_hard)
-    if is_homogeneous:
-        m = cp.Variable(name="margin")
-        constraint = margins >= m
-        objective = objective - n_samples * m
-    elif len(soft):
-        # The unit of xi splits a large C between its cost and its entry; either alone is too much.
-        unit = np.sqrt(scale / problem.upper[soft])
-        xi = cp.Variable(len(soft), nonneg=True, name="shortfall")
-        entries = (unit, (soft, np.arange(len(soft))))
-        shortfall = cp.Constant(sp.csc_array(entries, shape=(n_samples, len(soft)))) @ xi
-        constraint = margins + shortfall >= 1
-        objective = objective + (1 / unit) @ xi
-    else:
-        constraint = margins >= 1
-    program = cp.Problem(cp.Minimize(objective), [constraint])
-    return MarginProgram(problem, scale, program, v, margins, constraint)
-
-
-def _factor(problem: MarginProblem, h: int, scale: float) -> Any:
-    """Sparse factor of the signed kernel of a unit, shape (n_samples, rank)."""
+def _factor(problem: MarginProblem, h: int, scale: float) -> tuple[Any, np.ndarray]:
+    """Sparse factor of the signed kernel of a unit, shape (n_samples, rank), and its pivot rows."""
     only = np.zeros(problem.design.n_units)
     only[h] = scale
     cosines = problem.design.weighted_gram(only)
@@ -167,7 +214,7 @@ def _factor(problem: MarginProblem, h: int, scale: float) -> Any:
     lower, pivots, rank, _ = dpstrf(cosines, lower=1, overwrite_a=1)
     factor = np.empty((len(lengths), rank))
     factor[pivots - 1] = np.tril(lower)[:, :rank]
-    return sp.csc_array(factor * (problem.y * lengths)[:, None])
+    return sp.csc_array(factor * (problem.y * lengths)[:, None]), pivots[:rank] - 1
 
 
 def solve(
@@ -201,27 +248,26 @@ def solve(
         If the solver fails; names its status.
     """
     is_verbose = report is not None
-    margin = margin_program(problem)
-    run = _run(margin.program, solver, tol, max_iter, is_verbose)
+    program = MaxMarginProblem(problem)
+    run = _run(program, solver, tol, max_iter, is_verbose)
     ray = np.zeros(len(problem.y))
     if run.has_solution:
-        a = margin.dual_coef()
+        a = np.asarray(program.dual_coef)
         ray[problem.is_hard] = a[problem.is_hard]
         # A solver that runs off along a ray may stop before it says so.
         is_doubtful = run.status is not Status.OPTIMAL and ray.any()
         if is_doubtful and problem.separability_residual(ray) <= _RAY:
             raise_if_not_separable(problem, ray, PROOF)
-        return Point(a, margin.recovery(), run.status, run.n_iter)
+        return Point(a, program.recovery(), run.status, run.n_iter)
     if not problem.is_hard.any():
         raise RuntimeError(f"{solver} found no solution and ended with the status {run.said!r}")
     hard = np.flatnonzero(problem.is_hard)
-    ray[hard] = (
-        1.0  # equal inputs with both labels cancel from here, where a solver finds no interior
-    )
+    # Equal inputs with both labels cancel from here, where a solver finds no interior.
+    ray[hard] = 1.0
     raise_if_not_separable(problem, ray, PROOF)
-    simplex = margin_program(problem.restricted(hard), is_homogeneous=True)
-    if _run(simplex.program, solver, _RAY_TOL[solver], max_iter, is_verbose).has_solution:
-        ray[hard] = simplex.dual_coef()
+    simplex = MaxMarginProblem(problem.restricted(hard), is_homogeneous=True)
+    if _run(simplex, solver, _RAY_TOL[solver], max_iter, is_verbose).has_solution:
+        ray[hard] = simplex.dual_coef
         raise_if_not_separable(problem, ray, PROOF)
     raise RuntimeError(
         f"{solver} found no solution and ended with the status {run.said!r}, but no certificate "
@@ -240,9 +286,11 @@ class _Run:
     n_iter: int
 
 
-def _run(program: cp.Problem, solver: str, tol: float, max_iter: int, is_verbose: bool) -> _Run:
+def _run(
+    program: MaxMarginProblem, solver: str, tol: float, max_iter: int, is_verbose: bool
+) -> _Run:
     """Do what ``program.solve`` does, without losing the status of a solver that fails."""
-    data, chain, inverse_data = program.get_problem_data(solver, solver_opts={})
+    data, chain, inverse_data = program.scaled.get_problem_data(solver, solver_opts={})
     accuracy = _ACCURACY[solver] * tol
     options: dict[str, Any]
     if solver == "SCS":
@@ -257,11 +305,11 @@ def _run(program: cp.Problem, solver: str, tol: float, max_iter: int, is_verbose
         options |= dict.fromkeys(reduced, _LOOSE)
         if data[cp.settings.A].nnz < _MANY:
             options["direct_solve_method"] = "qdldl"
-    raw = chain.solve_via_data(program, data, verbose=is_verbose, solver_opts=options)
+    raw = chain.solve_via_data(program.scaled, data, verbose=is_verbose, solver_opts=options)
     solution = chain.invert(raw, inverse_data)
     has_solution = solution.status in cp.settings.SOLUTION_PRESENT
     if has_solution:
-        program.unpack(solution)
+        program.unpack_scaled(solution)
     n_iter = int(solution.attr[cp.settings.NUM_ITERS])
     unsolved = Status.MAX_ITER if n_iter >= max_iter else Status.STALLED
     return _Run(

@@ -23,7 +23,9 @@ from gnorm.margin.solution import MarginSolution, NotSeparableError, Status
 
 __all__ = [
     "check_activations",
+    "check_lengths",
     "check_sample_weight",
+    "check_samples",
     "check_upper",
     "max_margin",
     "merged_design",
@@ -131,6 +133,21 @@ def max_margin(
     >>> round(solution.norm, 6), solution.status.value
     (1.414214, 'optimal')
     """
+    X, labels, gates, upper = check_samples(X, y, activations, C, sample_weight)
+    design, merged = merged_design(GatedDesign, X, labels, gates, upper)
+    return solve_merged(
+        design, labels, merged, method=method, tol=tol, max_iter=max_iter, verbose=verbose
+    )
+
+
+def check_samples(
+    X: Any,
+    y: ArrayLike,
+    activations: ArrayLike,
+    C: float | ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+    """Return X, labels, activations and the bounds C times the weights, checked as arrays."""
     X = check_array(X, accept_sparse="csr", dtype=np.float64, input_name="X")
     labels = column_or_1d(y)
     gates = check_activations(activations, X.shape[0])
@@ -145,10 +162,18 @@ def max_margin(
         raise ValueError(
             f"expected samples of positive weight with both labels, got only {present}"
         )
-    design, merged = merged_design(GatedDesign, X, labels, gates, upper)
-    return solve_merged(
-        design, labels, merged, method=method, tol=tol, max_iter=max_iter, verbose=verbose
-    )
+    return X, labels, gates, upper
+
+
+def check_lengths(X: Any) -> None:
+    """Raise ValueError if a squared norm of an input overflows."""
+    with np.errstate(over="ignore"):
+        largest = float(np.max(kernels.squared_row_norms(X)))
+    if not np.isfinite(largest):
+        raise ValueError(
+            "expected inputs whose squared norms are finite in float64, got entries up to "
+            f"{abs(X).max():.1e}"
+        )
 
 
 def check_activations(activations: ArrayLike, n_samples: int) -> np.ndarray:
@@ -236,13 +261,7 @@ def merged_design(
         X = X.copy()
         X.sum_duplicates()
         X.eliminate_zeros()
-    with np.errstate(over="ignore"):
-        largest = float(np.max(kernels.squared_row_norms(X)))
-    if not np.isfinite(largest):
-        raise ValueError(
-            "expected inputs whose squared norms are finite in float64, got entries up to "
-            f"{abs(X).max():.1e}"
-        )
+    check_lengths(X)
     merged = merge_samples(X, labels, activations, upper)
     return kind(X[merged.rows], activations[merged.rows]), merged
 
