@@ -6,6 +6,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from examples.paper.data import Experiment
 from gnorm.datasets import load_mnist
 
 REPOSITORY = Path(__file__).parents[1]
@@ -27,3 +28,10 @@ def mnist():
             "(train-images, train-labels, t10k-images, t10k-labels; every mirror has them under "
             "these names) into one folder and name it in the environment variable GNORM_MNIST"
         )
+
+
+@pytest.fixture(scope="session")
+def published(mnist):
+    """Samples and gates of the published experiments."""
+    images, _, digits, _ = mnist
+    return Experiment(images, digits)

@@ -6,21 +6,17 @@ and cut it into groups column by column, so that its group r held the flat indic
 contexts of different units. Their numbers are therefore those of another norm, with which our
 engine reproduces them; with the groups of the definition it gives others, pinned here.
 
-``data/README.md`` says what the files hold and where they come from.
+``examples/paper/published/README.md`` says what the files hold and where they come from.
 """
 
-import csv
-from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from examples.paper.data import in_published_groups, read_results
 from gnorm import max_margin
 
-DATA = Path(__file__).parent / "data"
-N_VALIDATION = 12_000
 TOL = 3e-7  # solutions of a gap of 1e-6 differ in up to two images
 
 
@@ -36,8 +32,8 @@ class Run(NamedTuple):
     right_norm: float
 
     @property
-    def gates(self):
-        return f"H{self.n_units}_C{self.n_contexts}_seed1_{self.cutoff}"
+    def name(self):
+        return f"H{self.n_units}_C{self.n_contexts}_{self.cutoff}_N{self.n_train}"
 
     @property
     def is_slow(self):
@@ -45,17 +41,16 @@ class Run(NamedTuple):
 
 
 def read_runs():
-    with (DATA / "published.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            yield Run(
-                n_units=int(row["n_units"]),
-                n_contexts=int(row["n_contexts"]),
-                cutoff=row["cutoff"],
-                n_train=int(row["n_train"]),
-                published=int(row["published"]) if row["published"] else None,
-                right=int(row["right"]),
-                right_norm=float(row["right_norm"]),
-            )
+    for row in read_results("max_margin"):
+        yield Run(
+            n_units=int(row["n_units"]),
+            n_contexts=int(row["n_contexts"]),
+            cutoff=row["cutoff"],
+            n_train=int(row["n_train"]),
+            published=int(row["published"]) if row["published"] else None,
+            right=int(row["right"]),
+            right_norm=float(row["right_norm"]),
+        )
 
 
 RUNS = list(read_runs())
@@ -65,50 +60,18 @@ def cases(runs):
     return [
         pytest.param(
             run,
-            id=f"{run.gates}-N{run.n_train}",
+            id=run.name,
             marks=[pytest.mark.slow] if run.is_slow else [],
         )
         for run in runs
     ]
 
 
-@cache
-def contexts(gates, n_units, n_contexts):
-    """Open context of every unit, shape (n_train + n_validation, n_units)."""
-    n_bits = (n_contexts - 1).bit_length()
-    with np.load(DATA / "published_gates.npz") as file:
-        n_samples = len(file["train_index"]) + len(file["val_index"])
-        bits = np.unpackbits(file[gates], count=n_samples * n_units * n_bits)
-    return bits.reshape(n_samples, n_units, n_bits) @ (2 ** np.arange(n_bits)[::-1])
-
-
-def one_hot(contexts, n_contexts):
-    return contexts[:, :, None] == np.arange(n_contexts)
-
-
-def in_published_groups(activations):
-    """Group r gets the flat (unit, context) indices r, r + n_units, r + 2 n_units, ..."""
-    n_samples, n_units, n_contexts = activations.shape
-    flat = activations.reshape(n_samples, n_units * n_contexts)
-    return np.stack([flat[:, r::n_units] for r in range(n_units)], axis=1)
-
-
-@pytest.fixture(scope="module")
-def samples(mnist):
-    """Inputs and labels of the 2,000 training and 12,000 validation images, in this order."""
-    X, _, digits, _ = mnist
-    with np.load(DATA / "published_gates.npz") as file:
-        index = np.concatenate([file["train_index"], file["val_index"]])
-    X = np.column_stack([X[index] / 127.5 - 1.0, np.ones(len(index))])
-    return X, np.where(digits[index] < 5, 1, -1)
-
-
-def solve(run, samples, regroup=lambda activations: activations):
+def solve(run, published, regroup=lambda activations: activations):
     """Solution of a run, and the number of validation images it gets right."""
-    X, y = samples
-    activations = one_hot(contexts(run.gates, run.n_units, run.n_contexts), run.n_contexts)
-    activations = regroup(activations)
-    train, validation = slice(0, run.n_train), slice(-N_VALIDATION, None)
+    X, y = published.X, published.y
+    activations = regroup(published.activations(run.n_units, run.n_contexts, run.cutoff))
+    train, validation = slice(0, run.n_train), published.validation
     solution = max_margin(X[train], y[train], activations[train], tol=TOL)
     values = solution.decision_values(X[validation], activations[validation])
     return solution, int(np.sum((values > 0) == (y[validation] > 0)))
@@ -116,7 +79,7 @@ def solve(run, samples, regroup=lambda activations: activations):
 
 def test_published_groups_mix_contexts_of_different_units():
     contexts_of_three_units = np.array([[0, 1, 1]])
-    activations = in_published_groups(one_hot(contexts_of_three_units, 2))
+    activations = in_published_groups(contexts_of_three_units[:, :, None] == np.arange(2))
     # flat indices: unit 0 has 0 1, unit 1 has 2 3, unit 2 has 4 5; on are 0, 3, 5
     np.testing.assert_array_equal(activations[0], [[True, True], [False, False], [False, True]])
 
@@ -128,16 +91,16 @@ def test_published_groups_are_the_right_ones_for_one_unit_or_one_context():
 
 
 @pytest.mark.parametrize("run", cases([run for run in RUNS if run.published is not None]))
-def test_published_groups_reproduce_the_published_accuracy(run, samples):
-    solution, n_correct = solve(run, samples, in_published_groups)
+def test_published_groups_reproduce_the_published_accuracy(run, published):
+    solution, n_correct = solve(run, published, in_published_groups)
     assert solution.duality_gap <= TOL
     # Images of 12,000. Most runs agree exactly, the largest ones the least.
     assert abs(n_correct - run.published) <= (2 if run.n_units <= 50 else 10)
 
 
 @pytest.mark.parametrize("run", cases(RUNS))
-def test_right_groups(run, samples):
-    solution, n_correct = solve(run, samples)
+def test_right_groups(run, published):
+    solution, n_correct = solve(run, published)
     assert solution.duality_gap <= TOL
     # The relative error of a norm is at most half the gap; the golden one is good to 1e-8.
     np.testing.assert_allclose(solution.norm, run.right_norm, rtol=TOL)
@@ -145,7 +108,7 @@ def test_right_groups(run, samples):
     assert abs(n_correct - run.right) <= 1
 
 
-def test_right_groups_give_another_accuracy(samples):
+def test_right_groups_give_another_accuracy(published):
     runs = [run for run in RUNS if run.n_train == 500 and run.n_units <= 50]
-    differences = [abs(solve(run, samples)[1] - run.published) for run in runs]
+    differences = [abs(solve(run, published)[1] - run.published) for run in runs]
     assert np.mean(differences) > 30  # images of 12,000; the published groups stay within 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 # Read by type checkers and editors only; at run time __getattr__ does the same by the table below.
 if TYPE_CHECKING:
-    from gnorm import atoms, datasets, gated, gates, kernels, margin, norms, plotting, svm
+    from gnorm import atoms, datasets, descent, gated, gates, kernels, margin, norms, plotting, svm
     from gnorm.gates import FixedGates, HyperplaneGates, ReLUGates
     from gnorm.margin import MarginSolution, NotSeparableError, max_margin
     from gnorm.svm import FReLUSVC, GatedL2SVC, GLNNormSVC, ShallowGLNSVC
@@ -29,6 +29,7 @@ __all__ = [
     "__version__",
     "atoms",
     "datasets",
+    "descent",
     "gated",
     "gates",
     "kernels",
@@ -54,6 +55,7 @@ _MODULE_OF = {
 _MODULES = {
     "atoms",
     "datasets",
+    "descent",
     "gated",
     "gates",
     "kernels",

@@ -1,0 +1,56 @@
+"""Gradient descent on homogeneous networks: the reference that shows what the norms are about."""
+
+from gnorm.descent.diagnostics import (
+    Balance,
+    Comparison,
+    balancedness,
+    compare,
+    euler_residual,
+    inconsistency,
+    kkt_residual,
+    margin_ratio,
+)
+from gnorm.descent.history import History, Stop
+from gnorm.descent.losses import Exponential, ExponentialLike, Logistic
+from gnorm.descent.network import Gate, GatedNetwork
+from gnorm.descent.objective import MarginLoss, MatrixFactorization, matrix_factorization
+from gnorm.descent.schedules import (
+    Constant,
+    Decaying,
+    MarginGrowth,
+    Normalized,
+    RisingMomentum,
+    Schedule,
+    Steps,
+)
+from gnorm.descent.trainer import DivergenceError, GradientDescent
+
+__all__ = [
+    "Balance",
+    "Comparison",
+    "Constant",
+    "Decaying",
+    "DivergenceError",
+    "Exponential",
+    "ExponentialLike",
+    "Gate",
+    "GatedNetwork",
+    "GradientDescent",
+    "History",
+    "Logistic",
+    "MarginGrowth",
+    "MarginLoss",
+    "MatrixFactorization",
+    "Normalized",
+    "RisingMomentum",
+    "Schedule",
+    "Steps",
+    "Stop",
+    "balancedness",
+    "compare",
+    "euler_residual",
+    "inconsistency",
+    "kkt_residual",
+    "margin_ratio",
+    "matrix_factorization",
+]
