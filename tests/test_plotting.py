@@ -14,8 +14,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from gnorm import FReLUSVC, GatedL2SVC, GLNNormSVC, max_margin
-from gnorm.plotting import MarginDisplay, UnitNormsDisplay
+from gnorm import FReLUSVC, GatedL2SVC, GLNNormSVC, HyperplaneGates, max_margin
+from gnorm.descent import (
+    GatedNetwork,
+    GradientDescent,
+    History,
+    Normalized,
+    RisingMomentum,
+    matrix_factorization,
+)
+from gnorm.plotting import HistoryDisplay, MarginDisplay, UnitNormsDisplay
 
 PIXELS, DIGITS = load_digits(return_X_y=True)
 X, DIGIT = PIXELS[:200] / 16, DIGITS[:200]
@@ -146,6 +154,100 @@ def test_zero_predictor():
     assert texts(display) == ["GLNNormSVC"]
 
 
+# --------------------------------------------------------------------------------- training runs
+
+
+def train(max_steps=200, callback=None, **options):
+    open_ = HyperplaneGates(5, random_state=0).fit_transform(X)
+    network = GatedNetwork.gln(X.shape[1], 5, random_state=0)
+    descent = GradientDescent(Normalized(0.05), max_steps=max_steps, callback=callback, **options)
+    return descent.train(network, X, np.where(IS_SMALL, 1, -1), open_)
+
+
+def made_up_measures(step, network):
+    return {"margin_ratio": 1 - 1 / (step + 2), "inconsistency": 0.5 / (step + 1)}
+
+
+@pytest.fixture(scope="module")
+def run():
+    return train(callback=made_up_measures)
+
+
+def titles(display):
+    return [ax.get_ylabel() for ax in display.axes_]
+
+
+def test_history_panels_are_its_measures(run):
+    display = HistoryDisplay.from_history(run)
+    assert titles(display) == ["loss", "1 - margin ratio", "drift of the balance", "inconsistency"]
+    balance = run["unit_balance"]
+    drift = np.abs(balance - balance[0]).max(axis=1) / run["squared_norm"]
+    assert drift[-1] > 0
+    expected = [np.log10(run.loss), 1 - run["margin_ratio"], drift, run["inconsistency"]]
+    for line, values in zip(display.lines_, expected, strict=True):
+        assert_array_equal(line.get_xdata(), run.step)
+        assert_allclose(line.get_ydata(), values)
+    assert display.axes_[0].get_legend() is None
+    assert {ax.get_xscale() for ax in display.axes_} == {"log"}
+    assert [ax.get_yscale() for ax in display.axes_] == ["linear", "log", "log", "log"]
+
+
+def test_history_without_measures_of_a_callback():
+    assert titles(HistoryDisplay.from_history(train(20))) == ["loss", "drift of the balance"]
+
+
+def test_history_of_a_factorisation():
+    history = GradientDescent(0.01, max_steps=20).minimize(matrix_factorization(np.eye(3)))
+    display = HistoryDisplay.from_history(history)
+    assert titles(display) == ["loss", "drift of the balance"]
+    assert_allclose(display.lines_[0].get_ydata(), np.log10(history.loss))
+
+
+def test_history_of_a_single_layer_has_no_balance():
+    network = GatedNetwork.shallow_gln(X.shape[1], 1, random_state=0)
+    y, open_ = np.where(IS_SMALL, 1, -1), np.ones((len(X), 1, 1), dtype=bool)
+    history = GradientDescent(max_steps=5).train(network, X, y, open_)
+    assert titles(HistoryDisplay.from_history(history)) == ["loss"]
+
+
+def test_loss_below_the_smallest_number_is_drawn():
+    history = train(2000, momentum=RisingMomentum())
+    assert history.loss[-1] == 0
+    display = HistoryDisplay.from_history(history)
+    assert_allclose(display.lines_[0].get_ydata()[-1], history["log_loss"][-1] / np.log(10))
+    # in such a range powers of ten are themselves spaced by powers of ten
+    display.figure_.draw_without_rendering()
+    labels = [label.get_text() for label in display.axes_[0].get_yticklabels()]
+    assert {"$10^{-1}$", "$10^{-10}$", "$10^{-100}$"} <= set(labels)
+
+
+def test_second_run_into_the_same_panels(run):
+    first = HistoryDisplay.from_history(run, name="one")
+    other = train(100, callback=made_up_measures)
+    second = HistoryDisplay.from_history(other, name="two", axes=first.axes_, linewidth=3)
+    assert second.figure_ is first.figure_
+    for ax, one, two in zip(first.axes_, first.lines_, second.lines_, strict=True):
+        assert one.axes is two.axes is ax
+        assert one.get_color() != two.get_color()
+        assert two.get_linewidth() == 3
+    legend = first.axes_[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["one", "two"]
+
+
+def test_history_into_given_panels_without_pyplot(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    figure = Figure()
+    display = HistoryDisplay.from_history(run, axes=figure.subplots(2, 2))
+    assert display.figure_ is figure
+    assert display.axes_.shape == (4,)
+
+
+def test_history_makes_one_figure_with_its_panels_alone(run):
+    display = HistoryDisplay.from_history(run)
+    assert display.figure_.axes == list(display.axes_)
+    assert len(pyplot.get_fignums()) == 1
+
+
 # --------------------------------------------------------------------------------- into which axes
 
 
@@ -244,6 +346,24 @@ def test_wrong_axes(draw, two_classes):
 def test_unknown_label(two_classes):
     with pytest.raises(ValueError, match=r"of the classes \[False  True\], got \[3\]"):
         MarginDisplay.from_estimator(two_classes, X, np.where(IS_SMALL, 3, 0))
+
+
+def test_wrong_history(run):
+    with pytest.raises(ValueError, match="expected a history with rows, got an empty one"):
+        HistoryDisplay.from_history(History())
+    with pytest.raises(ValueError, match="expected at least one measure of a run, got none"):
+        HistoryDisplay(step=[1, 2]).plot()
+    with pytest.raises(ValueError, match="expected 4 axes, one a measure, got 2"):
+        HistoryDisplay.from_history(run, axes=Figure().subplots(2))
+    with pytest.raises(TypeError, match="expected matplotlib Axes as ax, got str"):
+        HistoryDisplay(step=[1, 2], log_loss=[0, 1]).plot(axes=["panel"])
+
+
+def test_history_without_matplotlib(run, monkeypatch):
+    for module in ("matplotlib", "matplotlib.pyplot"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=r"pip install gnorm\[plot\]"):
+        HistoryDisplay.from_history(run)
 
 
 def test_wrong_number_of_labels(two_classes):

@@ -1,4 +1,4 @@
-"""The README and the guide: their code runs and prints what stands below it."""
+"""README and documentation: their code, and the examples, print what is shown there."""
 
 import contextlib
 import io
@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PAGES = ["README.md", "docs/guide.md", "docs/descent.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 SECONDS = re.compile(r"\d+\.\d+ s\b")
@@ -43,7 +44,7 @@ def elsewhere(tmp_path):
     pyplot.close("all")
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/guide.md"])
+@pytest.mark.parametrize("name", PAGES)
 def test_python_blocks(name, elsewhere):
     blocks = BLOCK.findall((REPOSITORY / name).read_text(encoding="utf-8"))
     assert blocks
@@ -74,6 +75,28 @@ def test_quickstart(elsewhere, capsys):
             assert_alike(row[column], row_shown[column])
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "balance",
+        pytest.param("implicit_bias", marks=pytest.mark.slow),
+        pytest.param("dead_units", marks=pytest.mark.slow),
+    ],
+)
+def test_example_of_descent(name, elsewhere, capsys):
+    script = f"examples/plot_{name}.py"
+    runpy.run_path(str(REPOSITORY / script))["main"]("folder/figure.png")
+    printed, _, last = capsys.readouterr().out.partition("figure: ")
+    assert last == "folder/figure.png\n"
+    assert (elsewhere / "folder/figure.png").read_bytes().startswith(b"\x89PNG")
+
+    page = (REPOSITORY / "docs/descent.md").read_text(encoding="utf-8")
+    _, _, after = page.partition(f"`python {script}`")
+    assert f"](images/{name}.png)" in after
+    shown = re.search(r"^```text\n(.*?)^```", after, re.DOTALL | re.MULTILINE)
+    assert_alike(printed, shown[1])
+
+
 def read_table(text, columns):
     """Rows of the first paragraph that looks like a table, by column."""
     rows = [line for line in text.split("\n\n")[1].splitlines() if line]
@@ -87,7 +110,7 @@ def read_table(text, columns):
     ]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/guide.md"])
+@pytest.mark.parametrize("name", PAGES)
 def test_links(name):
     path = REPOSITORY / name
     targets = re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8"))

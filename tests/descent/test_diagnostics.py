@@ -10,8 +10,6 @@ from gnorm.datasets import load_binary_digits
 from gnorm.descent import (
     GatedNetwork,
     GradientDescent,
-    MarginGrowth,
-    Normalized,
     balancedness,
     compare,
     euler_residual,
@@ -354,17 +352,6 @@ def with_open_unit(activations):
     )
 
 
-def accelerated(X, n_steps, rate=1.0, **descent):
-    return GradientDescent(
-        Normalized(rate / np.square(X).sum(axis=1).max()),
-        momentum=lambda k: max(0.0, (k - 1) / (k + 2)),
-        nesterov=True,
-        rescaling=MarginGrowth(n_steps, last=2e4),
-        max_steps=n_steps,
-        **descent,
-    )
-
-
 def record_kkt(X, y, gates):
     def callback(step, network):
         separates = (y * network.decision_function(X, gates)).min() > 0
@@ -384,7 +371,7 @@ def test_descent_ends_at_the_max_margin_solution(kind, split):
         activations, activations_test = map(with_open_unit, (activations, activations_test))
         network = GatedNetwork.frelu(65, 6, init="orthogonal", random_state=0)
     solution = max_margin(X, y, activations, tol=1e-8)
-    descent = accelerated(X, 8000, callback=record_kkt(X, y, activations))
+    descent = GradientDescent.accelerated(X, 8000, callback=record_kkt(X, y, activations))
     history = descent.train(network, X, y, activations)
     record = compare(
         network,
@@ -412,9 +399,9 @@ def test_a_deeper_network_ends_at_a_stationary_point():
     X, _, y, (first, _) = digits(0)
     second = HyperplaneGates(n_units=4, random_state=1).fit_transform(X)
     network = GatedNetwork.gln(65, [5, 4], 2, random_state=0)
-    history = accelerated(X, 3000, callback=record_kkt(X, y, [first, second])).train(
-        network, X, y, [first, second]
-    )
+    history = GradientDescent.accelerated(
+        X, 3000, callback=record_kkt(X, y, [first, second])
+    ).train(network, X, y, [first, second])
     kkt = history["kkt"][np.isfinite(history["kkt"])]
     assert kkt[0] > 0.9
     assert kkt[-1] < 0.1
@@ -432,7 +419,7 @@ def test_a_dead_unit_stays_dead_and_leads_to_a_stationary_point_that_is_not_opti
     first, last = (layer.weights for layer in network.layers)
     first[:, 1] = 0.0
     last[:, :, 1] = 0.0
-    accelerated(X, 4000).train(network, X, y, activations)
+    GradientDescent.accelerated(X, 4000).train(network, X, y, activations)
     assert not network.to_zeta()[1].any()
     assert_array_equal(first[:, 1], 0.0)
     assert_array_equal(last[:, :, 1], 0.0)
@@ -452,7 +439,7 @@ def test_a_dead_unit_stays_dead_and_leads_to_a_stationary_point_that_is_not_opti
     exact = GatedNetwork.from_zeta(np.insert(living.zeta, 1, 0.0, axis=0))
     assert kkt_residual(exact, X, y, activations) < 1e-4
     alive = GatedNetwork.gln(10, 3, 2, random_state=0)
-    accelerated(X, 4000).train(alive, X, y, activations)
+    GradientDescent.accelerated(X, 4000).train(alive, X, y, activations)
     assert margin_ratio(alive, solution, X, y, activations) > 0.999
 
 

@@ -61,6 +61,7 @@ def test_an_empty_history():
     assert len(history) == 0
     assert history.names == []
     assert history.columns == {}
+    assert history.step.shape == history.loss.shape == (0,)
     assert repr(history) == "History(0 steps, 0 rows, max_steps)"
 
 

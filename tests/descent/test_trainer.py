@@ -106,23 +106,25 @@ def log_loss(network, X, y, activations):
     return np.log(np.mean(np.logaddexp(0, -y * network.decision_function(X, activations))))
 
 
+@pytest.mark.parametrize("scale", ["unit", "network"])
 @pytest.mark.parametrize("n_units", [3, [3, 2]], ids=["two layers", "three layers"])
-def test_the_normalized_schedule_descends_on_the_logarithm_in_units_of_the_weights(n_units):
+def test_the_normalized_schedule_descends_on_the_logarithm_in_units_of_the_weights(n_units, scale):
     X, y, activations = random_problem()
     if n_units != 3:
         activations = [activations, activations[:, :2]]
     network, reference = a_network(n_units=n_units), a_network(n_units=n_units)
     network.parameters *= 1.5
     reference.parameters *= 1.5
-    GradientDescent(Normalized(0.03), max_steps=10).train(network, X, y, activations)
+    GradientDescent(Normalized(0.03, scale), max_steps=10).train(network, X, y, activations)
     for _ in range(10):
         u = y * reference.decision_function(X, activations)
         slopes = expit(-u) / np.logaddexp(0, -u).sum()
         g = reference.gradient(X, activations, -y * slopes)
         *hidden, last = (layer.weights for layer in reference.layers)
         rows = [np.linalg.norm(W[c, h]) for W in hidden for c, h in np.ndindex(W.shape[:2])]
-        scale = max(max(rows), np.abs(last).max())
-        reference.parameters -= 0.03 / scale ** (2 * (reference.depth - 1)) * g
+        L, w = reference.depth, reference.parameters
+        s = max(*rows, np.abs(last).max()) if scale == "unit" else np.linalg.norm(w) / np.sqrt(L)
+        w -= 0.03 / s ** (2 * (L - 1)) * g
     assert_allclose(network.parameters, reference.parameters, rtol=1e-12, atol=1e-12)
 
 
@@ -202,6 +204,11 @@ def test_the_schedule_of_the_paper():
     schedule = Steps(((1600, 0.04), (1600, 0.01)))
     rates = [schedule.rate(k) for k in range(4000)]
     assert rates == [0.04] * 1600 + [0.01] * 2400
+
+
+def test_stages_follow_each_other():
+    schedule = Steps(((2, 0.3), (1, 0.2), (3, 0.1), (1, 0.05)))
+    assert [schedule.rate(k) for k in range(9)] == [0.3] * 2 + [0.2] + [0.1] * 3 + [0.05] * 3
 
 
 @given(st.floats(1e-3, 10.0), st.floats(0.01, 0.5), st.integers(0, 10**6))
@@ -302,6 +309,47 @@ def test_margin_growth_is_geometric_and_careful():
 def test_descents_that_cannot_be(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_accelerated_descent_is_descent_with_settings():
+    X, y, activations = separable_problem()
+    R = np.linalg.norm(X, axis=1).max()
+    settings = GradientDescent(
+        Normalized(4 / R**2, scale="network"),
+        momentum=RisingMomentum(limit=1.0, delay=4.0),
+        nesterov=True,
+        rescaling=MarginGrowth(300, last=1e3),
+        max_steps=300,
+        loss="exponential",
+        log_every=50,
+    )
+    descents = [
+        settings,
+        GradientDescent.accelerated(X, 300, last=1e3, loss="exponential", log_every=50),
+    ]
+    networks = [GatedNetwork.gln(3, 1, 1, random_state=0) for _ in descents]
+    one, other = (
+        descent.train(network, X, y, activations)
+        for descent, network in zip(descents, networks, strict=True)
+    )
+    assert columns_equal(one, other)
+    assert_array_equal(one.step, np.arange(0, 301, 50))
+    assert_allclose(one["min_margin"][-1], 1e3, rtol=0.05)
+    assert GradientDescent.accelerated(X, 300, momentum=0.5).momentum == 0.5
+
+
+@pytest.mark.parametrize(
+    ("X", "options", "message"),
+    [
+        (np.zeros((3, 2)), {}, "expected inputs that are not all zero"),
+        ([[np.nan, 1.0]], {}, "X contains NaN"),
+        (np.ones((3, 2)), {"n_steps": 2.5}, "expected max_steps .* got 2.5"),
+        (np.ones((3, 2)), {"last": 0.5}, "expected 0 < first <= last"),
+    ],
+)
+def test_accelerated_descents_that_cannot_be(X, options, message):
+    with pytest.raises(ValueError, match=message):
+        GradientDescent.accelerated(X, **options)
 
 
 # -- batches ---------------------------------------------------------------------------------------
