@@ -8,16 +8,22 @@ ever built: every solver works through the products below.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.linalg import get_blas_funcs
 from scipy.linalg.blas import dgemm, dsyrk
 from scipy.sparse import issparse
 
 from gnorm import gated, kernels, norms
 
 __all__ = ["GatedDesign", "PredictorL2Design"]
+
+_COLUMNS = 512  # of the weighted Gram matrix per block, below whose diagonal alone it is worked on
+_FEW = 5  # gates or inputs below which their pairs are not worth forming
+_MOST_PAIRS = 2**15  # ... and pairs above which the blocks of samples become too short
 
 
 class GatedDesign:
@@ -29,7 +35,15 @@ class GatedDesign:
         Inputs in float64.
     activations : ndarray of bool, shape (n_samples, n_units, n_contexts)
         Gates of the inputs.
+
+    Attributes
+    ----------
+    precision : type
+        Floating-point type of the Gram matrix and of what is computed from it. All that goes
+        through the features is in float64 whatever it is.
     """
+
+    precision: type[np.floating[Any]] = np.float64
 
     def __init__(self, X: Any, activations: np.ndarray) -> None:
         self.X = X
@@ -40,9 +54,16 @@ class GatedDesign:
     def restricted(self, rows: np.ndarray) -> GatedDesign:
         """Return the design of some of the samples, with what is known of its Gram matrix."""
         part = type(self)(self.X[rows], self.activations[rows])
-        if "gram" in vars(self):
+        part.precision = self.precision
+        if "gram" in vars(self) and self.precision is np.float64:
             part.gram = self.gram[np.ix_(rows, rows)]
         return part
+
+    def in_single(self) -> GatedDesign:
+        """Return the same design with a Gram matrix in single precision."""
+        rough = type(self)(self.X, self.activations)
+        rough.precision = np.float32
+        return rough
 
     @cached_property
     def _codes(self) -> tuple[np.ndarray, float]:
@@ -52,16 +73,106 @@ class GatedDesign:
         inner products are those of the unit vectors less :math:`1/C`: one column a unit less, so
         that the products cost half for two contexts. Other gates are their own code.
         """
+
+        def flat(coded: np.ndarray) -> np.ndarray:  # all units of the first column, then the next
+            return np.ascontiguousarray(coded.transpose(0, 2, 1)).reshape(self.n_samples, -1)
+
         if not self.is_one_hot or self.n_contexts == 1:
-            return self.activations.reshape(self.n_samples, -1).astype(float), 0.0
+            return flat(self.activations.astype(self.precision)), 0.0
         corners = np.linalg.svd(np.ones((1, self.n_contexts)))[2][1:].T
-        coded = self.activations.astype(float) @ corners
-        return coded.reshape(self.n_samples, -1), 1.0 / self.n_contexts
+        coded = self.activations.astype(self.precision) @ corners.astype(self.precision)
+        return flat(coded), 1.0 / self.n_contexts
+
+    @cached_property
+    def coded(self) -> tuple[np.ndarray, np.ndarray]:
+        r"""Fewest gates whose features span those of all units, and the way back.
+
+        One of the contexts of a unit with one on is known from the others: the features of all
+        units are linear in those of C - 1 contexts a unit and of one gate that is always open.
+
+        Returns
+        -------
+        gates : ndarray of bool, shape (n_samples, n_gates, 1)
+            The gates :math:`g_k`, as activations of units with one context.
+        factors : ndarray of shape (n_units, rank, n_gates)
+            Matrices with :math:`K_h(x, x') = \langle x, x' \rangle \langle F_h g(x), F_h g(x')
+            \rangle`: the sum :math:`V_h` is ``factors[h]`` times the sums of the coded features.
+        """
+        n_units, n_contexts = self.activations.shape[1:]
+        if not self.is_one_hot or n_contexts == 1:
+            gates = self.activations.reshape(self.n_samples, -1, 1)
+            return gates, np.eye(n_units * n_contexts).reshape(n_units, n_contexts, -1)
+        n_free = n_contexts - 1
+        gates = np.ones((self.n_samples, n_units * n_free + 1, 1), dtype=bool)
+        gates[:, :-1, 0] = self.activations[:, :, :-1].reshape(self.n_samples, -1)
+        factors = np.zeros((n_units, n_contexts, gates.shape[1]))
+        for h in range(n_units):
+            own = slice(h * n_free, (h + 1) * n_free)
+            factors[h, :-1, own] = np.eye(n_free)
+            factors[h, -1, own] = -1.0
+            factors[h, -1, -1] = 1.0
+        return gates, factors
+
+    def feature_gram(self, weights: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\sum_n w_n \phi(x_n) \phi(x_n)^\top` of the coded features.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_samples,)
+            Non-negative weights. Samples of weight zero cost nothing.
+
+        Returns
+        -------
+        ndarray of shape (n_gates * n_features, n_gates * n_features)
+            The weighted Gram matrix of the features, gates varying slowest.
+        """
+        gates = self.coded[0][:, :, 0]
+        n_gates, n_features = gates.shape[1], self.X.shape[1]
+        size = n_gates * n_features
+        n_pairs = (n_gates * (n_gates + 1) + n_features * (n_features + 1)) // 2
+        if min(n_gates, n_features) < _FEW or n_pairs > _MOST_PAIRS:
+            S = np.zeros((size, size), order="F")
+            for rows in _blocks(weights, size):
+                x = _dense(self.X[rows]) * np.sqrt(weights[rows])[:, None]
+                features = (gates[rows][:, :, None] * x[:, None, :]).reshape(len(rows), size)
+                S = dsyrk(1.0, features.T, lower=1, beta=1.0, c=S, overwrite_c=1)
+            return np.tril(S) + np.tril(S, -1).T
+        # The entry of (k, d) and (m, e) belongs to a pair of gates and a pair of inputs. Both kinds
+        # of pairs have a symmetry, and using both halves the arithmetic.
+        k, m = np.triu_indices(n_gates)
+        d, e = np.triu_indices(n_features)
+        by_pairs = np.zeros((len(d), len(k)), order="F")
+        for rows in _blocks(weights, n_pairs):
+            x = np.ascontiguousarray(_dense(self.X[rows]).T)
+            g = np.ascontiguousarray(gates[rows].T, dtype=float)
+            pairs = (g * weights[rows])[k] * g[m]
+            by_pairs = dgemm(1.0, (x[d] * x[e]).T, pairs.T, 1.0, by_pairs, 1, 0, 1)
+        pair_of = np.empty((n_gates, n_gates), dtype=np.intp)
+        pair_of[k, m] = pair_of[m, k] = np.arange(len(k))
+        input_pair_of = np.empty((n_features, n_features), dtype=np.intp)
+        input_pair_of[d, e] = input_pair_of[e, d] = np.arange(len(d))
+        full = by_pairs[input_pair_of[None, :, None, :], pair_of[:, None, :, None]]
+        return full.reshape(size, size)
 
     @cached_property
     def gram(self) -> np.ndarray:
-        """Inner products of the inputs, (n_samples, n_samples), shared by all units."""
-        return kernels.gram(self.X)
+        r"""Inner products of the inputs, (n_samples, n_samples), shared by all units.
+
+        Those of inputs divided by :attr:`max_feature_norm` in single precision, which cannot
+        overflow.
+        """
+        if self.precision is np.float64:
+            return kernels.gram(self.X)
+        X = (self.X / self._length).astype(self.precision)
+        product = X @ X.T
+        return np.asarray(product.toarray() if issparse(product) else product)
+
+    @property
+    def _length(self) -> float:
+        """What the inputs are divided by for the Gram matrix."""
+        if self.precision is np.float64:
+            return 1.0
+        return self.max_feature_norm or 1.0
 
     @cached_property
     def max_feature_norm(self) -> float:
@@ -90,19 +201,30 @@ class GatedDesign:
             V = gated.accumulate(self.X, self.activations, coef)
             return gated.unit_values(self.X, self.activations, V)
         codes, offset = self._codes
-        weighted = np.column_stack([codes * coef[:, None], offset * coef])
+        length = self._length
+        largest = float(np.max(np.abs(coef), initial=0.0)) or 1.0
+        relative = (coef / largest).astype(self.precision)
+        weighted = np.empty((self.n_samples, codes.shape[1] + 1), dtype=self.precision)
+        np.multiply(codes, relative[:, None], out=weighted[:, :-1])
+        np.multiply(offset, relative, out=weighted[:, -1])
         # gram @ weighted, transposed into the memory order of the library
-        products = dgemm(1.0, weighted.T, self.gram.T).T
-        per_unit = (products[:, :-1] * codes).reshape(self.n_samples, self.n_units, -1).sum(axis=2)
-        return per_unit + products[:, -1:]
+        (gemm,) = get_blas_funcs(("gemm",), dtype=self.precision)
+        products = gemm(1.0, weighted.T, self.gram.T).T
+        per_unit = np.repeat(products[:, -1:], self.n_units, axis=1)
+        for first in range(0, codes.shape[1], self.n_units):
+            columns = slice(first, first + self.n_units)
+            per_unit += products[:, columns] * codes[:, columns]
+        return largest * length * length * per_unit.astype(float, copy=False)
 
-    def weighted_gram(self, weights: np.ndarray) -> np.ndarray:
+    def weighted_gram(self, weights: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         r"""Compute :math:`\sum_h w_h K_h = K \circ (G \operatorname{diag}(w) G^\top)`.
 
         Parameters
         ----------
         weights : ndarray of shape (n_units,)
             Non-negative weights.
+        out : ndarray of shape (n_samples, n_samples), Fortran order, default=None
+            An earlier result to overwrite: memory that is new costs time as well.
 
         Returns
         -------
@@ -111,15 +233,19 @@ class GatedDesign:
             factorisation reads no more.
         """
         codes, offset = self._codes
-        scaled = codes * np.repeat(np.sqrt(weights), codes.shape[1] // self.n_units)
-        S = dsyrk(1.0, scaled.T, trans=1, lower=1)
-        S += offset * float(np.sum(weights))
-        S *= self.gram.T  # the transpose of the symmetric matrix only aligns the memory order
+        weights = weights * self._length**2
+        roots = np.sqrt(weights).astype(self.precision)
+        scaled = np.empty((self.n_samples, codes.shape[1] + 1), dtype=self.precision)
+        np.multiply(codes, np.tile(roots, codes.shape[1] // self.n_units), out=scaled[:, :-1])
+        scaled[:, -1] = np.sqrt(offset * float(np.sum(weights)))
+        (syrk,) = get_blas_funcs(("syrk",), dtype=self.precision)
+        reused = {} if out is None else {"c": out, "overwrite_c": 1}
+        S: np.ndarray = syrk(1.0, scaled.T, trans=1, lower=1, **reused)
+        aligned = self.gram.T  # the transpose of the symmetric matrix only aligns memory order
+        for first in range(0, self.n_samples, _COLUMNS):
+            block = slice(first, None), slice(first, first + _COLUMNS)
+            S[block] *= aligned[block]
         return S
-
-    def mean_kernel(self) -> np.ndarray:
-        """Mean of the kernels of all units, (n_samples, n_samples)."""
-        return self.gram * (kernels.agreement(self.activations) / self.n_units)
 
     def unit_weights(self, coef: np.ndarray, weights: np.ndarray) -> np.ndarray:
         r"""Recover :math:`\zeta_h = w_h \sum_n c_n \phi_h(x_n)`, shape (H, C, D).
@@ -155,6 +281,17 @@ class GatedDesign:
         return gated.decision_values(self.X, self.activations, zeta)
 
 
+def _blocks(weights: np.ndarray, width: int) -> Iterator[np.ndarray]:
+    """Samples of positive weight, in blocks that keep a temporary of this width in the cache."""
+    positive = np.flatnonzero(weights)
+    step = max(64, gated.BLOCK_ENTRIES // (4 * width))
+    return (positive[start : start + step] for start in range(0, len(positive), step))
+
+
+def _dense(X: Any) -> np.ndarray:
+    return X.toarray() if issparse(X) else X
+
+
 class PredictorL2Design(GatedDesign):
     r"""The same predictors under the L2 norm: one kernel for all units together.
 
@@ -175,27 +312,38 @@ class PredictorL2Design(GatedDesign):
 
     @cached_property
     def gram(self) -> np.ndarray:
-        """The kernel matrix of the L2 norm."""
-        return kernels.predictor_l2_kernel(self.X, self.activations)
+        """The kernel matrix of the L2 norm, over the squared length in single precision."""
+        kernel = kernels.predictor_l2_kernel(self.X, self.activations)
+        kernel /= self._length**2
+        return kernel.astype(self.precision, copy=False)
+
+    @cached_property
+    def coded(self) -> tuple[np.ndarray, np.ndarray]:
+        r"""The coded gates; one factor F for all, with the kernel :math:`F^\top F` of the gates."""
+        gates, factors = super().coded
+        T = factors.reshape(-1, factors.shape[2])
+        always = T[: self.n_contexts].sum(axis=0)  # some context of a unit is always on
+        metric = self.n_contexts * (T.T @ T) + (1 - self._n_gated_units) * np.outer(always, always)
+        return gates, np.linalg.cholesky(metric).T[None]
 
     @cached_property
     def max_feature_norm(self) -> float:
         """Largest norm of a sample in the feature space of the kernel."""
-        return float(np.sqrt(np.max(np.diag(self.gram), initial=0.0)))
+        agreeing = 1 + (self.n_contexts - 1) * self._n_gated_units
+        return float(np.sqrt(agreeing)) * super().max_feature_norm
 
     def unit_products(self, coef: np.ndarray, *, accurate: bool = False) -> np.ndarray:
         """Compute the product with the one kernel, shape (n_samples, 1)."""
         if accurate:
             return self.decision_values(self.unit_weights(coef, np.ones(1)))[:, None]
-        return (self.gram @ coef)[:, None]
+        largest = float(np.max(np.abs(coef), initial=0.0)) or 1.0
+        products = self.gram @ (coef / largest).astype(self.precision)
+        return largest * self._length**2 * products.astype(float, copy=False)[:, None]
 
-    def weighted_gram(self, weights: np.ndarray) -> np.ndarray:
+    def weighted_gram(self, weights: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Scale the kernel matrix, in Fortran order."""
-        return np.multiply(weights[0], self.gram.T, order="F")
-
-    def mean_kernel(self) -> np.ndarray:
-        """The kernel matrix."""
-        return self.gram
+        weight = self.precision(weights[0] * self._length**2)
+        return np.multiply(weight, self.gram.T, order="F", out=out)
 
     def unit_weights(self, coef: np.ndarray, weights: np.ndarray) -> np.ndarray:
         r"""Recover :math:`\zeta_{hc} = C V_{hc} + \frac{1 - H}{H} \sum_{c'} V_{hc'}`."""

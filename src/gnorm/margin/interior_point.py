@@ -28,10 +28,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from gnorm.margin.newton import Candidate, Newton, State
 from gnorm.margin.problem import MarginProblem, Point, relative_gap
 from gnorm.margin.separability import PROOF, raise_if_not_separable
 from gnorm.margin.solution import Status
+from gnorm.margin.threads import one_blas
 
 __all__ = ["CentralPath", "Report", "solve"]
 
@@ -39,8 +42,12 @@ _STEP_SHARE = 0.99  # of the way to the boundary
 _FEW = 500  # samples for which steps always take the curvature of the constraints along
 _SHORT_STEP = 0.3  # below it they do so on any number of samples
 _FINE = 1e-7  # relative gap below which Newton steps from Gram matrices alone lose their way
+_THRESHOLDS = (1.0, 1e-3, 1e-5, 1e-7, 0.0)  # up to which a variable is set to its bound
+# ... at the first attempts: on many samples an iteration costs more than some zeros are worth
+_AT_FIRST = {True: ((1.0,), (1.0,)), False: ((1.0, 1e-5), _THRESHOLDS)}
 _ROUNDING_ITERATIONS = 3  # to spend beyond the tolerance for the sake of exact zeros
 _PATIENCE = 25  # iterations without a better gap before the solve counts as stalled
+_LOOSE_PATIENCE = 8  # ... on a path that is to be followed further
 _RAY = 1e-6  # separability residual at which a certificate is looked for
 _WEAK_PROOF = 1e-10  # ... when the iteration can make no more progress
 
@@ -78,10 +85,11 @@ def solve(
     .. [1] S. Mehrotra, "On the implementation of a primal-dual interior point method", SIAM
        Journal on Optimization 2(4), 1992.
     """
-    newton = Newton(problem)
-    path = CentralPath(newton, newton.start())
-    status = path.follow(tol, max_iter, report)
-    return path.best.point(status, path.n_iter)
+    with one_blas(len(problem.y)):
+        newton = Newton(problem)
+        path = CentralPath(newton, newton.start())
+        status = path.follow(tol, max_iter, report)
+        return path.best.point(status, path.n_iter)
 
 
 class CentralPath:
@@ -122,10 +130,19 @@ class CentralPath:
         """Iterate until the gap is met, see :func:`solve` for the parameters.
 
         With ``is_last`` the variables that the path drives to a bound are set to it. Without, the
-        path stops where it is, to be followed further.
+        path stops where it is, to be followed further, and it stops sooner if it gets nowhere.
         """
-        newton, problem = self.newton, self.newton.problem
+        try:
+            return self._follow(tol, max_iter, report, is_last=is_last)
+        except KeyboardInterrupt:
+            return Status.INTERRUPTED
+
+    def _follow(self, tol: float, max_iter: int, report: Report | None, *, is_last: bool) -> Status:
+        newton = self.newton
+        patience = _PATIENCE if is_last else _LOOSE_PATIENCE
         step, n_rounded = 0.0, 0
+        is_few = len(newton.problem.y) <= _FEW
+        spare = _ROUNDING_ITERATIONS if newton.precision is np.float64 else 0
         while True:
             if report is not None:
                 report(self.n_iter, self.best.primal.primal_value, self.best.dual.dual_value, step)
@@ -133,20 +150,20 @@ class CentralPath:
                 # Interior points have no exact zeros. Rounding to the face they point at shows
                 # the support; where that costs too much of the gap, go on a little, and in the
                 # end round less.
-                if not is_last or self._round(tol, (1.0,)):
+                if not is_last or self._round(tol, *_AT_FIRST[is_few]):
                     return Status.OPTIMAL
-                if n_rounded == _ROUNDING_ITERATIONS:
-                    self._round(tol, (1.0, 1e-3, 1e-5, 1e-7, 0.0))
+                if n_rounded == spare:
+                    self._round(tol, _THRESHOLDS, _THRESHOLDS)
                     return Status.OPTIMAL
                 n_rounded += 1
             ray = newton.ray_residual(self.state.a, self._P)
             if ray <= self._next_ray:
-                raise_if_not_separable(problem, newton.scale * self.state.a, PROOF)
+                raise_if_not_separable(newton.exact, newton.scale * self.state.a, PROOF)
                 self._next_ray = ray / 10
             if self.n_iter >= max_iter:
                 ended = Status.MAX_ITER
                 break
-            if self.n_iter - self.best.n_iter > _PATIENCE or not newton.factor(self.state, self._P):
+            if self.n_iter - self.best.n_iter > patience or not newton.factor(self.state, self._P):
                 ended = Status.STALLED
                 break
             newton.is_refined |= tol < self.best.gap < _FINE
@@ -154,7 +171,7 @@ class CentralPath:
         if self.best.gap <= tol:
             return Status.OPTIMAL
         if ray <= _RAY:
-            raise_if_not_separable(problem, newton.scale * self.state.a, _WEAK_PROOF)
+            raise_if_not_separable(newton.exact, newton.scale * self.state.a, _WEAK_PROOF)
         return ended
 
     def _advance(self) -> float:
@@ -173,8 +190,10 @@ class CentralPath:
         self.best.update(newton.certify(self.state.a, self.state.mu, self._P), self.n_iter)
         return step
 
-    def _round(self, tol: float, thresholds: tuple[float, ...]) -> bool:
-        """Take the point rounded by the first threshold at which it meets the gap.
+    def _round(
+        self, tol: float, thresholds: tuple[float, ...], weight_thresholds: tuple[float, ...]
+    ) -> bool:
+        """Take the point rounded by the first thresholds at which it meets the gap.
 
         Only the dual point and the unit weights are rounded: to first order that costs the dual
         value nothing, while the margins of the primal point would feel every coefficient dropped.
@@ -183,7 +202,7 @@ class CentralPath:
         for threshold in thresholds:
             a, _ = newton.rounded(state, threshold)
             dual = newton.certify(a, state.mu, newton.products(a))
-            for weight_threshold in thresholds:
+            for weight_threshold in weight_thresholds:
                 _, mu = newton.rounded(state, weight_threshold)
                 rounded = Best(newton.certify(state.a, mu, self._P))
                 rounded.dual = dual

@@ -10,18 +10,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg.blas import dsyrk
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
 from gnorm.margin.problem import MarginProblem
 
-__all__ = ["Candidate", "Newton", "State"]
+__all__ = ["Candidate", "Fixed", "Newton", "State"]
 
-_CANCELLATION = 1e-7  # of the squared features: below it the Gram matrix has too few digits
-_REFINEMENTS = 5  # conjugate-gradient steps on a Newton system once features cancel
+# Cancellation of the squared features below which the Gram matrix has too few digits
+_CANCELLATION = {np.float64: 1e-7, np.float32: 1e-5}
+_REFINEMENTS = {np.float64: 5, np.float32: 25}  # most conjugate-gradient steps on a Newton system
 _LEAST_START = 0.1  # share of the mean that every coefficient gets beside a guess
 _RIDGE = 1e-5  # of the regression for the length of the start, relative
-_LEAST_JITTER, _MOST_JITTER = 1e-14, 1e-6  # relative, on the diagonal of the Newton matrix
+_START_SLACK = 1.1  # length of the start over that of its longest unit, squared, beside a guess
+# Relative, on the diagonal of the Newton matrix: in units of the rounding error, and at most.
+_LEAST_JITTER, _MOST_JITTER = 5.0, {np.float64: 1e-6, np.float32: 1e-2}
+_NO_SPREAD = 1e-13  # square of a singular value of the spread that rounding made, relative
+# Error of a Newton step that further conjugate gradients would not remove, or need not.
+_STEP_ERROR = {np.float64: 1e-14, np.float32: 1e-8}
 
 
 @dataclass
@@ -75,16 +80,69 @@ class Candidate:
     mu: np.ndarray
     primal_value: float
     dual_value: float
+    length: float  # multiple of the recovery that has the primal value
+
+
+@dataclass(frozen=True)
+class Fixed:
+    r"""Samples that stay at their upper bounds, as one linear term of the others.
+
+    With :math:`V'_h = \sum_n C_n y_n \phi_h(x_n)` over the fixed samples,
+    :math:`\|V_h\|^2 = a^\top Q_h a + 2 a^\top b_h + \|V'_h\|^2`.
+
+    Attributes
+    ----------
+    pull : ndarray of shape (n_samples, n_units)
+        :math:`b_h = y \circ \langle \phi_h, V'_h \rangle` at the samples that are not fixed.
+    squares : ndarray of shape (n_units,)
+        :math:`\|V'_h\|^2`.
+    total : float
+        :math:`\sum_n C_n`.
+    """
+
+    pull: np.ndarray
+    squares: np.ndarray
+    total: float
 
 
 class Newton:
-    """The Newton system of one problem: evaluation, factorisation, directions."""
+    """The Newton system of one problem: evaluation, factorisation, directions.
 
-    def __init__(self, problem: MarginProblem, scale: float | None = None) -> None:
-        self.problem = problem
+    Parameters
+    ----------
+    problem : MarginProblem
+        The problem.
+    scale : float, default=None
+        Unit of length of the dual point; None for a natural one.
+    fixed : Fixed, default=None
+        Samples beside those of the problem, at their upper bounds throughout.
+    is_single : bool, default=False
+        Whether the Newton matrix is built and factorised in single precision.
+
+    Attributes
+    ----------
+    exact : MarginProblem
+        The problem in double precision.
+    """
+
+    def __init__(
+        self,
+        problem: MarginProblem,
+        scale: float | None = None,
+        fixed: Fixed | None = None,
+        *,
+        is_single: bool = False,
+    ) -> None:
+        self.exact = self.problem = problem
+        if is_single:
+            design = problem.design.in_single()
+            self.problem = MarginProblem(design, problem.y, problem.upper)
         self.bounded = np.flatnonzero(~problem.is_hard)
+        self.fixed = fixed
         self.is_refined = False  # products through the features, steps by conjugate gradients
-        self.jitter = _LEAST_JITTER
+        self.precision = self.problem.design.precision
+        self.jitter = self._least_jitter = _LEAST_JITTER * float(np.finfo(self.precision).eps)
+        self._matrix: np.ndarray | None = None
         self._latest: tuple[np.ndarray | None, np.ndarray] = None, np.empty(0)
         self.scale = self._natural_scale() if scale is None else scale
         self.upper = problem.upper / self.scale
@@ -115,16 +173,16 @@ class Newton:
             The starting point.
         """
         if guess is None:
-            a, least = np.full(len(self.upper), self._typical_coefficient()), 0.5
+            a, least, slack = np.full(len(self.upper), self._typical_coefficient()), 0.5, 2.25
         else:
-            a, least = guess / self.scale, _LEAST_START
+            a, least, slack = guess / self.scale, _LEAST_START, _START_SLACK
             a = np.maximum(a, least * np.mean(a))
         a = np.minimum(a, self.upper / 2)
         n_units = self.problem.design.n_units
         mu = np.full(n_units, 1 / n_units)
         P = self.products(a)
-        quadratics = 0.5 * (a @ P)
-        t = 1.5 * (1.0 + least) * max(float(np.max(quadratics)), 1e-3)
+        quadratics = self.quadratics(a, P)
+        t = slack * max(float(np.max(quadratics)), 1e-3)
         s = t - quadratics
         sigma = float(np.mean(s * mu))
         v = (self.upper - a)[self.bounded]
@@ -144,23 +202,41 @@ class Newton:
         S = self.problem.design.weighted_gram(np.full(n_units, self.scale / n_units))
         diagonal = np.einsum("ii->i", S)
         diagonal += _RIDGE * np.mean(diagonal) + np.finfo(float).tiny
-        cholesky, failed_at = dpotrf(S, lower=1, overwrite_a=1, clean=0)
-        if failed_at or not np.max(diagonal) > 1e-100:  # no features to speak of
+        potrf, potrs = get_lapack_funcs(("potrf", "potrs"), dtype=self.precision)
+        cholesky, failed_at = potrf(S, lower=1, overwrite_a=1, clean=0)
+        if failed_at or not np.max(diagonal) > 1e-30:  # no features to speak of
             return 0.5
-        signed, _ = dpotrs(cholesky, self.problem.y, lower=1)
+        signed, _ = potrs(cholesky, self.problem.y, lower=1)
         return max(0.5, 0.5 * float(np.sum(np.abs(signed))) / n_samples)
 
     def products(self, a: np.ndarray) -> np.ndarray:
-        """Compute the gradients ``p_h = Q_h a``, through the features once these cancel."""
+        """Compute the gradients ``p_h = Q_h a + b_h``, by the features once these cancel."""
         if a is self._latest[0]:
             return self._latest[1]
-        P = self.problem.products(self.scale * a, accurate=self.is_refined)
+        P = self._images(a)
+        if self.fixed is not None:
+            P += self.fixed.pull
         if not self.is_refined:
-            self.is_refined = self.ray_residual(a, P) ** 2 <= _CANCELLATION
+            self.is_refined = self.ray_residual(a, P) ** 2 <= _CANCELLATION[self.precision]
             if self.is_refined:
                 return self.products(a)
         self._latest = a, P
         return P
+
+    def _images(self, x: np.ndarray, *, accurate: bool = False) -> np.ndarray:
+        accurate = accurate or self.is_refined
+        return self.problem.products(self.scale * x, accurate=accurate)
+
+    def quadratics(self, a: np.ndarray, P: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\tfrac12 \|V_h\|^2` from the products, in units of the scale."""
+        if self.fixed is None:
+            return 0.5 * (a @ P)
+        return 0.5 * (a @ P + a @ self.fixed.pull + self.fixed.squares / self.scale)
+
+    def has_outgrown(self, state: State, most: float) -> bool:
+        r"""Whether some :math:`\tfrac12 \|V_h\|^2` is above ``most`` times what bounds it."""
+        quadratics = self.quadratics(state.a, self.products(state.a))
+        return bool(np.max(quadratics) > most * state.t)
 
     def ray_residual(self, a: np.ndarray, P: np.ndarray) -> float:
         """Estimate :meth:`MarginProblem.separability_residual` from the products at hand."""
@@ -168,15 +244,25 @@ class Newton:
         return self._dual_norms(a, P).max() / (self.scale * total) if total > 0 else 0.0
 
     def _dual_norms(self, a: np.ndarray, P: np.ndarray) -> np.ndarray:
-        return np.sqrt(self.scale * np.maximum(a @ P, 0.0))
+        return np.sqrt(2.0 * self.scale * np.maximum(self.quadratics(a, P), 0.0))
 
     def certify(self, a: np.ndarray, mu: np.ndarray, P: np.ndarray) -> Candidate:
-        """Evaluate both values at ``a`` and at the predictor recovered from ``(a, mu)``."""
+        """Evaluate both values at ``a`` and at the predictor recovered from ``(a, mu)``.
+
+        The fixed samples count as one, at their mean margin.
+        """
         dual_norms = self._dual_norms(a, P)
-        primal_value, _ = self.problem.scale_primal(float(mu @ dual_norms), P @ mu)
         dual_coef = np.minimum(self.scale * a, self.problem.upper)
-        dual_value, _ = self.problem.scale_dual(dual_coef, float(dual_norms.max()))
-        return Candidate(dual_coef, mu, primal_value, dual_value)
+        problem, margins, coef = self.problem, P @ mu, dual_coef
+        if self.fixed is not None:
+            total = self.fixed.total
+            aligned = float(mu @ (self.scale * (a @ self.fixed.pull) + self.fixed.squares))
+            margins, coef = np.append(margins, aligned / total), np.append(coef, total)
+            upper = np.append(problem.upper, total)
+            problem = MarginProblem(problem.design, problem.y, upper)
+        primal_value, length = problem.scale_primal(float(mu @ dual_norms), margins)
+        dual_value, _ = problem.scale_dual(coef, float(dual_norms.max()))
+        return Candidate(dual_coef, mu, primal_value, dual_value, length)
 
     def rounded(self, state: State, threshold: float) -> tuple[np.ndarray, np.ndarray]:
         """Set to its bound what is closer to it than its multiplier to zero, and ``threshold``."""
@@ -195,18 +281,32 @@ class Newton:
         self.centre = P @ (self.w / self.w.sum())
         self.diagonal = state.z / state.a
         self.diagonal[self.bounded] += state.u / state.v
-        self.jitter = max(_LEAST_JITTER, self.jitter / 10)
-        y = self.problem.y
-        spread = (P - self.centre[:, None]) * np.sqrt(self.w) * y[:, None]
-        while self.jitter <= _MOST_JITTER:
+        self.jitter = max(self._least_jitter, self.jitter / 10)
+        spread = (P - self.centre[:, None]) * np.sqrt(self.w)
+        self._low_rank: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        (syrk,) = get_blas_funcs(("syrk",), dtype=self.precision)
+        potrf, self._potrs = get_lapack_funcs(("potrf", "potrs"), dtype=self.precision)
+        while self.jitter <= _MOST_JITTER[self.precision]:
             # in the signed variables y a, in which Q_h is the kernel K_h
-            S = self.problem.design.weighted_gram(self.scale * state.mu)
-            S = dsyrk(1.0, spread.T, trans=1, lower=1, beta=1.0, c=S, overwrite_c=1)
+            S = self.problem.design.weighted_gram(self.scale * state.mu, out=self._matrix)
+            if self.precision is np.float64:
+                signed = spread * self.problem.y[:, None]
+                S = syrk(1.0, signed.T, trans=1, lower=1, beta=1.0, c=S, overwrite_c=1)
             diagonal = np.einsum("ii->i", S)
             diagonal += self.diagonal
             diagonal *= 1.0 + self.jitter
-            self.cholesky, failed_at = dpotrf(S, lower=1, overwrite_a=1, clean=0)
+            self._matrix, failed_at = potrf(S, lower=1, overwrite_a=1, clean=0)
             if failed_at == 0:
+                if self.precision is not np.float64 and np.any(spread):
+                    # The spread grows without bound along the path and would push all else out
+                    # of the digits. Kept apart, what it sees of a step is exact.
+                    squares, turn = np.linalg.eigh(spread.T @ spread)
+                    kept = squares > _NO_SPREAD * squares[-1]
+                    axes = spread @ (turn[:, kept] / np.sqrt(squares[kept]))
+                    lifted = self._backsolve(axes)
+                    inner = axes.T @ lifted
+                    inner[np.diag_indices_from(inner)] += 1.0 / squares[kept]
+                    self._low_rank = axes, lifted, np.linalg.inv(inner)
                 return True
             self.jitter *= 100
         return False
@@ -221,11 +321,11 @@ class Newton:
         if not self.is_refined:
             return x
         residual = rhs - self._multiply(x)
-        target = 1e-14 * float(np.linalg.norm(rhs))
+        target = _STEP_ERROR[self.precision] * float(np.linalg.norm(rhs))
         step = self._backsolve(residual)
         direction, slope = step, float(residual @ step)
         best, best_norm = x, float(np.linalg.norm(residual))
-        for _ in range(_REFINEMENTS):
+        for _ in range(_REFINEMENTS[self.precision]):
             image = self._multiply(direction)
             curvature = float(direction @ image)
             if best_norm <= target or not (curvature > 0 and slope > 0):
@@ -241,11 +341,17 @@ class Newton:
         return best
 
     def _backsolve(self, rhs: np.ndarray) -> np.ndarray:
-        y = self.problem.y
-        return y * dpotrs(self.cholesky, y * rhs, lower=1)[0]
+        y = self.problem.y if rhs.ndim == 1 else self.problem.y[:, None]
+        largest = float(np.max(np.abs(rhs))) or 1.0
+        solution = self._potrs(self._matrix, y * rhs / largest, lower=1)[0]
+        x: np.ndarray = largest * y * solution
+        if self._low_rank is not None:
+            axes, lifted, inverse = self._low_rank
+            x -= lifted @ (inverse @ (axes.T @ x))
+        return x
 
     def _multiply(self, x: np.ndarray) -> np.ndarray:
-        products = self.problem.products(self.scale * x, accurate=True)
+        products = self._images(x, accurate=True)
         weighted = self.w * ((self.P - self.centre[:, None]).T @ x)
         spread = self.P @ weighted - self.centre * weighted.sum()
         return products @ self.state.mu + spread + self.diagonal * x
@@ -269,10 +375,10 @@ class Newton:
         to_z, to_u, to_mu = targets
         gradient = P @ now.mu - 1.0 - now.z
         gradient[self.bounded] += now.u
-        excess = 0.5 * (now.a @ P) - now.t + now.s
+        excess = self.quadratics(now.a, P) - now.t + now.s
         missing = 1.0 - float(np.sum(now.mu))
         if predictor is not None and is_curved:
-            turned = self.problem.products(self.scale * predictor.a, accurate=self.is_refined)
+            turned = self._images(predictor.a)
             gradient += turned @ predictor.mu
             excess += 0.5 * (predictor.a @ turned)
 

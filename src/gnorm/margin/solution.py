@@ -23,6 +23,8 @@ class Status(Enum):
     """``max_iter`` iterations were spent first; the gap says how far the point is."""
     STALLED = "stalled"
     """Rounding errors leave no direction of progress; the gap says how far the point is."""
+    INTERRUPTED = "interrupted"
+    """Stopped from the keyboard; the gap says how far the point is."""
 
 
 class NotSeparableError(ValueError):

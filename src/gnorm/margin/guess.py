@@ -1,0 +1,167 @@
+r"""Which samples will matter, by ordinary SVMs with the mean kernel of all units.
+
+Nearly all support vectors of the mean kernel are support vectors of the max-margin problem as
+well, and LIBSVM finds them at a small part of the cost of one Newton step on all samples. On many
+samples it is given a chunk of them, which grows by those that its predictor gets wrong.
+
+The SVMs of LIBSVM have a free bias, which the max-margin problem has not and which changes its
+support much. For a hard margin its one-class machine gets around that: on the kernel of the signed
+features :math:`y_n \phi(x_n)` it minimises :math:`\tfrac12 \|\sum_n a_n y_n \phi(x_n)\|^2` at a
+given sum of :math:`a \ge 0`, which is the hard margin without bias but for the length.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.svm import SVC, OneClassSVM
+
+from gnorm.margin.problem import MarginProblem
+from gnorm.margin.scan import decision_values
+
+__all__ = ["Guess", "guess"]
+
+_FIRST = 2000  # samples of the first chunk
+_AT_ONCE = 3000  # samples that are taken as one chunk
+_PROBE = 300  # samples that show the length of a hard-margin solution
+_NEAR = 1.15  # margin up to which a sample of a chunk stays for the next one
+_FEW = 0.02  # share of wrong samples, of those near the margin, that ends the growth
+_TOL = 0.1  # of LIBSVM, in units of the margin
+_STEPS = 100  # most steps of LIBSVM a sample
+_SHORTFALL = 0.4  # margin in units of the expected one below which the fit is repeated
+_LONGEST = 1e6  # most length of a hard-margin solution, and bound standing for infinity
+
+
+@dataclass
+class Guess:
+    """An SVM with the mean kernel.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (n_samples,)
+        Dual coefficients, 0 off the support.
+    margins : ndarray of shape (n_samples,)
+        Functional margins, 1 on the margin.
+    """
+
+    coef: np.ndarray
+    margins: np.ndarray
+
+
+def guess(problem: MarginProblem, most: float = np.inf) -> Guess | None:
+    """Fit an SVM with the mean kernel, chunk by chunk.
+
+    Parameters
+    ----------
+    problem : MarginProblem
+        The problem.
+    most : float, default=inf
+        Most samples of a chunk.
+
+    Returns
+    -------
+    Guess or None
+        None if LIBSVM comes to no end or finds no margin in the first chunk.
+    """
+    n_samples, n_units = len(problem.y), problem.design.n_units
+    order = np.random.default_rng(0).permutation(n_samples)
+    is_hard = bool(problem.is_hard.all())
+    length = 1.0  # sum of the coefficients of a hard-margin solution, for kernels up to 1
+    if is_hard:
+        probe = _fit_hard(problem.restricted(np.sort(order[:_PROBE])), length)
+        if probe is None:
+            return None
+        length = probe[2]
+    chunk = np.sort(order[: n_samples if n_samples <= min(_AT_ONCE, most) else _FIRST])
+    found: Guess | None = None
+    while True:
+        part = problem.restricted(chunk)
+        fit = _fit_hard(part, length) if is_hard else _fit_soft(part)
+        if fit is None:
+            return found
+        coef, margins = np.zeros(n_samples), np.empty(n_samples)
+        coef[chunk], margins[chunk], last = fit
+        length, bias = (last, 0.0) if is_hard else (length, last)
+        found = Guess(coef, margins)
+        is_out = np.ones(n_samples, dtype=bool)
+        is_out[chunk] = False
+        outside = np.flatnonzero(is_out)
+        if len(outside) == 0:
+            return found
+        zeta = problem.design.unit_weights(problem.y * coef, np.full(n_units, 1 / n_units))
+        values = decision_values(problem.design, zeta, outside)
+        margins[outside] = problem.y[outside] * (values + bias)
+        missed = outside[margins[outside] < 1.0]
+        near = chunk[(coef[chunk] > 0) | (margins[chunk] < _NEAR)]
+        room = int(min(len(chunk), max(0.0, most - len(near))))
+        if len(missed) <= _FEW * len(near) or room == 0:
+            return found
+        if len(missed) > room:
+            missed = np.random.default_rng(0).permutation(missed)[:room]
+        chunk = np.sort(np.concatenate([near, missed]))
+
+
+def _kernel(problem: MarginProblem) -> tuple[np.ndarray, float]:
+    """Mean kernel over the square of the largest feature norm, and that square."""
+    design = problem.design.in_single()
+    square = design.max_feature_norm**2 or 1.0
+    n_units = design.n_units
+    S = design.weighted_gram(np.full(n_units, 1 / (n_units * square)))
+    kernel = S.T.astype(float)  # the upper triangle
+    for n in range(1, len(kernel)):
+        kernel[n, :n] = kernel[:n, n]
+    return kernel, square
+
+
+def _fit_hard(problem: MarginProblem, length: float) -> tuple[np.ndarray, np.ndarray, float] | None:
+    """Hard-margin coefficients, margins and length without bias; None if there is no margin."""
+    kernel, square = _kernel(problem)
+    kernel *= problem.y[:, None]
+    kernel *= problem.y
+    n_samples = len(kernel)
+    while length <= _LONGEST * n_samples:
+        machine = OneClassSVM(
+            kernel="precomputed",
+            nu=1.0 / n_samples,
+            tol=_TOL,
+            max_iter=_STEPS * n_samples,
+            cache_size=500,
+        )
+        with warnings.catch_warnings():  # an unfinished guess is not used
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            machine.fit(kernel, sample_weight=np.full(n_samples, length))
+        if machine.n_iter_ >= machine.max_iter:
+            return None
+        on = machine.support_
+        a = machine.dual_coef_[0]
+        gradient = kernel[:, on] @ a
+        margin = float(np.median(gradient[on]))
+        if margin > _SHORTFALL:
+            coef = np.zeros(n_samples)
+            coef[on] = a / (margin * square)
+            return coef, gradient / margin, length / margin
+        length /= max(margin, 1e-3)
+    return None
+
+
+def _fit_soft(problem: MarginProblem) -> tuple[np.ndarray, np.ndarray, float] | None:
+    """Soft-margin coefficients, margins and bias; None if LIBSVM comes to no end."""
+    kernel, square = _kernel(problem)
+    n_samples = len(kernel)
+    machine = SVC(
+        kernel="precomputed", C=1.0, tol=_TOL, max_iter=_STEPS * n_samples, cache_size=500
+    )
+    bounds = np.minimum(problem.upper, _LONGEST / square) * square
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        machine.fit(kernel, problem.y, sample_weight=bounds)
+    if np.max(machine.n_iter_) >= machine.max_iter:
+        return None
+    on, signed = machine.support_, machine.dual_coef_[0]
+    coef = np.zeros(n_samples)
+    coef[on] = np.abs(signed) / square
+    bias = float(machine.intercept_[0])
+    return coef, problem.y * (kernel[:, on] @ signed + bias), bias
