@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from gnorm import gated
 from gnorm.margin.problem import MarginProblem
 from gnorm.margin.solution import NotSeparableError
 
@@ -60,15 +61,10 @@ def _sharpen(problem: MarginProblem, a: np.ndarray) -> tuple[np.ndarray, float]:
     condition number of the normal equations costs corrections and not digits.
     """
     residual = problem.separability_residual(a)
-    ones = np.ones(problem.design.n_units)
     for _ in range(_MAX_CORRECTIONS):
         on = np.flatnonzero(a)
-        signed = problem.y[on] * a[on]
-        S = problem.design.weighted_gram(ones)[np.ix_(on, on)] * np.outer(signed, signed)
-        S[np.diag_indices_from(S)] += 1e-13 * np.trace(S) + np.finfo(float).tiny
-        target = a[on] * problem.products(a, accurate=True).sum(axis=1)[on]
         corrected = a.copy()
-        corrected[on] *= np.maximum(0.0, 1.0 - cho_solve(cho_factor(S, lower=True), target))
+        corrected[on] *= np.maximum(0.0, 1.0 - _correction(problem, a, on))
         if not corrected.any():
             break
         corrected /= corrected.sum()
@@ -77,3 +73,24 @@ def _sharpen(problem: MarginProblem, a: np.ndarray) -> tuple[np.ndarray, float]:
             break
         a, residual = corrected, corrected_residual
     return a, residual
+
+
+def _correction(problem: MarginProblem, a: np.ndarray, on: np.ndarray) -> np.ndarray:
+    """Solve for s on the samples with a > 0, on the side of the smaller Gram matrix."""
+    design = problem.design
+    signed = problem.y[on] * a[on]
+    gates, _ = design.coded
+    if len(on) <= gates.shape[1] * design.X.shape[1]:
+        part = design.restricted(on)
+        S = part.weighted_gram(np.ones(design.n_units)) * np.outer(signed, signed)
+        target = a[on] * problem.products(a, accurate=True).sum(axis=1)[on]
+        return cho_solve(cho_factor(_regularised(S), lower=True), target)
+    V = gated.accumulate(design.X, gates, problem.y * a)
+    S = _regularised(design.feature_gram(a**2))
+    s = cho_solve(cho_factor(S, lower=True), V.ravel()).reshape(V.shape)
+    return signed * gated.decision_values(design.X[on], gates[on], s)
+
+
+def _regularised(S: np.ndarray) -> np.ndarray:
+    S[np.diag_indices_from(S)] += 1e-13 * np.trace(S) + np.finfo(float).tiny
+    return S
