@@ -88,7 +88,7 @@ def peak_memory(X, y, activations):
     code = (
         "import resource, sys, numpy as np, bench_engine\n"
         "data = np.load(sys.argv[1])\n"
-        "bench_engine.solve(data['X'], data['y'], data['activations'], 'interior-point')\n"
+        "bench_engine.solve(data['X'], data['y'], data['activations'], 'auto')\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -112,7 +112,7 @@ def main(repeats=7, threads=1):
                 f"N=500, H=50, C=2, D=785, hard margin, {threads} threads",
                 {
                     "CLARABEL through cvxpy": lambda: solve(*small, "clarabel"),
-                    "gnorm interior point": lambda: solve(*small, "interior-point"),
+                    "gnorm": lambda: solve(*small, "auto"),
                 },
                 {"CLARABEL through cvxpy": 0, "gnorm interior point": repeats},
             )
@@ -122,7 +122,7 @@ def main(repeats=7, threads=1):
             compare(
                 f"N=2000, H=100, C=4, D=785, hard margin, {threads} threads",
                 {
-                    "gnorm interior point": lambda: solve(*large, "interior-point"),
+                    "gnorm": lambda: solve(*large, "auto"),
                     "Gram matrix + LIBSVM": lambda: floor(*large),
                 },
                 {"gnorm interior point": repeats, "Gram matrix + LIBSVM": repeats},

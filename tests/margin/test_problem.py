@@ -286,7 +286,8 @@ REFUSED = [
     ({"sample_weight": [1.0, np.nan]}, "expected finite, non-negative sample_weight, got"),
     (
         {"method": "simplex"},
-        "method must be one of ['auto', 'interior-point', 'clarabel', 'scs'], got 'simplex'",
+        "method must be one of ['auto', 'interior-point', 'working-set', 'primal', 'clarabel', "
+        "'scs'], got 'simplex'",
     ),
     ({"tol": 0.0}, "expected a finite tol > 0, got 0.0"),
     ({"tol": np.nan}, "expected a finite tol > 0, got nan"),
@@ -304,10 +305,11 @@ def test_malformed_input_is_refused(change, sentence):
         max_margin(**{**GOOD, **change})
 
 
-def test_verbose_prints_a_line_an_iteration(capsys):
+def test_verbose_prints_the_choice_and_a_line_an_iteration(capsys):
     X, y, activations = random_problem()
     solution = max_margin(X, y, activations, 1.0, verbose=1)
-    header, *lines = capsys.readouterr().out.splitlines()
+    choice, header, *lines = capsys.readouterr().out.splitlines()
+    assert choice.startswith("method interior-point: ")
     assert header.split() == ["iter", "primal", "dual", "gap", "step", "seconds"]
     assert [int(line.split()[0]) for line in lines] == list(range(solution.n_iter + 1))
     assert float(lines[-1].split()[3]) <= 1e-6

@@ -15,7 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from gnorm import kernels, norms
-from gnorm.margin import working_set
+from gnorm.margin import interior_point, primal, working_set
+from gnorm.margin.choice import available_memory, check_memory, choose
 from gnorm.margin.design import GatedDesign
 from gnorm.margin.merge import Merged, merge_samples
 from gnorm.margin.problem import MarginProblem, Point, relative_gap
@@ -45,11 +46,19 @@ def _solve_conic(solver: str) -> Callable[..., Point]:
 
 
 _METHODS: dict[str, Callable[..., Point]] = {
-    "interior-point": working_set.solve,
+    "interior-point": interior_point.solve,
+    "working-set": working_set.solve,
+    "primal": primal.solve,
     "clarabel": _solve_conic("CLARABEL"),
     "scs": _solve_conic("SCS"),
 }
-_DEFAULT_MAX_ITER = {"interior-point": 100, "clarabel": 200, "scs": 100_000}
+_DEFAULT_MAX_ITER = {
+    "interior-point": 100,
+    "working-set": 100,
+    "primal": 100,
+    "clarabel": 200,
+    "scs": 100_000,
+}
 
 
 def max_margin(
@@ -61,6 +70,7 @@ def max_margin(
     method: str = "auto",
     tol: float = 1e-6,
     max_iter: int | None = None,
+    memory_limit: float | None = None,
     sample_weight: ArrayLike | None = None,
     verbose: int = 0,
 ) -> MarginSolution:
@@ -85,20 +95,26 @@ def max_margin(
         Gates of the inputs, see :mod:`gnorm.gates`.
     C : float or array-like of shape (n_samples,), default=inf
         Weight of the hinge loss, positive; ``inf`` for samples that must have margin 1.
-    method : {"auto", "interior-point", "clarabel", "scs"}, default="auto"
-        "interior-point" is the engine's own, on the samples that come near the margin once there
-        are more than some hundreds. "clarabel" and "scs" solve the same problem through cvxpy.
-        "auto" picks "interior-point".
+    method : {"auto", "interior-point", "working-set", "primal", "clarabel", "scs"}, default="auto"
+        "interior-point" is the engine's own, in time cubic and memory quadratic in the samples.
+        "working-set" runs it on the samples that come near the margin, and certifies the result on
+        all. "primal" is an interior point through the features, in time and memory linear in the
+        samples, for many samples of few gated features. "clarabel" and "scs" solve the same
+        problem through cvxpy. "auto" picks one of the first three by the sizes of the problem;
+        ``verbose=1`` says which and why.
     tol : float, default=1e-6
         Relative duality gap, over all samples, at which the problem counts as solved. Rounding
         errors end the iteration at about 1e-8, later or earlier with the data.
     max_iter : int, default=None
-        Most iterations of the method; None means 100 for "interior-point", 200 for "clarabel" and
-        100,000 for "scs".
+        Most iterations of the method; None means 200 for "clarabel", 100,000 for "scs" and 100 for
+        the engine's own.
+    memory_limit : float, default=None
+        Most memory in bytes that the engine's own methods may take beside the data; None for half
+        of what is free.
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative factors of ``C``. A sample of weight 0 is as if it were absent.
     verbose : int, default=0
-        1 prints a line an iteration.
+        1 prints the method and a line an iteration.
 
     Returns
     -------
@@ -109,13 +125,16 @@ def max_margin(
     ------
     NotSeparableError
         If the samples with ``C=inf`` cannot be separated; carries a certificate.
+    MemoryError
+        If the method needs more than `memory_limit`; says how much.
     ValueError
         For malformed input.
 
     Warns
     -----
     ConvergenceWarning
-        If the gap reached is above ``tol``. The solution is valid, with the gap it states.
+        If the gap reached is above ``tol``, also after an interrupt from the keyboard. The solution
+        is valid, with the gap it states.
 
     References
     ----------
@@ -136,7 +155,14 @@ def max_margin(
     X, labels, gates, upper = check_samples(X, y, activations, C, sample_weight)
     design, merged = merged_design(GatedDesign, X, labels, gates, upper)
     return solve_merged(
-        design, labels, merged, method=method, tol=tol, max_iter=max_iter, verbose=verbose
+        design,
+        labels,
+        merged,
+        method=method,
+        tol=tol,
+        max_iter=max_iter,
+        memory_limit=memory_limit,
+        verbose=verbose,
     )
 
 
@@ -302,6 +328,7 @@ def solve(
     method: str = "auto",
     tol: float = 1e-6,
     max_iter: int | None = None,
+    memory_limit: float | None = None,
     verbose: int = 0,
 ) -> MarginSolution:
     """Solve a max-margin problem and certify the answer on its features.
@@ -310,19 +337,27 @@ def solve(
     ----------
     problem : MarginProblem
         The problem.
-    method : {"auto", "interior-point", "clarabel", "scs"}, default="auto"
+    method : {"auto", "interior-point", "working-set", "primal", "clarabel", "scs"}, default="auto"
         The method, see :func:`max_margin`.
     tol : float, default=1e-6
         Relative duality gap at which the problem counts as solved.
     max_iter : int, default=None
         Most iterations; None for the default of the method.
+    memory_limit : float, default=None
+        Most memory in bytes that the engine's own methods may take beside the data; None for half
+        of what is free.
     verbose : int, default=0
-        1 prints a line an iteration.
+        1 prints the method and a line an iteration.
 
     Returns
     -------
     MarginSolution
         Primal and dual point with both values and the relative gap.
+
+    Raises
+    ------
+    MemoryError
+        If the method needs more than `memory_limit`; says how much.
     """
     if method not in ("auto", *_METHODS):
         raise ValueError(f"method must be one of {['auto', *_METHODS]}, got {method!r}")
@@ -330,12 +365,21 @@ def solve(
         raise ValueError(f"expected a finite tol > 0, got {tol}")
     if max_iter is not None and max_iter < 1:
         raise ValueError(f"expected max_iter >= 1, got {max_iter}")
-    method = "interior-point" if method == "auto" else method
+    if memory_limit is not None and not memory_limit > 0:
+        raise ValueError(f"expected memory_limit > 0 bytes or None, got {memory_limit}")
+    limit = available_memory() if memory_limit is None else float(memory_limit)
+    if method == "auto":
+        choice = choose(problem, limit)
+        method = choice.method
+        if verbose:
+            print(f"method {method}: {choice.reason}")
+    check_memory(problem, method, limit)
+    options: dict[str, Any] = {"memory_limit": limit} if method == "working-set" else {}
     max_iter = _DEFAULT_MAX_ITER[method] if max_iter is None else max_iter
 
     start = time.perf_counter()
     report = _print_table(start) if verbose else None
-    point = _METHODS[method](problem, tol=tol, max_iter=max_iter, report=report)
+    point = _METHODS[method](problem, tol=tol, max_iter=max_iter, report=report, **options)
     solution = _certified(problem, point, method, tol, start)
     if solution.duality_gap > tol:
         reach = "the solution is within that gap of the optimum"

@@ -1,0 +1,154 @@
+"""Which method "auto" picks at the borders between them, and what the memory limit does."""
+
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from gnorm import max_margin
+from gnorm.margin import Status, choice, interior_point, primal, working_set
+from gnorm.margin.design import GatedDesign
+from gnorm.margin.problem import MarginProblem
+
+LOTS = 1e12
+
+
+def problem(n_samples, n_features=4, n_units=5, n_contexts=2, C=1.0):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_samples, n_features))
+    contexts = rng.integers(n_contexts, size=(n_samples, n_units))
+    activations = contexts[:, :, None] == np.arange(n_contexts)
+    if n_contexts == 1:
+        activations = rng.random((n_samples, n_units, 1)) < 0.5
+    y = np.where(X[:, 0] + X[:, 1] * X[:, 2] + rng.normal(size=n_samples) > 0, 1.0, -1.0)
+    return MarginProblem(GatedDesign(X, activations), y, np.full(n_samples, C))
+
+
+def arrays(problem):
+    return problem.design.X, problem.y, problem.design.activations, problem.upper
+
+
+def test_few_samples_are_solved_all_at_once():
+    assert choice.choose(problem(choice.FEW), LOTS).method == "interior-point"
+    assert choice.choose(problem(choice.FEW + 1), LOTS).method != "interior-point"
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_coded"),
+    [
+        ({"n_units": 20, "n_contexts": 2}, 21),
+        ({"n_units": 10, "n_contexts": 4}, 31),
+        ({"n_units": 25, "n_contexts": 1}, 25),
+    ],
+)
+def test_tall_problems_go_through_the_features(shape, n_coded):
+    border = choice.TALL * n_coded * 8
+    tall = choice.choose(problem(border, n_features=8, **shape), LOTS)
+    assert tall.method == "primal"
+    assert f"{border} samples, {n_coded * 8} gated features" in tall.reason
+    wide = choice.choose(problem(border - 1, n_features=8, **shape), LOTS)
+    assert wide.method == "working-set"
+    assert "fewer than" in wide.reason
+
+
+def test_what_does_not_fit_is_not_chosen():
+    tall = problem(2000)
+    need = choice._primal_bytes(tall)
+    assert choice.choose(tall, need).method == "primal"
+    smaller = choice.choose(tall, need - 1)
+    assert smaller.method == "working-set"
+    assert "primal would take" in smaller.reason
+    few = problem(choice.FEW)
+    assert choice.choose(few, 1e5).method != "interior-point"
+
+
+@pytest.mark.parametrize("method", ["interior-point", "primal", "working-set"])
+def test_a_limit_that_is_too_low_is_refused_up_front(method):
+    with pytest.raises(MemoryError, match=r"expected a memory_limit of at least .* bytes .*, got"):
+        max_margin(*arrays(problem(2000)), method=method, memory_limit=1e5)
+
+
+def test_the_stated_need_is_enough():
+    tall = arrays(problem(2000))
+    with pytest.raises(MemoryError) as refused:
+        max_margin(*tall, method="primal", memory_limit=1.0)
+    need = float(str(refused.value).split("at least ")[1].split(" bytes")[0])
+    assert max_margin(*tall, method="primal", memory_limit=1.1 * need).duality_gap <= 1e-6
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, np.nan])
+def test_limits_that_are_none(limit):
+    with pytest.raises(ValueError, match=r"expected memory_limit > 0 bytes or None, got"):
+        max_margin(*arrays(problem(20)), memory_limit=limit)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"n_samples": 1000},
+        {"n_samples": 700, "n_units": 40},
+        {"n_samples": 700, "n_units": 10, "n_contexts": 4},
+        {"n_samples": 700, "n_units": 10, "n_contexts": 1, "n_features": 60},
+    ],
+)
+@pytest.mark.parametrize(
+    ("solve", "need"),
+    [
+        (interior_point.solve, choice._interior_point_bytes),
+        (primal.solve, choice._primal_bytes),
+    ],
+)
+def test_memory_stays_within_the_estimate(solve, need, shape):
+    given = problem(**shape)
+    solve(problem(50), tol=1e-2, max_iter=2)  # what is loaded once does not count
+    tracemalloc.start()
+    try:
+        solve(given, tol=1e-3, max_iter=5)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 0.3 * need(given) <= peak <= need(given)
+
+
+@pytest.mark.parametrize("method", ["interior-point", "primal", "working-set"])
+def test_an_interrupt_returns_the_best_point_so_far(method, monkeypatch):
+    given = arrays(problem(600))
+    calls = {"count": 0}
+    module = {"primal": primal}.get(method, interior_point)
+    name = "_advance" if method == "primal" else "CentralPath._advance"
+    owner = module if method == "primal" else module.CentralPath
+    advance = getattr(owner, "_advance")  # noqa: B009  the name is private in one of the two
+
+    def interrupted(*args):
+        calls["count"] += 1
+        if calls["count"] > 6:
+            raise KeyboardInterrupt
+        return advance(*args)
+
+    monkeypatch.setattr(owner, name.rpartition(".")[2], interrupted)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        solution = max_margin(*given, method=method, tol=1e-10)
+    assert solution.status is Status.INTERRUPTED
+    assert 1e-10 < solution.duality_gap < 1.0
+    X, y, activations, C = given
+    margins = y * solution.decision_values(X, activations)
+    value = 0.5 * solution.norm**2 + C @ np.maximum(0.0, 1.0 - margins)
+    np.testing.assert_allclose(solution.primal_value, value, rtol=1e-9)
+
+
+def test_methods_agree_where_they_meet():
+    given = arrays(problem(choice.TALL * 6 * 4, C=0.1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        values = [
+            max_margin(*given, method=method, tol=1e-7).primal_value
+            for method in ("interior-point", "working-set", "primal")
+        ]
+    np.testing.assert_allclose(values, values[0], rtol=2e-7)
+
+
+def test_working_set_runs_on_few_samples_too():
+    point = working_set.solve(problem(30), tol=1e-6, max_iter=50, memory_limit=None)
+    assert point.status is Status.OPTIMAL
