@@ -49,7 +49,7 @@ ONCE = 20_000  # samples from which on a solve is not repeated
 
 
 def engine(X, y, activations, C, tol):
-    solution = max_margin(X, y, activations, C, tol=tol, method="interior-point")
+    solution = max_margin(X, y, activations, C, tol=tol)
     return {
         "gap": solution.duality_gap,
         "iterations": solution.n_iter,

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", "docs/guide.md", "docs/descent.md"]
+PAGES = ["README.md", "docs/guide.md", "docs/descent.md", "docs/atoms.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 SECONDS = re.compile(r"\d+\.\d+ s\b")
@@ -76,25 +76,38 @@ def test_quickstart(elsewhere, capsys):
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "page"),
     [
-        "balance",
-        pytest.param("implicit_bias", marks=pytest.mark.slow),
-        pytest.param("dead_units", marks=pytest.mark.slow),
+        ("balance", "descent"),
+        pytest.param("implicit_bias", "descent", marks=pytest.mark.slow),
+        pytest.param("dead_units", "descent", marks=pytest.mark.slow),
+        pytest.param("custom_problem", "atoms", marks=pytest.mark.slow),
     ],
 )
-def test_example_of_descent(name, elsewhere, capsys):
+def test_example(name, page, elsewhere, capsys):
     script = f"examples/plot_{name}.py"
     runpy.run_path(str(REPOSITORY / script))["main"]("folder/figure.png")
     printed, _, last = capsys.readouterr().out.partition("figure: ")
     assert last == "folder/figure.png\n"
     assert (elsewhere / "folder/figure.png").read_bytes().startswith(b"\x89PNG")
 
-    page = (REPOSITORY / "docs/descent.md").read_text(encoding="utf-8")
-    _, _, after = page.partition(f"`python {script}`")
-    assert f"](images/{name}.png)" in after
+    text = (REPOSITORY / f"docs/{page}.md").read_text(encoding="utf-8")
+    assert f"](images/{name}.png)" in text
+    _, _, after = text.partition(f"`python {script}`")
     shown = re.search(r"^```text\n(.*?)^```", after, re.DOTALL | re.MULTILINE)
     assert_alike(printed, shown[1])
+
+
+def test_custom_problem_compiles_once(elsewhere):
+    example = runpy.run_path(str(REPOSITORY / "examples/plot_custom_problem.py"))
+    parts, labels = example["load"]()
+    first, *others = example["solve_path"](parts, labels, n_units=3, penalties=[0.2, 0.1, 0.05])
+    assert all(record["compiling"] < first["compiling"] for record in others)
+    norms, losses = zip(
+        *((path["norm"], path["losses"][0]) for path in [first, *others]), strict=True
+    )
+    assert list(norms) == sorted(norms)  # a smaller penalty: a larger norm
+    assert list(losses) == sorted(losses, reverse=True)  # and a smaller training loss
 
 
 def read_table(text, columns):
