@@ -33,7 +33,7 @@ N_LONG, N_SHORT = 30_000, 6_000
 TITLES = (
     "The loss falls to zero",
     "The margin nears the largest",
-    "Layers return to balance",
+    "Drift is small beside the weights",
     "Fewer held-out signs differ",
     "The limit is the right solution",
     "Units find their shares",

@@ -64,6 +64,23 @@ def moved(network, X, y, gates, rate, time, **descent):
     return network
 
 
+def test_decision_values_that_are_no_numbers_have_no_sign():
+    with pytest.raises(ValueError, match="expected finite decision values"):
+        inconsistency([np.nan, 1.0], [1.0, 1.0])
+
+
+def test_a_solution_of_other_samples_is_refused():
+    X, y = random_problem()
+    gates = random_gates(N, 3, 2)
+    solution = max_margin(X, y, gates, 1.0)
+    network = GatedNetwork.gln(D, 3, 2, random_state=0)
+    with pytest.raises(ValueError, match=f"expected the {N} samples of the solution, got {N - 1}"):
+        margin_ratio(network, solution, X[1:], y[1:], gates[1:])
+    network.parameters[:] = 0.0
+    with pytest.raises(ValueError, match="expected a network with weights other than zero"):
+        margin_ratio(network, solution, X, y, gates)
+
+
 # -- balance ---------------------------------------------------------------------------------------
 
 

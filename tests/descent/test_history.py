@@ -151,3 +151,13 @@ def test_files_that_save_did_not_write(write, tmp_path):
     write(tmp_path / "run.npz")
     with pytest.raises(ValueError, match=r"expected a file that History\.save wrote"):
         History.load(tmp_path / "run.npz")
+
+
+def test_names_without_suffix_and_files_that_are_not_there(tmp_path):
+    network = GatedNetwork.shallow_gln(1, 1, random_state=0)
+    gates = np.ones((2, 1, 1), dtype=bool)
+    history = GradientDescent(0.1, max_steps=3).train(network, [[1.0], [-1.0]], [1, -1], gates)
+    history.save(tmp_path / "run")
+    assert_array_equal(History.load(tmp_path / "run").loss, history.loss)
+    with pytest.raises(FileNotFoundError):
+        History.load(tmp_path / "other")

@@ -421,7 +421,10 @@ def test_a_bias_starts_at_zero_and_changes_no_weight():
         (lambda: GatedNetwork([[[[np.nan]]]], ["linear"]), "expected finite weights of layer 0"),
         (lambda: GatedNetwork([np.ones((1, 2))], ["linear"]), "weights of layer 0"),
         (lambda: GatedNetwork([np.ones((1, 1, 2))], ["linear"], np.inf), "expected a finite bias"),
-        (lambda: GatedNetwork([np.ones((1, 1, 2))], ["open"]), "'open' is not a valid Gate"),
+        (
+            lambda: GatedNetwork([np.ones((1, 1, 2))], ["open"]),
+            "expected gates to be of .*, got 'open'",
+        ),
         (lambda: GatedNetwork.gln(0, 3), "expected n_features to be .* at least 1, got 0"),
         (lambda: GatedNetwork.gln(4, 0), "expected n_units to be .* at least 1, got 0"),
         (lambda: GatedNetwork.gln(4, []), "expected at least one hidden layer in n_units"),

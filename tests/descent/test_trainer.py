@@ -953,3 +953,65 @@ def test_a_preconditioner_leads_to_the_max_margin_solution_of_its_metric():
             max_steps=4000,
         ).train(network, X, y, activations)
         assert cosine(network.to_zeta().ravel(), expected) > 0.9999
+
+
+# -- what ends oddly -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [1e-3, 255.0, 1e6])
+def test_accelerated_descent_is_the_same_in_any_units(factor):
+    X, y, activations = random_problem(n_samples=12)
+    network = a_network()
+    GradientDescent.accelerated(factor * X, 4000).train(network, factor * X, y, activations)
+    norm = max_margin(factor * X, y, activations, tol=1e-8).norm
+    margins = y * network.decision_function(factor * X, activations)
+    ratio = 2 * norm * margins.min() / (network.parameters @ network.parameters)
+    assert 0.997 <= ratio <= 1.0
+
+
+def test_accelerated_descent_finds_its_way_from_large_weights():
+    X, y, activations = random_problem(n_samples=12)
+    network = GatedNetwork.gln(D, 3, 2, scale=30.0, random_state=1)
+    history = GradientDescent.accelerated(X, 2000).train(network, X, y, activations)
+    assert history["min_margin"][0] < -100
+    assert_allclose(history["min_margin"][-1], 2e4, rtol=0.01)
+
+
+def test_a_run_that_diverges_in_its_last_step_is_no_success():
+    X, y, activations = random_problem()
+    with pytest.raises(DivergenceError, match="after 1 steps") as error:
+        GradientDescent(1e5, loss="exponential", max_steps=1).train(a_network(), X, y, activations)
+    assert error.value.history.step.tolist() == [0]
+
+
+def test_a_history_that_diverged_is_not_resumed():
+    X, y, activations = random_problem()
+    with pytest.raises(DivergenceError) as error:
+        GradientDescent(1e5, loss="exponential").train(a_network(), X, y, activations)
+    with pytest.raises(ValueError, match="expected a history of a run that did not diverge"):
+        GradientDescent(0.1).train(a_network(), X, y, activations, history=error.value.history)
+
+
+def test_a_run_that_ends_above_its_start_is_doubted():
+    X, y, activations = random_problem()
+    with pytest.warns(UserWarning, match="training ended at a higher loss than it began with"):
+        GradientDescent(Normalized(1e4), max_steps=200).train(a_network(), X, y, activations)
+
+
+def test_a_run_that_never_separates_is_doubted():
+    X, y, activations = random_problem()
+    X, y, activations = np.vstack([X, X]), np.concatenate([y, -y]), np.vstack([activations] * 2)
+    with pytest.warns(UserWarning, match="training ended with samples on the wrong side"):
+        GradientDescent.accelerated(X, 200).train(a_network(), X, y, activations)
+
+
+def test_rescaling_needs_all_samples():
+    with pytest.raises(ValueError, match="expected batch_size=None with rescaling"):
+        GradientDescent(0.1, rescaling=MarginGrowth(10), batch_size=4)
+
+
+@pytest.mark.parametrize("momentum", [2.0, math.nan])
+def test_momenta_of_a_function_are_checked(momentum):
+    X, y, activations = random_problem()
+    with pytest.raises(ValueError, match="expected momenta from 0 to 1, got"):
+        GradientDescent(0.1, momentum=lambda step: momentum).train(a_network(), X, y, activations)

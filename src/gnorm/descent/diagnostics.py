@@ -178,7 +178,8 @@ def margin_ratio(
     Raises
     ------
     ValueError
-        If the network does not have two layers, or has a bias.
+        If the network does not have two layers, has a bias or no weights but zero, or the solution
+        is one of another number of samples.
     """
     if network.depth != 2 or network.has_bias:
         raise ValueError(
@@ -186,7 +187,13 @@ def margin_ratio(
             f"the predictor, got {network}"
         )
     margins = MarginLoss(network, X, y, activations).margins()
+    if len(margins) != len(solution.dual_coef):
+        raise ValueError(
+            f"expected the {len(solution.dual_coef)} samples of the solution, got {len(margins)}"
+        )
     squared_norm = float(network.parameters @ network.parameters)
+    if squared_norm == 0:
+        raise ValueError("expected a network with weights other than zero, got zeros only")
     return 2.0 * solution.norm * float(margins.min()) / squared_norm
 
 
@@ -206,14 +213,16 @@ def inconsistency(values: ArrayLike, others: ArrayLike) -> float:
     Raises
     ------
     ValueError
-        If there are not as many of one as of the other, or none.
+        If there are not as many of one as of the other, none, or some that are not finite.
     """
-    values, others = np.asarray(values), np.asarray(others)
+    values, others = np.asarray(values, dtype=float), np.asarray(others, dtype=float)
     if values.ndim != 1 or values.shape != others.shape or len(values) == 0:
         raise ValueError(
             "expected decision values of the same inputs, shape (n_samples,), got shapes "
             f"{values.shape} and {others.shape}"
         )
+    if not (np.isfinite(values).all() and np.isfinite(others).all()):
+        raise ValueError("expected finite decision values, got NaN or infinite entries")
     return float(np.mean((values > 0) != (others > 0)))
 
 

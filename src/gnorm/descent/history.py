@@ -6,7 +6,8 @@ import csv
 import json
 from dataclasses import dataclass, field
 from enum import Enum
-from os import PathLike
+from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
 
@@ -110,12 +111,12 @@ class History:
         Parameters
         ----------
         path : str or path-like
-            File to write; NumPy appends ``.npz`` to a name without it.
+            File to write; ``.npz`` is appended to a name without it.
         """
         arrays: dict[str, Any] = {_COLUMN + name: a for name, a in self.columns.items()}
         arrays |= {_STATE + name: a for name, a in self.state.items()}
         arrays[_ABOUT] = np.array(json.dumps({"stop": self.stop.value, "n_steps": self.n_steps}))
-        np.savez(path, **arrays)
+        np.savez(_with_suffix(path), **arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> History:
@@ -124,7 +125,7 @@ class History:
         Parameters
         ----------
         path : str or path-like
-            File to read.
+            File to read; ``.npz`` is appended to a name without it.
 
         Returns
         -------
@@ -133,10 +134,13 @@ class History:
 
         Raises
         ------
+        FileNotFoundError
+            If there is no such file.
         ValueError
             If the file is not one that :meth:`save` wrote.
         """
-        if not is_zipfile(path):
+        path = _with_suffix(path)
+        if path.exists() and not is_zipfile(path):
             raise ValueError(f"expected a file that History.save wrote, got {path}, no npz file")
         with np.load(path, allow_pickle=False) as file:
             if _ABOUT not in file.files:
@@ -154,3 +158,8 @@ class History:
             for values in zip(*columns.values(), strict=True)
         ]
         return cls(rows, state, Stop(about["stop"]), about["n_steps"])
+
+
+def _with_suffix(path: str | PathLike[str]) -> Path:
+    name = fspath(path)
+    return Path(name if name.endswith(".npz") else name + ".npz")

@@ -25,7 +25,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -143,7 +143,7 @@ class GatedNetwork:
         bias: float | None = None,
     ) -> None:
         arrays = [gated.check_zeta(W, f"weights of layer {i}") for i, W in enumerate(weights)]
-        kinds = [Gate(gate) for gate in gates]
+        kinds = [_gate(gate) for gate in gates]
         if not arrays or len(arrays) != len(kinds):
             raise ValueError(
                 f"expected a gate for each of at least one layer, got {len(arrays)} layers and "
@@ -162,7 +162,9 @@ class GatedNetwork:
                 raise ValueError(
                     f"expected one context in layer {i}, whose gate is {kind.value!r}, got {len(W)}"
                 )
-        if bias is not None and (isinstance(bias, bool) or not np.isfinite(bias)):
+        if bias is not None and (
+            not isinstance(bias, Real) or isinstance(bias, bool) or not np.isfinite(bias)
+        ):
             raise ValueError(f"expected a finite bias or None, got {bias}")
         self.has_bias = bias is not None
         tail = [np.array([bias], dtype=float)] if self.has_bias else []
@@ -591,8 +593,9 @@ class GatedNetwork:
             gradient[-1] = coef.sum()
         delta = coef[:, None]
         sensitivities: list[FloatArray] = []
+        layers = self.layers
         for i in reversed(range(self.depth)):
-            layer, g = self.layers[i], forward.gates[i]
+            layer, g = layers[i], forward.gates[i]
             n_contexts, n_out, n_in = layer.weights.shape
             if g is not None:
                 spread = delta[:, None, :] * g.reshape(len(g), n_contexts, n_out)
@@ -680,6 +683,13 @@ class GatedNetwork:
         ]
 
 
+def _gate(gate: Gate | str) -> Gate:
+    names = [kind.value for kind in Gate]
+    if not isinstance(gate, Gate) and gate not in names:
+        raise ValueError(f"expected gates to be of {names}, got {gate!r}")
+    return Gate(gate)
+
+
 def _count(value: Any, name: str) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"expected {name} to be integers of at least 1, got {value!r}")
@@ -697,7 +707,7 @@ def _initial(
     shape: tuple[int, int, int], init: str, scale: float, rng: np.random.RandomState
 ) -> FloatArray:
     """Random weights of a layer."""
-    if not (np.isfinite(scale) and scale > 0):
+    if not (isinstance(scale, Real) and np.isfinite(scale) and scale > 0):
         raise ValueError(f"expected a finite scale > 0, got {scale}")
     n_contexts, n_out, n_in = shape
     if init == "kaiming_normal":

@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +29,13 @@ __all__ = [
 ]
 
 
-def _check_rate(rate: float) -> None:
-    if not (math.isfinite(rate) and rate > 0):
-        raise ValueError(f"expected a finite rate > 0, got {rate}")
+_MOST_WRONG = 10.0  # times the first target: how negative a margin may be before weights shrink
+
+
+def _check_rate(rate: Any) -> None:
+    is_number = isinstance(rate, Real) and not isinstance(rate, bool)
+    if not (is_number and math.isfinite(rate) and rate > 0):
+        raise ValueError(f"expected a finite rate > 0, got {rate!r}")
 
 
 class Schedule:
@@ -103,9 +109,12 @@ class Steps(Schedule):
     def __post_init__(self) -> None:
         if not self.stages:
             raise ValueError("expected at least one stage (n_steps, rate), got none")
-        for n_steps, rate in self.stages:
-            if n_steps < 1:
-                raise ValueError(f"expected stages of at least one step, got {n_steps}")
+        for stage in self.stages:
+            if not (isinstance(stage, Sequence) and len(stage) == 2):
+                raise ValueError(f"expected stages (n_steps, rate), got {stage!r}")
+            n_steps, rate = stage
+            if not isinstance(n_steps, Integral) or n_steps < 1:
+                raise ValueError(f"expected stages of at least one step, got {n_steps!r}")
             _check_rate(rate)
 
     def rate(self, step: int) -> float:
@@ -233,9 +242,11 @@ class MarginGrowth:
 
     The target is :math:`M_k = M_0 (M_1 / M_0)^{k / n}` in step k. As soon as the smallest margin
     :math:`m_k` before the step is positive, the weights are multiplied after it by
-    :math:`(M_k / m_k)^{1/L}`, within [1/2, 2]. The direction of a homogeneous network does not
-    change, nor where it is to end: the scale is only the temperature at which the loss sees the
-    margins, and without rescaling it falls so fast, or so slowly, as the rate has it [1]_.
+    :math:`(M_k / m_k)^{1/L}`, within [1/2, 2]. Before that they shrink wherever a sample is further
+    than :math:`10 M_0` on the wrong side, so that inputs and weights of any scale find their way.
+    The direction of a homogeneous network does not change, nor where it is to end: the scale is
+    only the temperature at which the loss sees the margins, and without rescaling it falls so fast,
+    or so slowly, as the rate has it [1]_.
 
     Parameters
     ----------
@@ -280,10 +291,11 @@ class MarginGrowth:
         Returns
         -------
         float
-            The factor, 1 while some sample is on the wrong side.
+            The factor, at most 1 while some sample is on the wrong side.
         """
         if not min_margin > 0:
-            return 1.0
+            most = _MOST_WRONG * self.first
+            return max(0.5, (most / max(most, -min_margin)) ** (1.0 / degree))
         share = min(1.0, step / self.n_steps)
         target = self.first * (self.last / self.first) ** share
         return min(2.0, max(0.5, (target / min_margin) ** (1.0 / degree)))

@@ -90,8 +90,9 @@ class GradientDescent:
         Steps between rows of the history; None spaces them geometrically, about 20 a decade, so
         that the history does not grow with the length of the run.
     callback : callable, default=None
-        Called as ``callback(step, network)`` for every row; the dict that it returns, if any, is
-        added to the row. It must return the same names each time.
+        Called as ``callback(step, network)`` for every row; the dict of numbers, strings and
+        arrays that it returns, if any, is added to the row. It must return the same names each
+        time. Raising KeyboardInterrupt in it ends the run as an interrupt from the keyboard does.
     progress : bool, default=False
         Whether to show a progress bar.
     random_state : int, RandomState instance or None, default=None
@@ -140,14 +141,21 @@ class GradientDescent:
         self.batch_size = None if batch_size is None else _check_count(batch_size, "batch_size")
         self.max_steps = _check_count(max_steps, "max_steps")
         if not 0 <= weight_decay < math.inf:
-            raise ValueError(f"expected a finite weight_decay >= 0, got {weight_decay}")
+            raise ValueError(f"expected a finite weight_decay >= 0, got {weight_decay!r}")
         if weight_decay and isinstance(self.schedule, Normalized):
             raise ValueError(
                 "expected weight_decay=0 with a Normalized schedule, whose loss has "
                 f"no fixed scale, got {weight_decay}"
             )
-        self.weight_decay = weight_decay
+        self.weight_decay = float(weight_decay)
         self.preconditioner = preconditioner
+        if rescaling is not None and not isinstance(rescaling, MarginGrowth):
+            raise ValueError(f"expected rescaling to be a MarginGrowth or None, got {rescaling!r}")
+        if rescaling is not None and batch_size is not None:
+            raise ValueError(
+                "expected batch_size=None with rescaling, which goes by the smallest margin of all "
+                f"samples, got {batch_size}"
+            )
         self.rescaling = rescaling
         self.log_every = None if log_every is None else _check_count(log_every, "log_every")
         self.callback = callback
@@ -165,12 +173,14 @@ class GradientDescent:
         margin grows from 1 to `last`. Where plain descent is slow the sizes of the units are not
         right yet: their shares of the norm move only while the margin is small, so that rates
         that follow the growing weights leave them a power of the number of steps, and growth that
-        is told to be slow leaves them all the time there is.
+        is told to be slow leaves them all the time there is. The 4 was found by trial: it is a
+        multiple of the bound that :class:`Normalized` states.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Inputs that will be trained on; only their largest norm matters.
+            Inputs that will be trained on; only their largest norm matters. With a preconditioner A
+            of the first layer, these times the square root of A.
         n_steps : int, default=10_000
             Steps of the run. Too few for the problem leave the shares of small units wrong.
         last : float, default=2e4
@@ -238,8 +248,9 @@ class GradientDescent:
         Warns
         -----
         UserWarning
-            If the run is interrupted from the keyboard. The history holds what was reached; a
-            second interrupt is obeyed at once, and leaves none.
+            If the run is interrupted from the keyboard; the history holds what was reached. A
+            second interrupt within a step is obeyed at once, and leaves none. Also if the loss ends
+            above where it began, or a run with rescaling before all samples are on the right side.
         """
         objective = MarginLoss(network, X, y, activations, self.loss)
         return self._descend(objective, network, history)
@@ -277,6 +288,8 @@ class GradientDescent:
         run = _Run(self, objective, subject, history)
         with np.errstate(over="ignore", invalid="ignore"), _deferred_interrupt() as interrupt:
             result = run.descend(interrupt)
+        if (doubt := _doubt(result, self.rescaling)) is not None:
+            warnings.warn(doubt, stacklevel=3)
         if result.stop is Stop.INTERRUPTED:
             warnings.warn(
                 f"training was interrupted after {result.n_steps} of {self.max_steps} steps; "
@@ -309,6 +322,10 @@ class _Run:
             self._resume(history)
 
     def _resume(self, history: History) -> None:
+        if not isinstance(history, History):
+            raise ValueError(f"expected a History to resume, got {type(history).__name__}")
+        if history.stop is Stop.DIVERGED:
+            raise ValueError("expected a history of a run that did not diverge, got one that did")
         shape = self.objective.parameters.shape
         got = history.state["parameters"].shape if history.state else None
         if got != shape:
@@ -347,6 +364,8 @@ class _Run:
                 bar.update(self.step - bar.n)
             if stop is Stop.MAX_STEPS and (not self._log(bar) or interrupt.is_set()):
                 stop = Stop.INTERRUPTED
+            if stop is Stop.MAX_STEPS and not math.isfinite(self.history.rows[-1]["loss"]):
+                stop = Stop.DIVERGED
         return self._end(stop)
 
     def _advance(self) -> bool:
@@ -364,6 +383,8 @@ class _Run:
             self.gradient -= rate * descent.weight_decay * parameters
         self.metric.apply(self.gradient)
         momentum = descent.momentum(self.step) if callable(descent.momentum) else descent.momentum
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"expected momenta from 0 to 1, got {momentum} in step {self.step}")
         self.velocity *= momentum
         self.velocity += self.gradient
         if descent.nesterov:
@@ -409,12 +430,32 @@ class _Run:
             # a row of the weights without a finite loss tells nothing
             history.rows = [row for row in history.rows if row["step"] < self.step]
             raise DivergenceError(
-                f"training diverged: the loss is not finite after {self.step} steps; expected a "
+                f"training diverged: the loss is too large after {self.step} steps; expected a "
                 f"smaller rate or momentum, got {self.descent.schedule} and "
                 f"momentum={self.descent.momentum}",
                 history,
             )
         return history
+
+
+def _doubt(history: History, rescaling: MarginGrowth | None) -> str | None:
+    """Say what is odd about a run that took all its steps; None if nothing is."""
+    if history.stop is not Stop.MAX_STEPS or len(history) < 2:
+        return None
+    first, last = history.rows[0], history.rows[-1]
+    name = "log_loss" if "log_loss" in last else "loss"
+    if last[name] > first[name]:
+        return (
+            f"training ended at a higher loss than it began with ({name} {last[name]:.3g} against "
+            f"{first[name]:.3g}); expected a smaller rate or momentum"
+        )
+    if rescaling is not None and not last["min_margin"] > 0:
+        return (
+            f"training ended with samples on the wrong side (smallest margin "
+            f"{last['min_margin']:.3g}), so that the margin did not grow; expected more steps, or "
+            "samples that the network can separate"
+        )
+    return None
 
 
 def _checked_columns(added: Any, row: dict[str, Any]) -> dict[str, Any]:
@@ -425,6 +466,12 @@ def _checked_columns(added: Any, row: dict[str, Any]) -> dict[str, Any]:
         raise TypeError(
             f"expected the callback to return a dict or None, got {type(added).__name__}"
         )
+    for name, value in added.items():
+        if np.asarray(value).dtype.kind == "O":  # could not be saved
+            raise TypeError(
+                f"expected numbers, strings or arrays of them from the callback, got {value!r} "
+                f"as {name!r}"
+            )
     taken = added.keys() & row.keys()
     if taken:
         raise ValueError(
