@@ -114,7 +114,7 @@ def main(repeats=7, threads=1):
                     "CLARABEL through cvxpy": lambda: solve(*small, "clarabel"),
                     "gnorm": lambda: solve(*small, "auto"),
                 },
-                {"CLARABEL through cvxpy": 0, "gnorm interior point": repeats},
+                {"CLARABEL through cvxpy": 0, "gnorm": repeats},
             )
         ]
         large = problem(2000, 100, 4)
@@ -125,7 +125,7 @@ def main(repeats=7, threads=1):
                     "gnorm": lambda: solve(*large, "auto"),
                     "Gram matrix + LIBSVM": lambda: floor(*large),
                 },
-                {"gnorm interior point": repeats, "Gram matrix + LIBSVM": repeats},
+                {"gnorm": repeats, "Gram matrix + LIBSVM": repeats},
             )
         )
     megabytes = peak_memory(*large)
