@@ -1,5 +1,6 @@
 """The norms as cvxpy expressions: by property over all, and in problems with known answers."""
 
+import copy
 import itertools
 import math
 import pickle
@@ -289,6 +290,68 @@ def test_unit_norms(size, seed):
     assert_allclose(found.value, norms.unit_norms(zeta), rtol=1e-12)
 
 
+GATES = np.random.default_rng(7).random((5, 3, 2)) < 0.6
+INPUTS = random_zeta((5, 4), 8)
+OF_SHAPE_3_2_4 = {
+    "unit_norms": (lambda zeta: cp.sum(atoms.unit_norms(zeta, n_contexts=2)), norms.unit_norms),
+    "decision_values": (
+        lambda zeta: cp.sum_squares(atoms.decision_values(zeta, INPUTS, GATES)),
+        lambda zeta: gated.decision_values(INPUTS, GATES, zeta) ** 2,
+    ),
+    "decision_values_sparse": (
+        lambda zeta: cp.sum_squares(atoms.decision_values(zeta, sp.csr_array(INPUTS), GATES)),
+        lambda zeta: gated.decision_values(INPUTS, GATES, zeta) ** 2,
+    ),
+    "predictors": (
+        lambda zeta: cp.sum_squares(atoms.predictors(zeta, [1, 0, 1], n_contexts=2)),
+        lambda zeta: gated.predictors(zeta)[1, 0, 1] ** 2,
+    ),
+}
+for_each_vector = pytest.mark.parametrize(
+    ("build", "value"), OF_SHAPE_3_2_4.values(), ids=OF_SHAPE_3_2_4
+)
+
+
+@for_each_vector
+def test_gradient_through_vectors(build, value):
+    zeta, step = random_zeta((3, 2, 4)), 1e-6
+    variable = variable_at(rows_of(zeta))
+    found = gradient(build(variable), variable).reshape(zeta.shape)
+    for i in np.ndindex(zeta.shape):
+        change = np.zeros(zeta.shape)
+        change[i] = step
+        difference = np.sum(value(zeta + change)) - np.sum(value(zeta - change))
+        assert_allclose(found[i], difference / (2 * step), rtol=1e-6, atol=1e-7)
+
+
+@for_each_vector
+def test_parameters_in_vectors_change_without_recompiling(build, value):
+    variable, target, penalty = cp.Variable((6, 4)), cp.Parameter((6, 4)), cp.Parameter(nonneg=True)
+
+    def objective(variable, target, penalty):
+        costs = penalty * build(variable) + build(variable - target)
+        return cp.Minimize(costs + cp.sum_squares(variable - 1.0))
+
+    problem = cp.Problem(objective(variable, target, penalty))
+    assert problem.is_dcp(dpp=True)
+    programs = []
+    for seed, penalty.value in enumerate([0.1, 0.5]):
+        target.value = random_zeta((6, 4), seed)
+        programs.append(problem.get_problem_data("CLARABEL")[0][cp.settings.PARAM_PROB])
+        problem.solve(solver="CLARABEL")
+        constant = cp.Problem(objective(cp.Variable((6, 4)), target.value, penalty.value))
+        assert_allclose(problem.value, constant.solve(solver="CLARABEL"), rtol=1e-6)
+    assert programs[0] is programs[1]
+
+
+@for_each_vector
+def test_pickling_of_vectors(build, value):
+    zeta = random_zeta((3, 2, 4))
+    copied = pickle.loads(pickle.dumps(build(variable_at(rows_of(zeta)))))
+    assert_allclose(copied.value, np.sum(value(zeta)), rtol=1e-12)
+    assert copied.is_convex()
+
+
 # -- what reaches the solver -----------------------------------------------------------------------
 
 
@@ -396,6 +459,14 @@ def test_predictors(size, seed):
         assert_allclose(flat.value, beta[context], rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", np.typecodes["AllInteger"])
+def test_predictors_of_contexts_of_any_integer_type(dtype):
+    zeta = random_zeta((100, 4, 2))  # 3 * 100 rows are more than eight bits count
+    context = np.arange(100) % 4
+    expected = zeta[np.arange(100), context].sum(axis=0)
+    assert_allclose(atoms.predictors(zeta, context.astype(dtype)).value, expected, rtol=1e-12)
+
+
 @given(st.tuples(*[st.integers(1, 4)] * 3), st.integers(0, 2**16))
 def test_norm_of_free_predictors(size, seed):
     free = random_zeta(((size[1] - 1) * size[0] + 1, size[2]), seed)
@@ -423,8 +494,14 @@ def test_malformed_zeta(name):
         atom(cp.Variable((4, 3)))
     with pytest.raises(ValueError, match=r"divides .* got n_contexts=3 and 4 rows"):
         atom(cp.Variable((4, 3)), n_contexts=3)
-    with pytest.raises(ValueError, match=r"divides .* got n_contexts=0 and 4 rows"):
-        atom(cp.Variable((4, 3)), n_contexts=0)
+    for bad in (0, -1, 2.0, True, np.True_, "2", [2]):
+        for shape in ((4, 3), (2, 2, 3)):
+            with pytest.raises(
+                ValueError, match="n_contexts as an integer of at least 1, got"
+            ) as e:
+                atom(cp.Variable(shape), n_contexts=bad)
+            assert str(e.value).endswith(repr(bad))
+    assert atom(cp.Variable((4, 3)), n_contexts=np.int8(2)).is_convex()
     with pytest.raises(ValueError, match=r"with 3 contexts per unit, got shape \(2, 2, 3\)"):
         atom(cp.Variable((2, 2, 3)), n_contexts=3)
     for form in (cp.Variable((2, 2, 3), complex=True), 1j * np.ones((2, 2, 3))):
@@ -474,8 +551,11 @@ def test_malformed_free_predictors():
         atoms.gln_norm_of_predictors(cp.Variable((6, 2)), n_units=2, n_contexts=4)
     with pytest.raises(ValueError, match=r"free of shape \(7, n_features\), got shape \(7,\)"):
         atoms.gln_norm_of_predictors(cp.Variable(7), n_units=2, n_contexts=4)
-    with pytest.raises(ValueError, match="at least one unit and one context, got n_units=0"):
-        atoms.gln_norm_of_predictors(cp.Variable((1, 2)), n_units=0, n_contexts=4)
+    for bad in (0, 1.0, True, "1"):
+        with pytest.raises(ValueError, match="n_units as an integer of at least 1, got"):
+            atoms.gln_norm_of_predictors(cp.Variable((1, 2)), n_units=bad, n_contexts=4)
+        with pytest.raises(ValueError, match="n_contexts as an integer of at least 1, got"):
+            atoms.gln_norm_of_predictors(cp.Variable((1, 2)), n_units=1, n_contexts=bad)
 
 
 def test_samples_that_do_not_fit_zeta():
@@ -492,6 +572,8 @@ def test_samples_that_do_not_fit_zeta():
         atoms.decision_values(cp.Variable((8, 3)), X, activations[:4])
     with pytest.raises(ValueError, match="NaN"):
         atoms.decision_values(cp.Variable((8, 3)), np.full((5, 3), np.nan), activations)
+    with pytest.raises(ValueError, match="expected X as an array, got a cvxpy expression"):
+        atoms.decision_values(cp.Variable((8, 3)), cp.Constant(X), activations)
 
 
 @pytest.mark.parametrize("context", [[0.0, 1.0], [0], [[0, 1]], 0])
@@ -520,7 +602,7 @@ def solve(problem, solver):
 
 
 def cancer(n_samples=40, n_features=6):
-    """Ten-odd features and a constant, labels, and gates of either kind."""
+    """Six features and a constant, labels, and gates of either kind."""
     X, y = load_breast_cancer(return_X_y=True)
     rows = np.random.default_rng(0).permutation(len(X))[:n_samples]
     X = np.column_stack([scale(X)[rows, :n_features], np.ones(n_samples)])
@@ -786,10 +868,7 @@ def test_max_margin_problem_takes_terms_in_margins_and_unit_norms():
     X, y, activations = cancer(n_samples=25)
     activations = activations["gln"]
     problem = atoms.max_margin_problem(X, y, activations, C=1.0)
-    by_span = cp.Problem(
-        problem.objective + cp.Minimize(cp.sum_squares(problem.unit_norms)),
-        [*problem.constraints, cp.sum(problem.margins) <= 5.0],
-    )
+    by_span = problem.extended(cp.sum_squares(problem.unit_norms), [cp.sum(problem.margins) <= 5.0])
     zeta = new_zeta(activations, X.shape[1])
     margins = cp.multiply(y, atoms.decision_values(zeta, X, activations))
     units = atoms.unit_norms(zeta, n_contexts=2)
@@ -802,6 +881,94 @@ def test_max_margin_problem_takes_terms_in_margins_and_unit_norms():
     values = [p.solve(solver="CLARABEL") for p in (by_span, by_weights)]
     assert_allclose(*values, rtol=1e-6)
     assert by_span.value > 1.01 * problem.solve(solver="CLARABEL")  # the terms matter
+
+
+@pytest.mark.parametrize("kind", ["gln", "frelu"])
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])
+def test_extended_max_margin_problem_in_any_unit_of_the_data(unit, kind):
+    X, y, activations = cancer(n_samples=25)
+    activations = activations[kind]
+    problem = atoms.max_margin_problem(unit * X, y, activations)
+    expected = max_margin(X, y, activations, tol=1e-8)
+    harmless = problem.extended(constraints=[cp.sum(problem.margins) <= 1e4])
+    assert_allclose(harmless.solve(solver="CLARABEL") * unit**2, expected.primal_value, rtol=1e-5)
+    assert problem.status is problem.value is None  # the other problem was not solved
+
+    cap = 0.8 * expected.unit_norms.max()
+    at_most = unit * problem.unit_norms <= cap
+    extended = problem.extended(cp.sum_squares(problem.unit_norms), [at_most])
+    extended = extended.extended(cp.sum(problem.margins) / (100 * unit**2))
+    value = extended.solve(solver="CLARABEL") * unit**2
+    assert extended.status == cp.OPTIMAL
+    assert_allclose(extended.objective.value, extended.value, rtol=1e-9)
+    assert extended.solver_stats.num_iters > 0
+    assert extended.compilation_time > 0
+    # in a variable free of the span, and in the unit of order one
+    zeta = new_zeta(activations, X.shape[1])
+    margins = cp.multiply(y, atoms.decision_values(zeta, X, activations))
+    units = atoms.unit_norms(zeta, n_contexts=activations.shape[2])
+    capped = units <= cap
+    objective = cp.square(cp.sum(units)) / 2 + cp.sum_squares(units) + cp.sum(margins) / 100
+    written_out = cp.Problem(cp.Minimize(objective), [margins >= 1, capped])
+    assert_allclose(value, written_out.solve(solver="CLARABEL"), rtol=1e-5)
+    multipliers = unit**2 * at_most.dual_value
+    assert_allclose(multipliers, capped.dual_value, rtol=1e-3, atol=1e-4)
+
+    # Variables are shared: now they are those of this solve.
+    problem.solve(solver="CLARABEL")
+    assert_allclose(problem.value * unit**2, expected.primal_value, rtol=1e-5)
+    assert extended.objective.value > extended.value * (1 + 1e-4)
+
+
+def test_extended_max_margin_problem_takes_parameters():
+    X, y, activations = cancer(n_samples=25)
+    problem = atoms.max_margin_problem(X, y, activations["gln"], C=1.0)
+    strength = cp.Parameter(nonneg=True)
+    extended = problem.extended(strength * cp.sum_squares(problem.unit_norms))
+    assert extended.is_dcp(dpp=True)
+    for strength.value in (0.0, 2.0):
+        constant = problem.extended(strength.value * cp.sum_squares(problem.unit_norms))
+        values = [p.solve(solver="CLARABEL") for p in (extended, constant)]
+        assert_allclose(*values, rtol=1e-7)
+
+
+def test_extended_max_margin_problem_takes_an_expression():
+    X, y, activations = cancer(n_samples=25)
+    problem = atoms.max_margin_problem(X, y, activations["gln"])
+    more = cp.Minimize(cp.sum(problem.unit_norms))
+    for bad, name in ((more, "Minimize"), (cp.Problem(more), "Problem")):
+        with pytest.raises(TypeError, match=f"an expression to minimise, got a {name}"):
+            problem.extended(bad)
+    with pytest.raises(ValueError, match="scalar"):
+        problem.extended(problem.unit_norms)
+
+
+def test_copies_of_the_max_margin_problem():
+    X, y, activations = cancer(n_samples=25)
+    problem = atoms.max_margin_problem(X, y, activations["gln"], C=0.1)
+    copies = [pickle.loads(pickle.dumps(problem)), copy.deepcopy(problem)]
+    value = problem.solve(solver="CLARABEL")
+    for other in copies:
+        assert other.status is other.dual_coef is None
+        assert_allclose(other.solve(solver="CLARABEL"), value, rtol=1e-9)
+        assert_allclose(other.dual_coef, problem.dual_coef, atol=1e-9)
+        assert_allclose(other.zeta.value, problem.zeta.value, atol=1e-9)
+    for bad in (problem, problem.extended()):
+        with pytest.raises(
+            TypeError, match=r"deepcopy.* or problem\.extended\(\), .* got a shallow"
+        ):
+            copy.copy(bad)
+
+
+def test_statistics_of_the_max_margin_problem_unpacked_by_hand():
+    X, y, activations = cancer(n_samples=25)
+    problem = atoms.max_margin_problem(X, y, activations["gln"], C=0.1)
+    assert problem.solver_stats is problem.compilation_time is None
+    data, chain, inverse = problem.get_problem_data("CLARABEL", solver_opts={})
+    raw = chain.solve_via_data(problem, data, solver_opts={})
+    problem.unpack_results(raw, chain, inverse)
+    assert problem.solver_stats.num_iters > 0
+    assert problem.compilation_time > 0
 
 
 def test_max_margin_problem_without_a_solution():

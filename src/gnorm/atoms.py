@@ -30,19 +30,22 @@ arrays and says what they mean. Which to choose:
   predictors, so a solver may return any of them; :func:`gnorm.gated.canonical` picks one.
 - :func:`representation_cost` is what the given weights cost, never less. As objective or as upper
   bound, with zeta entering the rest of a problem through its predictors alone, the two lead to the
-  same optimal value; this one is the cheaper to solve with many contexts, and its solution needs no
-  choice between representations. They differ with weights, beside terms that see zeta itself, and
-  wherever a value is read off at a point that is not optimal. If the gates of a unit may be all
-  closed, as in frozen ReLU networks, the function determines zeta, and this is the norm.
+  same optimal value; this one is the better objective, cheaper to solve with many contexts, and
+  easier to solve to the end, since the solutions of the norm are an unbounded set. They differ with
+  weights, beside terms that see zeta itself, and wherever a value is read off at a point that is
+  not optimal. If the gates of a unit may be all closed, as in frozen ReLU networks, the function
+  determines zeta, and this is the norm.
 
 cvxpy compiles expressions of three dimensions by its SCIPY backend only, and warns when it has to
 choose it: ``problem.solve(canon_backend="SCIPY")`` makes the choice explicit, a variable of two
 dimensions does not need it.
 
-:func:`max_margin_problem` is the problem of :func:`gnorm.max_margin` as a ``cvxpy.Problem``.
+:func:`max_margin_problem` is the problem of :func:`gnorm.max_margin` as a ``cvxpy.Problem``, to be
+extended by :meth:`ScaledProblem.extended`.
 
 Every function raises ValueError for a ``zeta`` that is complex, of a shape other than the
-documented ones, or constant and not finite; a section Raises lists only what comes on top of that.
+documented ones, or constant and not finite, and for an ``n_contexts`` that is no integer or does
+not fit; a section Raises lists only what comes on top of that.
 
 Examples
 --------
@@ -63,6 +66,7 @@ The least GLN norm at which a gated linear network takes given values:
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import cvxpy as cp
@@ -71,13 +75,14 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
-from gnorm.margin.conic import MaxMarginProblem
+from gnorm.margin.conic import MaxMarginProblem, ScaledProblem
 from gnorm.margin.design import GatedDesign
 from gnorm.margin.engine import check_activations, check_lengths, check_samples
 from gnorm.margin.problem import MarginProblem
 
 __all__ = [
     "MaxMarginProblem",
+    "ScaledProblem",
     "decision_values",
     "dual_norm",
     "frelu_norm",
@@ -213,7 +218,7 @@ def gln_norm_of_predictors(free: Any, n_units: int, n_contexts: int) -> cp.Expre
     Raises
     ------
     ValueError
-        If a number is below 1.
+        If a number is not an integer of at least 1, or free has another shape.
 
     Examples
     --------
@@ -222,11 +227,7 @@ def gln_norm_of_predictors(free: Any, n_units: int, n_contexts: int) -> cp.Expre
     >>> round(float(norm.value), 12)
     11.045361017187
     """
-    if n_units < 1 or n_contexts < 1:
-        raise ValueError(
-            f"expected at least one unit and one context, got n_units={n_units}, "
-            f"n_contexts={n_contexts}"
-        )
+    n_units, n_contexts = _count(n_units, "n_units"), _count(n_contexts, "n_contexts")
     n_free = (n_contexts - 1) * n_units + 1
     free = _expression(free, "free")
     if free.ndim != 2 or free.shape[0] != n_free:
@@ -390,7 +391,9 @@ def decision_values(zeta: Any, X: Any, activations: ArrayLike) -> cp.Expression:
 
     .. math:: f(x_n) = \sum_{h,c} g_{hc}(x_n) \, \langle \zeta_{hc}, x_n \rangle
 
-    Affine. The gated features of the samples, n_samples times the size of zeta, are not built.
+    Affine. The expression holds X and the gates, not the gated features of the samples, which
+    would be n_samples times the size of zeta. The compiled problem has an entry for every sample,
+    open context and non-zero feature of the sample.
 
     Parameters
     ----------
@@ -419,6 +422,8 @@ def decision_values(zeta: Any, X: Any, activations: ArrayLike) -> cp.Expression:
     >>> decision_values(np.arange(8.0).reshape(2, 2, 2), [[1.0, 2.0]], activations).value
     array([22.])
     """
+    if isinstance(X, cp.Expression):
+        raise ValueError("expected X as an array, got a cvxpy expression")
     X = check_array(X, accept_sparse="csr", dtype=np.float64, input_name="X")
     gates = check_activations(activations, X.shape[0])
     rows, n_units, n_contexts = _rows(zeta, gates.shape[2])
@@ -477,7 +482,7 @@ def predictors(zeta: Any, context: ArrayLike, *, n_contexts: int | None = None) 
             f"expected context between 0 and {n_contexts - 1}, got values between "
             f"{np.min(gamma)} and {np.max(gamma)}"
         )
-    return cp.sum(rows[gamma * n_units + np.arange(n_units)], axis=0)
+    return cp.sum(rows[gamma.astype(np.intp) * n_units + np.arange(n_units)], axis=0)
 
 
 def max_margin_problem(
@@ -519,11 +524,15 @@ def max_margin_problem(
     -----
     The unknowns are coordinates of the weights in the span of the features of the samples, where
     the solution lies as long as a problem sees zeta through ``margins`` and non-decreasing
-    functions of ``unit_norms`` alone. Terms in these two can be added:
-    ``cvxpy.Problem(problem.objective + more, problem.constraints)``. A term in anything else of
-    ``zeta``, such as single entries or the decision value of another input, must not: its solution
-    may lie outside the span, and would not be found. Write that problem with
-    :func:`decision_values` and :func:`representation_cost` of a variable.
+    functions of ``unit_norms`` alone. Terms and constraints in these two are added by
+    ``problem.extended(more, constraints)``. A ``cvxpy.Problem`` built from ``problem.objective`` is
+    not the way: the objective is in the units of the data, and with features far from order one a
+    solver ends at points it calls optimal that are not. Both problems share their variables and
+    constraints, so that values read from the first are those of whichever was solved last.
+
+    A term in anything else of ``zeta``, such as single entries or the decision value of another
+    input, must not be added: its solution may lie outside the span, and would not be found. Write
+    that problem with :func:`decision_values` and :func:`representation_cost` of a variable.
 
     Examples
     --------
@@ -561,6 +570,17 @@ def _expression(values: Any, name: str) -> cp.Expression:
     return values
 
 
+def _count(value: Any, name: str) -> int:
+    """Return an integer of at least 1 of any integer type; True is none."""
+    try:
+        count = 0 if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise ValueError(f"expected {name} as an integer of at least 1, got {value!r}")
+    return count
+
+
 def _rows(zeta: Any, n_contexts: int | None, name: str = "zeta") -> tuple[cp.Expression, int, int]:
     """Weights in row ``c * n_units + h``, with the numbers of units and contexts.
 
@@ -568,6 +588,8 @@ def _rows(zeta: Any, n_contexts: int | None, name: str = "zeta") -> tuple[cp.Exp
     place in the column-major order in which cvxpy counts them: both cost nothing to compile.
     """
     zeta = _expression(zeta, name)
+    if n_contexts is not None:
+        n_contexts = _count(n_contexts, "n_contexts")
     if zeta.ndim not in (2, 3):
         raise ValueError(
             f"expected {name} of shape (n_units, n_contexts, n_features) or (n_units * n_contexts, "
@@ -585,7 +607,7 @@ def _rows(zeta: Any, n_contexts: int | None, name: str = "zeta") -> tuple[cp.Exp
             f"expected n_contexts with {name} of two dimensions, got shape {zeta.shape} alone"
         )
     n_rows = zeta.shape[0]
-    if n_contexts < 1 or n_rows % n_contexts:
+    if n_rows % n_contexts:
         raise ValueError(
             f"expected n_contexts that divides the number of rows, got n_contexts={n_contexts} "
             f"and {n_rows} rows of {name}"

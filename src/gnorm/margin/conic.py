@@ -17,6 +17,7 @@ faster than the dual one, spectral or shared factors, and quadratic constraints.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,7 +35,7 @@ from gnorm.margin.problem import MarginProblem, Point
 from gnorm.margin.separability import PROOF, raise_if_not_separable
 from gnorm.margin.solution import Status
 
-__all__ = ["MaxMarginProblem", "solve"]
+__all__ = ["MaxMarginProblem", "ScaledProblem", "solve"]
 
 _NOISE = 1e-14  # of a cosine: rounding errors where two samples share no context
 _RIDGE = 1e-12  # relative, on a kernel matrix that may be singular
@@ -48,8 +49,115 @@ _RAY = 1e-3  # separability residual at which a certificate is looked for
 _RAY_TOL = {"CLARABEL": 1e-6, "SCS": 1e-3}  # of the ray; SCS gets no further towards V = 0
 
 
-class MaxMarginProblem(cp.Problem):
+class ScaledProblem(cp.Problem):
+    """A problem in the units of its data that is solved in units of order one.
+
+    A ``cvxpy.Problem`` built from its objective, also by arithmetic, is in the units of the data
+    and no longer scaled, and a solver may call a point optimal that is far from it. What is to be
+    added goes through :meth:`extended`.
+
+    Parameters
+    ----------
+    objective : cvxpy.Expression
+        What to minimise, divided by `scale`.
+    constraints : list of cvxpy.Constraint
+        Constraints.
+    scale : float
+        Unit of the objective.
+
+    Attributes
+    ----------
+    scale : float
+        Unit of the objective, in which the dual coefficients are of order one.
+    scaled : cvxpy.Problem
+        The same constraints with the objective divided by `scale`. It is what ``solve`` solves, so
+        that the tolerances of a solver mean the same whatever the units of the data.
+    """
+
+    def __init__(
+        self, objective: cp.Expression, constraints: list[cp.Constraint], scale: float
+    ) -> None:
+        self.scale = scale
+        self.scaled = cp.Problem(cp.Minimize(objective), constraints)
+        super().__init__(cp.Minimize(scale * objective), constraints)
+
+    def extended(
+        self, objective: Any = 0.0, constraints: Iterable[cp.Constraint] = ()
+    ) -> ScaledProblem:
+        """Add to the objective and to the constraints, and keep the scaling.
+
+        Parameters
+        ----------
+        objective : cvxpy.Expression or float, default=0.0
+            Convex scalar to add to the objective, in the units of the data.
+        constraints : iterable of cvxpy.Constraint, default=()
+            Further constraints.
+
+        Returns
+        -------
+        ScaledProblem
+            A new problem, whose value and multipliers are in the units of the data. It shares
+            variables and constraints with this one: once either is solved, what is read from them
+            by way of the other are the values of that last solve.
+
+        Raises
+        ------
+        TypeError
+            If objective is a ``cvxpy.Minimize`` or a problem, not an expression.
+        ValueError
+            If objective is not a scalar.
+        """
+        if isinstance(objective, cp.problems.objective.Objective | cp.Problem):
+            raise TypeError(
+                f"expected objective as an expression to minimise, got a {type(objective).__name__}"
+            )
+        total = self.scaled.objective.expr + objective / self.scale
+        return ScaledProblem(total, [*self.constraints, *constraints], self.scale)
+
+    def solve(self, *args: Any, **kwargs: Any) -> float:
+        """Do what ``cvxpy.Problem.solve`` does, by way of `scaled`."""
+        self.scaled.solve(*args, **kwargs)
+        self.unpack_scaled(self.scaled.solution)
+        return self.value
+
+    def unpack_scaled(self, solution: Any) -> None:
+        """Take over a solution of `scaled`."""
+        solution = copy.copy(solution)
+        solution.opt_val = self.scale * solution.opt_val
+        solution.dual_vars = {key: self.scale * a for key, a in solution.dual_vars.items()}
+        self.unpack(solution)
+
+    def copy(self, args: Any = None, id_objects: Any = None) -> ScaledProblem:
+        """Refuse, since cvxpy would copy by way of the objective that is not scaled.
+
+        Raises
+        ------
+        TypeError
+            Always; use ``copy.deepcopy`` or :meth:`extended`.
+        """
+        raise TypeError(
+            f"expected copy.deepcopy(problem), which has variables of its own, or "
+            f"problem.extended(), which shares them, got a shallow copy of a {type(self).__name__}"
+        )
+
+    @property
+    def solver_stats(self) -> Any:
+        """What the solver says of its last run, see ``cvxpy.Problem.solver_stats``."""
+        stats = self.scaled.solver_stats
+        return super().solver_stats if stats is None else stats
+
+    @property
+    def compilation_time(self) -> float | None:
+        """Seconds that the last compilation took."""
+        seconds: float | None = self.scaled.compilation_time
+        return super().compilation_time if seconds is None else seconds
+
+
+class MaxMarginProblem(ScaledProblem):
     r"""A max-margin problem as cvxpy sees it, in the units of its data.
+
+    Terms and constraints are added by :meth:`extended`, never by a ``cvxpy.Problem`` built from the
+    objective, which would lose the scaling.
 
     Parameters
     ----------
@@ -76,15 +184,14 @@ class MaxMarginProblem(cp.Problem):
     scale : float
         Unit in which the dual coefficients are of order one.
     scaled : cvxpy.Problem
-        The same constraints with the objective divided by `scale`. It is what ``solve`` solves, so
-        that the tolerances of a solver mean the same whatever the units of the data.
+        What ``solve`` solves, see :class:`ScaledProblem`.
     """
 
     def __init__(self, problem: MarginProblem, *, is_homogeneous: bool = False) -> None:
         self.margin_problem = problem
-        self.scale = Newton(problem).scale
+        scale = Newton(problem).scale
         n_samples, n_units = len(problem.y), problem.design.n_units
-        factored = (_factor(problem, h, self.scale) for h in range(n_units))
+        factored = (_factor(problem, h, scale) for h in range(n_units))
         self._factors, self._pivots = zip(*factored, strict=True)
         rank = max(1, *map(len, self._pivots))
         for factor in self._factors:
@@ -102,7 +209,7 @@ class MaxMarginProblem(cp.Problem):
             objective = objective - n_samples * m
         elif len(soft):
             # The unit of xi splits a large C between cost and entry; either alone is too much.
-            unit = np.sqrt(self.scale / problem.upper[soft])
+            unit = np.sqrt(scale / problem.upper[soft])
             xi = cp.Variable(len(soft), nonneg=True, name="shortfall")
             entries = (unit, (soft, np.arange(len(soft))))
             shortfall = cp.Constant(sp.csc_array(entries, shape=(n_samples, len(soft)))) @ xi
@@ -110,33 +217,9 @@ class MaxMarginProblem(cp.Problem):
             objective = objective + (1 / unit) @ xi
         else:
             constraint = margins >= 1
-        self.coordinates, self.unit_norms = v, np.sqrt(self.scale) * lengths
+        self.coordinates, self.unit_norms = v, np.sqrt(scale) * lengths
         self.margins, self.margin_constraint = margins, constraint
-        self.scaled = cp.Problem(cp.Minimize(objective), [constraint])
-        super().__init__(cp.Minimize(self.scale * objective), [constraint])
-
-    def solve(self, *args: Any, **kwargs: Any) -> float:
-        """Do what ``cvxpy.Problem.solve`` does, by way of `scaled`."""
-        self.scaled.solve(*args, **kwargs)
-        self.unpack_scaled(self.scaled.solution)
-        return self.value
-
-    def unpack_scaled(self, solution: Any) -> None:
-        """Take over a solution of `scaled`."""
-        solution = copy.copy(solution)
-        solution.opt_val = self.scale * solution.opt_val
-        solution.dual_vars = {key: self.scale * a for key, a in solution.dual_vars.items()}
-        self.unpack(solution)
-
-    @property
-    def solver_stats(self) -> Any:
-        """What the solver says of its last run, see ``cvxpy.Problem.solver_stats``."""
-        return self.scaled.solver_stats
-
-    @property
-    def compilation_time(self) -> float | None:
-        """Seconds that the last compilation took."""
-        return self.scaled.compilation_time
+        super().__init__(objective, [constraint], scale)
 
     @property
     def dual_coef(self) -> np.ndarray | None:
