@@ -897,7 +897,8 @@ def test_verbose(kind, capfd):
     model = small(kind, verbose=1).fit(X, y)
     lines = capfd.readouterr().out.splitlines()
     assert len(lines) > model.n_iter_[0]
-    assert "gap" in lines[0]
+    assert lines[0].startswith("method interior-point: 40 samples")
+    assert "gap" in lines[1]
 
 
 # ----------------------------------------------------------------------------------------- refusals

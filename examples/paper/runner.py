@@ -1,0 +1,58 @@
+"""Runs tasks that have no result yet, and appends each result as soon as it is known."""
+
+import time
+from dataclasses import asdict
+from functools import cache
+
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from .experiments import KINDS
+from .samples import DigitsSamples, MnistSamples
+
+
+@cache
+def load(folder):
+    """Samples of a worker, read once; the bundled digits if there is no folder."""
+    return DigitsSamples() if folder is None else MnistSamples(folder)
+
+
+def execute(task, folder):
+    """Run one task on one thread, whatever happens in it."""
+    start = time.perf_counter()
+    record = {"task": asdict(task)}
+    with threadpool_limits(1):
+        try:
+            record["rows"] = KINDS[task.kind](task, load(folder))
+        except Exception as error:  # of whatever kind: the other tasks go on, and the file has it
+            reason = f"{type(error).__name__}: {error}"
+            record["rows"] = [{"model": task.kind, "status": "failed", "reason": reason}]
+    record["seconds"] = round(time.perf_counter() - start, 3)
+    return record
+
+
+def run(tasks, results, folder, n_jobs=1, progress=True):
+    """Run the tasks that ``results`` lacks, in their order; the bar counts estimated time."""
+    waiting = [task for task in tasks if not results.has(task)]
+    total = sum(task.cost for task in tasks)
+    bar = tqdm(
+        total=total,
+        initial=total - sum(task.cost for task in waiting),
+        disable=not progress,
+        bar_format="{percentage:3.0f}% |{bar}| {elapsed} done, {remaining} to go {postfix}",
+    )
+    left = len(waiting)
+    with bar:
+        if n_jobs == 1:
+            found = (execute(task, folder) for task in waiting)
+        else:
+            parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
+            found = parallel(delayed(execute)(task, folder) for task in waiting)
+        costs = {task.key: task.cost for task in waiting}
+        for record in found:
+            key = results.append(record)
+            left -= 1
+            bar.set_postfix_str(f"({left} tasks left, last {key})", refresh=False)
+            bar.update(min(costs[key], bar.total - bar.n))
+    return len(waiting)
