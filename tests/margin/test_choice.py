@@ -53,6 +53,12 @@ def test_tall_problems_go_through_the_features(shape, n_coded):
     assert "fewer than" in wide.reason
 
 
+def test_hard_margins_are_left_to_the_samples():
+    hard = choice.choose(problem(2000, C=np.inf), LOTS)
+    assert hard.method == "working-set"
+    assert "hard margin" in hard.reason
+
+
 def test_what_does_not_fit_is_not_chosen():
     tall = problem(2000)
     need = choice._primal_bytes(tall)

@@ -95,8 +95,11 @@ def choose(problem: MarginProblem, limit: float) -> Choice:
         return Choice("interior-point", f"{n_samples} samples are few (at most {FEW})")
     n_coded = n_coded_gates(problem) * n_features
     is_tall = n_samples >= TALL * n_coded
-    need = _primal_bytes(problem)
     sizes = f"{n_samples} samples, {n_coded} gated features"
+    if is_tall and problem.is_hard.any():
+        # hard margins of tall data are nearly degenerate, and through the features they may stall
+        return Choice("working-set", f"{sizes}, but a hard margin")
+    need = _primal_bytes(problem)
     if is_tall and need <= limit:
         return Choice("primal", f"{sizes}: at least {TALL} samples a feature")
     if is_tall:

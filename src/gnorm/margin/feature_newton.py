@@ -236,7 +236,7 @@ class FeatureNewton:
         return np.linalg.cholesky(metric).T * length
 
     def factor(self, state: FeatureState) -> bool:
-        r"""Factorise the Newton matrix at a point; False if it is not positive definite.
+        r"""Factorise the Newton matrix at a point; False if that cannot be done.
 
         In the coordinates x with :math:`\zeta = R^\top x` it is
         :math:`(I + Q Q^\top)^{-1} + R S R^\top`, and the inverse is known from a singular value
@@ -251,6 +251,8 @@ class FeatureNewton:
         diagonal = state.z / state.a
         diagonal[self.bounded] += state.u / state.v
         self.weights = 1.0 / diagonal
+        if not (np.isfinite(self.weights).all() and np.isfinite(self.w).all()):
+            return False
 
         self.root = self._root(state.mu)
         Q = [solve_triangular(self.root, q, trans=1).ravel() for q in self.p - self.centre]
