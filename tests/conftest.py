@@ -1,6 +1,7 @@
 """Fixtures shared by the tests."""
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -11,9 +12,19 @@ from gnorm.datasets import load_mnist
 
 REPOSITORY = Path(__file__).parents[1]
 
-# A first example pays for imports, and a busy machine for its neighbours.
-hypothesis.settings.register_profile("gnorm", deadline=None)
+# A first example pays for imports, and a busy machine for its neighbours. The same examples in every
+# run: a change is to blame for what fails after it. `--hypothesis-profile=fresh` draws new ones.
+hypothesis.settings.register_profile("gnorm", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("fresh", deadline=None)
 hypothesis.settings.load_profile("gnorm")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """Handle SIGINT as at a terminal: a shell ignores it for what it runs in the background."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 @pytest.fixture(scope="session")
