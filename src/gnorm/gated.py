@@ -43,6 +43,7 @@ __all__ = [
     "from_predictors",
     "main_effects",
     "predictors",
+    "row_blocks",
     "to_network",
     "unit_values",
 ]
@@ -115,7 +116,27 @@ def _check_samples(X: Any, activations: ArrayLike) -> tuple[Any, BoolArray]:
     return X, gates
 
 
-def _row_blocks(n_rows: int, width: int) -> Iterator[slice]:
+def _check_sizes(X: Any, gates: BoolArray, zeta: FloatArray) -> None:
+    n_units, n_contexts, n_features = zeta.shape
+    if X.shape[1] != n_features or gates.shape[1:] != (n_units, n_contexts):
+        raise ValueError(
+            f"expected X with {n_features} features and activations with {n_units} units of "
+            f"{n_contexts} contexts, as zeta has, got {X.shape[1]}, {gates.shape[1]} and "
+            f"{gates.shape[2]}"
+        )
+
+
+def _is_one_hot(gates: BoolArray) -> bool:
+    """Whether exactly one context of each unit is on."""
+    n_on = gates[:, :, 0].astype(np.uint8)
+    for context in range(1, gates.shape[2]):
+        n_on += gates[:, :, context]
+    # more than 255 contexts could wrap around to one
+    return bool(np.all(n_on == 1)) and int(np.count_nonzero(gates)) == n_on.size
+
+
+def row_blocks(n_rows: int, width: int) -> Iterator[slice]:
+    """Slices of rows that keep a temporary of this width per row small."""
     step = max(1, BLOCK_ENTRIES // max(1, width))
     return (slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step))
 
@@ -124,18 +145,13 @@ def _responses(
     X: Any, gates: BoolArray, zeta: FloatArray, live: NDArray[np.intp]
 ) -> Iterator[tuple[slice, BoolArray, FloatArray]]:
     """Per block of samples: its rows, and gates and <zeta_hc, x_n> of the live units."""
-    n_units, n_contexts, n_features = zeta.shape
-    if X.shape[1] != n_features or gates.shape[1:] != (n_units, n_contexts):
-        raise ValueError(
-            f"expected X with {n_features} features and activations with {n_units} units of "
-            f"{n_contexts} contexts, as zeta has, got {X.shape[1]}, {gates.shape[1]} and "
-            f"{gates.shape[2]}"
-        )
-    is_whole = len(live) == n_units  # then plain slices, which copy nothing
+    _check_sizes(X, gates, zeta)
+    n_contexts, n_features = zeta.shape[1:]
+    is_whole = len(live) == len(zeta)  # then plain slices, which copy nothing
     weights = (zeta if is_whole else zeta[live]).reshape(-1, n_features).T
     if sparse.issparse(X):
         weights = np.ascontiguousarray(weights)  # else scipy copies it again for every block
-    for rows in _row_blocks(len(gates), max(weights.shape)):
+    for rows in row_blocks(len(gates), max(weights.shape)):
         block = X[rows] @ weights
         open_gates = gates[rows] if is_whole else gates[rows, live]
         yield rows, open_gates, block.reshape(len(block), len(live), n_contexts)
@@ -220,9 +236,16 @@ def decision_values(X: Any, activations: ArrayLike, zeta: ArrayLike) -> FloatArr
     """
     zeta = check_zeta(zeta)
     X, gates = _check_samples(X, activations)
-    values = np.empty(len(gates))
+    values = np.zeros(len(gates))
+    if zeta.shape[1] > 1 and _is_one_hot(gates):
+        # Where exactly one context of each unit is on, the last one needs no product of its own:
+        # what it adds is there for all samples, and the others differ from it.
+        shared = zeta[:, -1]
+        _check_sizes(X, gates, zeta)
+        values += X @ shared.sum(axis=0)
+        zeta, gates = zeta[:, :-1] - shared[:, None], gates[:, :, :-1]
     for rows, open_gates, responses in _responses(X, gates, zeta, _live_units(zeta)):
-        values[rows] = np.einsum("nhc,nhc->n", open_gates, responses)
+        values[rows] += np.einsum("nhc,nhc->n", open_gates, responses)
     return values
 
 
@@ -266,7 +289,7 @@ def accumulate(X: Any, activations: ArrayLike, coef: ArrayLike) -> FloatArray:
     _, n_units, n_contexts = gates.shape
     total = np.zeros((n_units * n_contexts, X.shape[1]))
     support = np.flatnonzero(coef)
-    for block in _row_blocks(len(support), max(total.shape)):
+    for block in row_blocks(len(support), max(total.shape)):
         rows = support[block]
         weighted = gates[rows].reshape(len(rows), -1) * coef[rows, None]
         total += weighted.T @ X[rows]

@@ -319,8 +319,12 @@ class HyperplaneGates(_Gates):
         n_bits = self.cutoffs_.shape[1]
         bits = _is_beyond(X, self.hyperplanes_.reshape(-1, X.shape[1]), self.cutoffs_.ravel())
         bits = bits.reshape(X.shape[0], *self.cutoffs_.shape)
-        contexts = bits @ (1 << np.arange(n_bits)[::-1])
-        return contexts[:, :, None] == np.arange(1 << n_bits)
+        activations = np.ones((*bits.shape[:2], 1 << n_bits), dtype=bool)
+        for context in range(1 << n_bits):
+            for bit in range(n_bits):
+                is_set = bool(context >> (n_bits - 1 - bit) & 1)
+                activations[:, :, context] &= bits[:, :, bit] == is_set
+        return activations
 
 
 class ReLUGates(_Gates):
