@@ -198,8 +198,7 @@ class GatedDesign:
         """
         n_features = self.X.shape[1]
         if accurate or issparse(self.X) or 2 * n_features < self.n_samples:
-            V = gated.accumulate(self.X, self.activations, coef)
-            return gated.unit_values(self.X, self.activations, V)
+            return self.products_of(self.sums(coef))
         codes, offset = self._codes
         length = self._length
         largest = float(np.max(np.abs(coef), initial=0.0)) or 1.0
@@ -215,6 +214,24 @@ class GatedDesign:
             columns = slice(first, first + self.n_units)
             per_unit += products[:, columns] * codes[:, columns]
         return largest * length * length * per_unit.astype(float, copy=False)
+
+    def sums(self, coef: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`V_h = \sum_n c_n \phi_h(x_n)`, shape (H, C, D).
+
+        Samples of coefficient zero cost nothing.
+        """
+        return gated.accumulate(self.X, self.activations, coef)
+
+    def products_of(self, sums: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\langle \phi_h(x_n), V_h \rangle`, shape (n_samples, n_units).
+
+        With :meth:`sums` of another design it is the product with the kernels between the two.
+        """
+        return gated.unit_values(self.X, self.activations, sums)
+
+    def norms_of(self, sums: np.ndarray) -> np.ndarray:
+        r"""Norm of each :math:`V_h`."""
+        return norms.unit_norms(sums)
 
     def weighted_gram(self, weights: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         r"""Compute :math:`\sum_h w_h K_h = K \circ (G \operatorname{diag}(w) G^\top)`.
@@ -248,14 +265,17 @@ class GatedDesign:
         return S
 
     def unit_weights(self, coef: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        r"""Recover :math:`\zeta_h = w_h \sum_n c_n \phi_h(x_n)`, shape (H, C, D).
+        r"""Recover :math:`\zeta` from a dual point, :meth:`weights_of` of its sums."""
+        return self.weights_of(self.sums(coef), weights)
+
+    def weights_of(self, sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        r"""Recover :math:`\zeta_h = w_h V_h`, shape (H, C, D).
 
         Units that always have one of several contexts on leave :math:`\zeta` a freedom that changes
         no predictor; it is spent on the representation of least cost. On/off gates leave none:
         that a unit is open on all samples at hand does not keep it open on others.
         """
-        zeta = gated.accumulate(self.X, self.activations, coef)
-        zeta *= weights[:, None, None]
+        zeta = sums * weights[:, None, None]
         return gated.canonical(zeta) if self.is_one_hot and self.n_contexts > 1 else zeta
 
     def unit_norms(self, zeta: np.ndarray) -> np.ndarray:
@@ -264,7 +284,7 @@ class GatedDesign:
 
     def dual_norms(self, coef: np.ndarray) -> np.ndarray:
         r"""Compute :math:`\|V_h\|` with :math:`V_h = \sum_n c_n \phi_h(x_n)` for every unit."""
-        return norms.unit_norms(gated.accumulate(self.X, self.activations, coef))
+        return self.norms_of(self.sums(coef))
 
     def cancellation(self, coef: np.ndarray) -> float:
         r"""Largest share of any gated feature that is left after the samples cancel.
@@ -272,7 +292,7 @@ class GatedDesign:
         The maximum over h, c, d of :math:`|V_{hcd}| / \sum_n |c_n g_{hc}(x_n) x_{nd}|`, the same in
         any units of the features.
         """
-        V = np.abs(gated.accumulate(self.X, self.activations, coef))
+        V = np.abs(self.sums(coef))
         total = gated.accumulate(abs(self.X), self.activations, np.abs(coef))
         return float(np.max(np.divide(V, total, out=np.zeros_like(V), where=total > 0)))
 
@@ -335,7 +355,7 @@ class PredictorL2Design(GatedDesign):
     def unit_products(self, coef: np.ndarray, *, accurate: bool = False) -> np.ndarray:
         """Compute the product with the one kernel, shape (n_samples, 1)."""
         if accurate:
-            return self.decision_values(self.unit_weights(coef, np.ones(1)))[:, None]
+            return self.products_of(self.sums(coef))
         largest = float(np.max(np.abs(coef), initial=0.0)) or 1.0
         products = self.gram @ (coef / largest).astype(self.precision)
         return largest * self._length**2 * products.astype(float, copy=False)[:, None]
@@ -345,17 +365,21 @@ class PredictorL2Design(GatedDesign):
         weight = self.precision(weights[0] * self._length**2)
         return np.multiply(weight, self.gram.T, order="F", out=out)
 
-    def unit_weights(self, coef: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def weights_of(self, sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
         r"""Recover :math:`\zeta_{hc} = C V_{hc} + \frac{1 - H}{H} \sum_{c'} V_{hc'}`."""
-        V = gated.accumulate(self.X, self.activations, weights[0] * coef)
         n_units = self._n_gated_units
-        zeta = self.n_contexts * V + ((1 - n_units) / n_units) * V.sum(axis=1, keepdims=True)
-        return gated.canonical(zeta)
+        mean = sums.sum(axis=1, keepdims=True)
+        zeta = self.n_contexts * sums + ((1 - n_units) / n_units) * mean
+        return gated.canonical(weights[0] * zeta)
+
+    def products_of(self, sums: np.ndarray) -> np.ndarray:
+        """Evaluate the predictor of the sums, shape (n_samples, 1)."""
+        return self.decision_values(self.weights_of(sums, np.ones(1)))[:, None]
+
+    def norms_of(self, sums: np.ndarray) -> np.ndarray:
+        """Dual norm of the expansion, shape (1,): the kernel norm is its own dual."""
+        return self.unit_norms(self.weights_of(sums, np.ones(1)))
 
     def unit_norms(self, zeta: np.ndarray) -> np.ndarray:
         """Root mean square norm of the predictors, shape (1,)."""
         return np.array([norms.predictor_rms_norm(zeta)])
-
-    def dual_norms(self, coef: np.ndarray) -> np.ndarray:
-        """Dual norm of the expansion, shape (1,): the kernel norm is its own dual."""
-        return self.unit_norms(self.unit_weights(coef, np.ones(1)))

@@ -15,14 +15,16 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from gnorm import kernels, norms
-from gnorm.margin import interior_point, primal, working_set
+from gnorm.margin import interior_point, primal, warm, working_set
 from gnorm.margin.choice import available_memory, check_memory, choose
 from gnorm.margin.design import GatedDesign
 from gnorm.margin.merge import Merged, merge_samples
 from gnorm.margin.problem import MarginProblem, Point, relative_gap
 from gnorm.margin.solution import MarginSolution, NotSeparableError, Status
+from gnorm.margin.warm import Linear, Near, Solved
 
 __all__ = [
+    "certified",
     "check_activations",
     "check_lengths",
     "check_sample_weight",
@@ -30,8 +32,12 @@ __all__ = [
     "check_upper",
     "max_margin",
     "merged_design",
+    "on_all",
     "solve",
+    "solve_anyhow",
     "solve_merged",
+    "solve_near",
+    "warn_if_unfinished",
     "weighted_upper",
 ]
 
@@ -52,6 +58,7 @@ _METHODS: dict[str, Callable[..., Point]] = {
     "clarabel": _solve_conic("CLARABEL"),
     "scs": _solve_conic("SCS"),
 }
+_WARM = ("interior-point", "working-set")  # methods that start near a solution if there is one
 _DEFAULT_MAX_ITER = {
     "interior-point": 100,
     "working-set": 100,
@@ -154,7 +161,7 @@ def max_margin(
     """
     X, labels, gates, upper = check_samples(X, y, activations, C, sample_weight)
     design, merged = merged_design(GatedDesign, X, labels, gates, upper)
-    return solve_merged(
+    solution = solve_merged(
         design,
         labels,
         merged,
@@ -164,6 +171,8 @@ def max_margin(
         memory_limit=memory_limit,
         verbose=verbose,
     )
+    warn_if_unfinished(solution, tol)
+    return solution
 
 
 def check_samples(
@@ -293,9 +302,13 @@ def merged_design(
 
 
 def solve_merged(
-    design: GatedDesign, y: np.ndarray, merged: Merged, **options: Any
+    design: GatedDesign,
+    y: np.ndarray,
+    merged: Merged,
+    near: Near | None = None,
+    **options: Any,
 ) -> MarginSolution:
-    """Solve on the distinct samples and report on all, see :func:`solve` for the options.
+    """Solve on the distinct samples and report on all, without a warning.
 
     Parameters
     ----------
@@ -305,6 +318,8 @@ def solve_merged(
         Labels -1 and 1 of all samples.
     merged : Merged
         How the samples map to the distinct ones.
+    near : Near, default=None
+        Where to start, on the distinct samples.
     **options
         Options of :func:`solve`.
 
@@ -315,9 +330,14 @@ def solve_merged(
     """
     problem = MarginProblem(design, y[merged.rows].astype(float), merged.upper)
     try:
-        solution = solve(problem, **options)
+        solution, _ = solve_anyhow(problem, near, **options)
     except NotSeparableError as error:
         raise NotSeparableError(merged.expand(error.certificate), error.residual) from None
+    return on_all(solution, merged)
+
+
+def on_all(solution: MarginSolution, merged: Merged) -> MarginSolution:
+    """Report on all samples what was solved on the distinct ones."""
     dual_coef = merged.expand(solution.dual_coef)
     return replace(solution, dual_coef=dual_coef, support=np.flatnonzero(dual_coef))
 
@@ -359,6 +379,49 @@ def solve(
     MemoryError
         If the method needs more than `memory_limit`; says how much.
     """
+    solution, _ = solve_anyhow(
+        problem,
+        None,
+        method=method,
+        tol=tol,
+        max_iter=max_iter,
+        memory_limit=memory_limit,
+        verbose=verbose,
+    )
+    warn_if_unfinished(solution, tol)
+    return solution
+
+
+def solve_near(
+    problem: MarginProblem,
+    near: Near | None,
+    *,
+    linear: Linear | None = None,
+    method: str = "auto",
+    tol: float = 1e-6,
+    max_iter: int | None = None,
+    memory_limit: float | None = None,
+    verbose: int = 0,
+) -> Solved | None:
+    """Solve a max-margin problem from the solution of a similar one, without a warning.
+
+    Parameters
+    ----------
+    problem : MarginProblem
+        The problem.
+    near : Near or None
+        Where to start; only "interior-point" and "working-set" make use of it.
+    linear : callable, default=None
+        What :func:`gnorm.margin.warm.solve` takes beside it.
+    method, tol, max_iter, memory_limit, verbose
+        Options of :func:`solve`.
+
+    Returns
+    -------
+    tuple of (MarginSolution, ndarray of shape (n_samples,)) or None
+        Solution and functional margins :math:`y_n f(x_n)`; None if the start led nowhere. Without
+        one it is never None.
+    """
     if method not in ("auto", *_METHODS):
         raise ValueError(f"method must be one of {['auto', *_METHODS]}, got {method!r}")
     if not 0 < tol < np.inf:
@@ -379,46 +442,99 @@ def solve(
 
     start = time.perf_counter()
     report = _print_table(start) if verbose else None
-    point = _METHODS[method](problem, tol=tol, max_iter=max_iter, report=report, **options)
-    solution = _certified(problem, point, method, tol, start)
-    if solution.duality_gap > tol:
-        reach = "the solution is within that gap of the optimum"
-        if not np.isfinite(solution.duality_gap):
-            reach = "no separating predictor was found yet"
-        warnings.warn(
-            f"{method} stopped after {solution.n_iter} iterations ({solution.status.value}) at a "
-            f"relative duality gap of {solution.duality_gap:.1e}, above tol={tol:.1e}; {reach}",
-            ConvergenceWarning,
-            stacklevel=4,  # the caller of max_margin or of fit
+
+    def certify(point: Point) -> Solved:
+        return certified(problem, point, method, tol, start)
+
+    if near is not None and method in _WARM:
+        return warm.solve(
+            problem, near, certify, tol=tol, max_iter=max_iter, report=report, linear=linear
         )
-    return solution
+    return certify(_METHODS[method](problem, tol=tol, max_iter=max_iter, report=report, **options))
 
 
-def _certified(
+def solve_anyhow(problem: MarginProblem, near: Near | None, **options: Any) -> Solved:
+    """Solve from a start if it leads anywhere, else without; see :func:`solve_near`."""
+    solved = solve_near(problem, near, **options)
+    while solved is None:
+        solved = solve_near(problem, None, **options)
+    return solved
+
+
+def warn_if_unfinished(solution: MarginSolution, tol: float, stacklevel: int = 3) -> None:
+    """Warn with ConvergenceWarning of a gap above the tolerance.
+
+    Parameters
+    ----------
+    solution : MarginSolution
+        The solution.
+    tol : float
+        Relative duality gap that was asked for.
+    stacklevel : int, default=3
+        Whom the warning names; 3 is the caller of the caller.
+    """
+    if solution.duality_gap <= tol:
+        return
+    reach = "the solution is within that gap of the optimum"
+    if not np.isfinite(solution.duality_gap):
+        reach = "no separating predictor was found yet"
+    warnings.warn(
+        f"{solution.method} stopped after {solution.n_iter} iterations ({solution.status.value}) "
+        f"at a relative duality gap of {solution.duality_gap:.1e}, above tol={tol:.1e}; {reach}",
+        ConvergenceWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def certified(
     problem: MarginProblem, point: Point, method: str, tol: float, start: float
-) -> MarginSolution:
-    """Evaluate a point on the features themselves, whatever its method believes of it."""
+) -> Solved:
+    """Evaluate a point on the features themselves, whatever its method believes of it.
+
+    Parameters
+    ----------
+    problem : MarginProblem
+        The problem.
+    point : Point
+        Where the method ended.
+    method : str
+        Its name.
+    tol : float
+        Relative duality gap at which the problem counts as solved.
+    start : float
+        When the solve began, by :func:`time.perf_counter`.
+
+    Returns
+    -------
+    solution : MarginSolution
+        What the point is worth.
+    margins : ndarray of shape (n_samples,)
+        Functional margins :math:`y_n f(x_n)`.
+    """
     design, y = problem.design, problem.y
     coef, weights = point.recovery
-    zeta = design.unit_weights(y * coef, weights)
+    sums = design.sums(y * coef)
+    zeta = design.weights_of(sums, weights)
     margins = y * design.decision_values(zeta)
     primal_value, theta = problem.scale_primal(float(np.sum(design.unit_norms(zeta))), margins)
     zeta *= theta
+    margins *= theta
     norm = float(np.sum(design.unit_norms(zeta)))
 
     a = np.clip(point.dual_coef, 0.0, problem.upper)
-    dual_value, length = problem.scale_dual(a, float(np.max(design.dual_norms(y * a))))
+    sums += design.sums(y * (a - coef))  # the two points differ in few samples, if at all
+    dual_value, length = problem.scale_dual(a, float(np.max(design.norms_of(sums))))
     a = np.minimum(length * a, problem.upper)
 
     gap = relative_gap(primal_value, dual_value)
     status = point.status
     if (status is Status.OPTIMAL) != (gap <= tol):
         status = Status.OPTIMAL if gap <= tol else Status.STALLED
-    return MarginSolution(
+    solution = MarginSolution(
         zeta=zeta,
         dual_coef=a,
         norm=norm,
-        margin=theta * float(np.min(margins)) / norm if norm > 0 else 0.0,
+        margin=float(np.min(margins)) / norm if norm > 0 else 0.0,
         primal_value=primal_value,
         dual_value=dual_value,
         duality_gap=gap,
@@ -429,6 +545,7 @@ def _certified(
         seconds=time.perf_counter() - start,
         method=method,
     )
+    return solution, margins
 
 
 def _print_table(start: float) -> Callable[[int, float, float, float], None]:

@@ -125,24 +125,33 @@ class CentralPath:
         self._is_winding = len(newton.problem.y) <= _FEW
 
     def follow(
-        self, tol: float, max_iter: int, report: Report | None, *, is_last: bool = True
+        self,
+        tol: float,
+        max_iter: int,
+        report: Report | None,
+        *,
+        is_last: bool = True,
+        n_rounding: int = _ROUNDING_ITERATIONS,
     ) -> Status:
         """Iterate until the gap is met, see :func:`solve` for the parameters.
 
         With ``is_last`` the variables that the path drives to a bound are set to it. Without, the
         path stops where it is, to be followed further, and it stops sooner if it gets nowhere.
+        At most ``n_rounding`` iterations beyond the tolerance go into the exact zeros.
         """
         try:
-            return self._follow(tol, max_iter, report, is_last=is_last)
+            return self._follow(tol, max_iter, report, is_last, n_rounding)
         except KeyboardInterrupt:
             return Status.INTERRUPTED
 
-    def _follow(self, tol: float, max_iter: int, report: Report | None, *, is_last: bool) -> Status:
+    def _follow(
+        self, tol: float, max_iter: int, report: Report | None, is_last: bool, n_rounding: int
+    ) -> Status:
         newton = self.newton
         patience = _PATIENCE if is_last else _LOOSE_PATIENCE
         step, n_rounded = 0.0, 0
         is_few = len(newton.problem.y) <= _FEW
-        spare = _ROUNDING_ITERATIONS if newton.precision is np.float64 else 0
+        spare = n_rounding if newton.precision is np.float64 else 0
         while True:
             if report is not None:
                 report(self.n_iter, self.best.primal.primal_value, self.best.dual.dual_value, step)

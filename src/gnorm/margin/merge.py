@@ -7,7 +7,7 @@ of the rows does not matter either.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -37,6 +37,25 @@ class Merged:
     group: np.ndarray
     upper: np.ndarray
     sample_upper: np.ndarray
+
+    def times(self, factor: float) -> Merged:
+        """Return the same samples with all bounds times a factor, which may be infinite.
+
+        Raises
+        ------
+        ValueError
+            If a finite factor makes a bound overflow.
+        """
+        with np.errstate(over="ignore"):
+            upper, sample_upper = (
+                np.multiply(factor, bounds, out=np.zeros(len(bounds)), where=bounds > 0)
+                for bounds in (self.upper, self.sample_upper)
+            )
+        if np.isfinite(factor) and not np.all(np.isfinite(upper)):
+            raise ValueError(
+                "expected C times the weights to be finite in float64, got an overflow"
+            )
+        return replace(self, upper=upper, sample_upper=sample_upper)
 
     def expand(self, dual_coef: np.ndarray) -> np.ndarray:
         """Give each copy its share of the dual coefficient, proportional to its bound."""

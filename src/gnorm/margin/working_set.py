@@ -29,7 +29,7 @@ from gnorm.margin.scan import decision_values
 from gnorm.margin.solution import NotSeparableError, Status
 from gnorm.margin.threads import one_blas
 
-__all__ = ["solve"]
+__all__ = ["Sets", "next_sets", "scan", "solve", "transferred"]
 
 _SMALL = 400  # samples that are not worth choosing from
 _NEAR = 0.15  # distance from the margin up to which a sample is taken, at the guess
@@ -284,7 +284,7 @@ def _rounds(
             point = sets.on_all(path.best.point(status, n_iter), problem)
             if is_last and sets.is_everything() and status is not Status.STALLED:
                 return point
-            norm, margins = _scan(problem, point)
+            norm, margins = scan(problem, point)
             primal_value, _ = problem.scale_primal(norm, margins)
             dual_value = path.best.dual.dual_value
             if report is not None:
@@ -310,7 +310,7 @@ def _rounds(
             length = path.best.primal.length
             if not _is_any_misplaced(sets, length * margins, _ROUNDING):
                 return point
-            norm, margins = _scan(problem, point, is_exact=True)
+            norm, margins = scan(problem, point, is_exact=True)
             primal_value, _ = problem.scale_primal(norm, margins)
             if relative_gap(primal_value, dual_value) <= tol:
                 return point
@@ -318,10 +318,10 @@ def _rounds(
             margins *= length
         else:
             loose = path.state, sets
-        sets, n_missed = _next_sets(problem, sets, margins, None if is_last else path.state)
+        sets, n_missed = next_sets(problem, sets, margins, None if is_last else path.state)
         # From the end of the path new samples would have far to go: it is too near the boundary.
         upper = problem.upper / scale
-        state = None if loose is None else _transferred(*loose, sets, margins, upper)
+        state = None if loose is None else transferred(*loose, sets, margins, upper)
         start = None
         is_last = is_last or n_missed <= _MANY * len(sets.free)
 
@@ -347,7 +347,7 @@ def _first_sets(
     return (sets, coef[sets.free], typical) if typical > 0 else (sets, None, None)
 
 
-def _scan(
+def scan(
     problem: MarginProblem, point: Point, *, is_exact: bool = False
 ) -> tuple[float, np.ndarray]:
     """Norm of the predictor and margins of all samples, in single precision unless exact."""
@@ -365,7 +365,7 @@ def _is_any_misplaced(sets: Sets, margins: np.ndarray, slack: float) -> bool:
     return bool(np.any(is_misplaced))
 
 
-def _next_sets(
+def next_sets(
     problem: MarginProblem, sets: Sets, margins: np.ndarray, state: State | None
 ) -> tuple[Sets, int]:
     """Sets for the margins at hand, and how many samples were in the wrong one.
@@ -389,7 +389,7 @@ def _next_sets(
     return after.with_some_free(margins), int(np.count_nonzero(distance < 0))
 
 
-def _transferred(
+def transferred(
     state: State, old: Sets, new: Sets, margins: np.ndarray, upper: np.ndarray
 ) -> State:
     r"""Carry a state over to other sets.
@@ -401,7 +401,9 @@ def _transferred(
     is_bounded = np.isfinite(upper)
 
     def entering(shortfall: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-        return np.minimum(0.5 * (shortfall + np.sqrt(shortfall**2 + 4 * sigma)), bounds / 2)
+        root = np.sqrt(shortfall**2 + 4 * sigma) + np.abs(shortfall)
+        # the root of the two that does not cancel
+        return np.minimum(np.where(shortfall > 0, 0.5 * root, 2 * sigma / root), bounds / 2)
 
     a = entering(1.0 - margins, upper)
     v = upper - a

@@ -1,0 +1,324 @@
+"""The path over C: its saturated end, its solutions, and warm starts that change nothing."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from gnorm import (
+    HyperplaneGates,
+    NotSeparableError,
+    ReLUGates,
+    gated,
+    gln_norm_path,
+    max_margin,
+    norms,
+)
+from gnorm.margin import engine, interior_point, warm, working_set
+from gnorm.margin.design import GatedDesign, PredictorL2Design
+from gnorm.margin.engine import merged_design, solve_anyhow, solve_near
+from gnorm.margin.path import near_to, saturation, solve_path
+from gnorm.margin.problem import MarginProblem, relative_gap
+
+must_converge = pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_blas_thread():
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+def labelled(n_samples, n_features, n_units=6, gates=HyperplaneGates, seed=0):
+    """Signed data with a constant feature, labels that are not linear in them, and gates."""
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([rng.normal(size=(n_samples, n_features)), np.ones(n_samples)])
+    score = np.abs(X[:, 0]) + X[:, 1] + 0.3 * rng.normal(size=n_samples)
+    y = np.where(score > np.median(score), 1, -1)
+    return X, y, gates(n_units, random_state=seed).fit_transform(X)
+
+
+def problem_at(C, X, y, activations, weight=None):
+    weight = np.ones(len(y)) if weight is None else weight
+    return MarginProblem(GatedDesign(X, activations), y.astype(float), C * weight)
+
+
+# ---------------------------------------------------------------------------- the saturated end
+
+
+@given(seed=st.integers(0, 10**6), n_units=st.integers(1, 6), is_on_off=st.booleans())
+def test_saturation_is_where_the_solution_leaves_its_bounds(seed, n_units, is_on_off):
+    X, y, activations = labelled(14, 3, n_units, ReLUGates if is_on_off else HyperplaneGates, seed)
+    weight = np.random.default_rng(seed).uniform(0.2, 3.0, 14)
+    least = saturation(problem_at(1.0, X, y, activations, weight)).C
+    options = {"sample_weight": weight, "tol": 1e-9}
+    below = max_margin(X, y, activations, 0.99 * least, **options)
+    above = max_margin(X, y, activations, 1.01 * least, **options)
+    assert_allclose(below.dual_coef, 0.99 * least * weight, rtol=1e-4)
+    assert np.min(above.dual_coef / (1.01 * least * weight)) < 1 - 1e-4
+    assert np.max(below_margins(X, y, activations, below)) <= 1 + 1e-5
+
+
+def below_margins(X, y, activations, solution):
+    return y * solution.decision_values(X, activations)
+
+
+@must_converge
+def test_up_to_saturation_the_predictor_is_C_times_a_fixed_one():
+    X, y, activations = labelled(40, 4)
+    least = saturation(problem_at(1.0, X, y, activations)).C
+    path = gln_norm_path(X, y, activations, [0.1 * least, 0.5 * least, least], tol=1e-9)
+    assert path.least_C == least
+    for C, solution in zip(path.Cs, path.solutions, strict=True):
+        assert solution.method == "closed form"
+        assert abs(solution.duality_gap) < 1e-12
+        assert_allclose(solution.zeta / C, path.solutions[0].zeta / path.Cs[0], atol=1e-9)
+        cold = max_margin(X, y, activations, C, tol=1e-9)
+        assert_allclose(solution.primal_value, cold.primal_value, rtol=1e-8)
+    # one margin has reached 1, and none is above
+    margins = below_margins(X, y, activations, path.solutions[-1])
+    assert margins.max() == pytest.approx(1)
+
+
+@must_converge
+@pytest.mark.parametrize("seed", range(3))
+def test_saturation_of_units_that_tie_is_a_linear_program(seed):
+    rng = np.random.default_rng(seed)
+    half = rng.normal(size=(8, 2))
+    X = np.column_stack([np.vstack([half, half[:, ::-1]]), np.ones(16)])
+    y = np.tile(np.where(np.arange(8) < 4, 1, -1), 2)
+    activations = (X[:, :2] >= 0)[:, :, None] == np.array([False, True])
+    # exchanging the features exchanges the units: they are equally long, and the best is half each
+    end = saturation(problem_at(1.0, X, y, activations))
+    problem = problem_at(1.0, X, y, activations)
+    products = problem.products(problem.upper, accurate=True)
+    assert pytest.approx(np.max(products.mean(axis=1))) == 1 / end.C
+    assert 1.001 / np.min(np.max(products, axis=0)) < end.C
+    below = max_margin(X, y, activations, 0.99 * end.C, tol=1e-9)
+    above = max_margin(X, y, activations, 1.01 * end.C, tol=1e-9)
+    assert_allclose(below.dual_coef, 0.99 * end.C, rtol=1e-4)
+    assert above.dual_coef.min() < 1.01 * end.C * (1 - 1e-4)
+
+
+def test_without_a_difference_between_the_classes_there_is_no_end():
+    X, _, activations = labelled(10, 3)
+    twice, gates = np.vstack([X, X]), np.concatenate([activations, activations])
+    y = np.repeat([1, -1], 10)
+    assert np.inf == saturation(problem_at(1.0, twice, y, gates)).C
+    path = gln_norm_path(twice, y, gates, [0.1, 10.0])
+    assert_allclose([solution.norm for solution in path.solutions], 0, atol=1e-6)
+    assert path.least_C == np.inf
+    with pytest.raises(ValueError, match="the classes coincide in every unit"):
+        gln_norm_path(twice, y, gates)
+
+
+# -------------------------------------------------------------------------------------- the path
+
+
+@must_converge
+@pytest.mark.parametrize("gates", [HyperplaneGates, ReLUGates])
+@pytest.mark.parametrize(
+    ("n_samples", "method"), [(60, "auto"), (600, "auto"), (600, "working-set")]
+)
+@pytest.mark.parametrize("storage", [np.asarray, sparse.csr_array], ids=["dense", "CSR"])
+def test_path_is_the_cold_solves(gates, n_samples, method, storage):
+    X, y, activations = labelled(n_samples, 40, 4, gates)
+    weight = np.random.default_rng(1).uniform(0.2, 2.0, n_samples)
+    weight[::9] = 0
+    options = {"tol": 1e-6, "sample_weight": weight, "method": method}
+    path = gln_norm_path(storage(X), y, activations, n_Cs=8, **options)
+    assert (np.diff(path.Cs) > 0).all()
+    for C, solution in zip(path.Cs, path.solutions, strict=True):
+        cold = max_margin(X, y, activations, C, **options)
+        assert solution.duality_gap <= 1e-6
+        assert_allclose(solution.primal_value, cold.primal_value, rtol=2e-6)
+        assert_allclose(solution.norm, cold.norm, rtol=1e-3)
+        assert np.isinf(C) or (solution.dual_coef <= C * weight).all()
+        assert_array_equal(solution.support, np.flatnonzero(solution.dual_coef))
+
+
+@must_converge
+def test_default_grid_ends_at_the_hard_margin():
+    X, y, activations = labelled(60, 30)
+    path = gln_norm_path(X, y, activations, n_Cs=6, tol=1e-8)
+    assert path.Cs[0] == path.least_C
+    assert path.Cs[-1] == np.inf
+    hard = max_margin(X, y, activations, tol=1e-8)
+    assert path.solutions[-1].norm == pytest.approx(hard.norm, rel=1e-7)
+    # the next C on the grid would be that of the largest coefficient, which is bounded no more
+    ratio = path.Cs[2] / path.Cs[1]
+    assert path.Cs[4] * ratio == pytest.approx(hard.dual_coef.max(), rel=1e-3)
+    assert np.any(path.solutions[4].dual_coef >= path.Cs[4] * (1 - 1e-9))
+
+
+@must_converge
+def test_inseparable_data_have_a_default_grid_without_the_hard_margin():
+    X, y, activations = labelled(80, 2, 2)
+    path = gln_norm_path(X, y, activations, n_Cs=4, eps=1e-2)
+    assert_allclose(path.Cs, path.least_C * np.geomspace(1, 100, 4))
+    with pytest.raises(NotSeparableError) as info:
+        gln_norm_path(X, y, activations, [0.1, np.inf])
+    assert info.value.certificate.shape == (80,)
+
+
+@must_converge
+def test_beyond_the_hard_margin_nothing_is_solved():
+    X, y, activations = labelled(60, 30)
+    largest = max_margin(X, y, activations, tol=1e-8).dual_coef.max()
+    path = gln_norm_path(X, y, activations, [2 * largest, 10 * largest, np.inf], tol=1e-6)
+    assert path.solutions[0].n_iter > 0
+    assert [solution.n_iter for solution in path.solutions[1:]] == [0, 0]
+    for solution in path.solutions[1:]:
+        assert solution.duality_gap <= 1e-6
+        assert (y * solution.decision_values(X, activations)).min() >= 1 - 1e-6
+
+
+def test_Cs_are_sorted_and_printed(capfd):
+    X, y, activations = labelled(30, 3)
+    path = gln_norm_path(X, y, activations, [1.0, 0.1, 1.0], verbose=1)
+    assert path.Cs.tolist() == [0.1, 1.0]
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["1.000e-01", "1.000e+00"]
+
+
+def test_unfinished_solves_warn_and_state_their_gap():
+    X, y, activations = labelled(60, 12)
+    with pytest.warns(ConvergenceWarning, match="above tol=1.0e-09"):
+        path = gln_norm_path(X, y, activations, [0.5], tol=1e-9, max_iter=2)
+    assert path.solutions[0].duality_gap > 1e-9
+
+
+def test_starts_that_all_lead_nowhere_end_in_cold_solves():
+    X, y, activations = labelled(60, 12)
+    with pytest.warns(ConvergenceWarning, match="above tol=1.0e-09"):
+        path = gln_norm_path(X, y, activations, [0.1, 0.5, 2.0], tol=1e-9, max_iter=2)
+    for C, solution in zip(path.Cs, path.solutions, strict=True):
+        gap = relative_gap(*values_at(C, X, y, activations, solution))
+        assert_allclose(solution.duality_gap, gap, atol=1e-9)
+
+
+def values_at(C, X, y, activations, solution):
+    """Primal and dual value by their definitions."""
+    losses = np.maximum(0, 1 - y * solution.decision_values(X, activations))
+    lengths = norms.unit_norms(gated.accumulate(X, activations, y * solution.dual_coef))
+    dual = solution.dual_coef.sum() - 0.5 * lengths.max() ** 2
+    return 0.5 * norms.representation_cost(solution.zeta) ** 2 + C * losses.sum(), dual
+
+
+def interrupt_solve(monkeypatch, at):
+    """Interrupt the n-th time that the central path is followed."""
+    follow, left = interior_point.CentralPath._follow, iter(range(at - 1, -1, -1))
+
+    def interrupted(path, *arguments):
+        if next(left) == 0:
+            raise KeyboardInterrupt
+        return follow(path, *arguments)
+
+    monkeypatch.setattr(interior_point.CentralPath, "_follow", interrupted)
+
+
+def test_an_interrupted_path_ends_with_what_there_is(monkeypatch):
+    X, y, activations = labelled(60, 12)
+    Cs = [0.05, 0.1, 0.5, 2.0]
+    whole = gln_norm_path(X, y, activations, Cs)
+    assert [solution.method == "closed form" for solution in whole.solutions] == [False] * 4
+    interrupt_solve(monkeypatch, at=4)
+    with pytest.warns(ConvergenceWarning, match="interrupted after [123] of 4 Cs"):
+        path = gln_norm_path(X, y, activations, Cs)
+    assert 0 < len(path.solutions) == len(path.Cs) < 4
+    for solution, expected in zip(path.solutions[:-1], whole.solutions, strict=False):
+        assert solution.primal_value == pytest.approx(expected.primal_value, rel=1e-3)
+
+
+@must_converge
+@pytest.mark.parametrize("method", ["interior-point", "working-set", "primal"])
+def test_methods_agree(method):
+    X, y, activations = labelled(100, 4)
+    values = [
+        [s.primal_value for s in gln_norm_path(X, y, activations, [0.1, 1.0], **options).solutions]
+        for options in ({"tol": 1e-7}, {"tol": 1e-7, "method": method})
+    ]
+    assert_allclose(*values, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"Cs": []}, r"expected Cs of shape \(n_Cs,\), not empty, got shape \(0,\)"),
+        ({"Cs": 1.0}, r"expected Cs of shape \(n_Cs,\), not empty, got shape \(\)"),
+        ({"Cs": [1.0, 0.0]}, "expected Cs > 0, got 0.0"),
+        ({"Cs": [np.nan]}, "expected Cs > 0, got nan"),
+        ({"n_Cs": 1}, "expected n_Cs >= 2, got 1"),
+        ({"eps": 1.0}, "expected eps between 0 and 1, got 1.0"),
+        ({"tol": -1.0}, "expected a finite tol > 0, got -1.0"),
+    ],
+)
+def test_refusals(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        gln_norm_path(*labelled(20, 3), **arguments)
+
+
+# ------------------------------------------------------------------------------------ warm starts
+
+
+@must_converge
+@pytest.mark.parametrize("kind", [GatedDesign, PredictorL2Design])
+@pytest.mark.parametrize("C", [0.02, 0.3, np.inf])
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_a_near_solution_changes_nothing_but_the_time(kind, C, factor, monkeypatch):
+    X, y, activations = labelled(500, 60, 10)
+    design, signs = kind(X, activations), y.astype(float)
+    before = MarginProblem(design, signs, np.full(500, C))
+    solution, margins = solve_near(before, None, tol=1e-5)
+    problem = MarginProblem(design, signs, np.full(500, factor * C))
+    cold, _ = solve_near(problem, None, tol=1e-8)
+    near = near_to(before, solution, margins)
+    # no way back to a cold start
+    monkeypatch.setitem(engine._METHODS, "working-set", None)
+    warmed, _ = solve_near(problem, near, tol=1e-8)
+    assert_allclose(warmed.primal_value, cold.primal_value, rtol=2e-8)
+    assert warmed.duality_gap <= 1e-8
+
+
+@must_converge
+def test_a_bad_start_is_given_up():
+    X, y, activations = labelled(500, 20, 10)
+    problem = problem_at(0.1, X, y, activations)
+    rng = np.random.default_rng(0)
+    near = warm.Near(rng.uniform(0, 1e6, 500), np.eye(10)[0], rng.normal(0, 1e3, 500))
+    assert solve_near(problem, near, tol=1e-6) is None
+    found, _ = solve_anyhow(problem, near, tol=1e-6)
+    cold, _ = solve_near(problem, None, tol=1e-6)
+    assert_allclose(found.primal_value, cold.primal_value, rtol=2e-6)
+
+
+def test_linear_term_is_the_same_however_it_was_summed_up():
+    X, y, activations = labelled(50, 4)
+    problem = problem_at(0.7, X, y, activations)
+    sums = warm.Bounded(problem.design, problem.y)
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        is_fixed = rng.random(50) < 0.5
+        sets = working_set.Sets(np.flatnonzero(~is_fixed), np.flatnonzero(is_fixed), 50)
+        expected = sets.newton(problem, None, is_single=False).fixed
+        fixed = sums.fixed(is_fixed, problem.restricted(sets.free), 0.7)
+        assert_allclose(fixed.pull, expected.pull, atol=1e-12)
+        assert_allclose(fixed.squares, expected.squares, atol=1e-12)
+        assert fixed.total == pytest.approx(expected.total)
+    assert sums.fixed(np.zeros(50, dtype=bool), problem) is None
+
+
+@must_converge
+def test_path_of_another_norm():
+    X, y, activations = labelled(60, 12)
+    design, merged = merged_design(PredictorL2Design, X, y, activations, np.ones(60))
+    for C, solution in zip(
+        [0.01, 0.1, 1.0], solve_path(design, y, merged, [0.01, 0.1, 1.0], tol=1e-7), strict=True
+    ):
+        problem = MarginProblem(design, y[merged.rows].astype(float), merged.times(C).upper)
+        cold, _ = solve_near(problem, None, tol=1e-7)
+        assert_allclose(solution.primal_value, cold.primal_value, rtol=1e-6)
