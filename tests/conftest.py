@@ -12,8 +12,8 @@ from gnorm.datasets import load_mnist
 
 REPOSITORY = Path(__file__).parents[1]
 
-# A first example pays for imports, and a busy machine for its neighbours. The same examples in every
-# run: a change is to blame for what fails after it. `--hypothesis-profile=fresh` draws new ones.
+# A first example pays for imports, and a busy machine for its neighbours. Every run has the same
+# examples, so that a change is to blame for what fails. `--hypothesis-profile=fresh` draws others.
 hypothesis.settings.register_profile("gnorm", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("fresh", deadline=None)
 hypothesis.settings.load_profile("gnorm")

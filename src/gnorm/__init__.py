@@ -9,20 +9,36 @@ from typing import TYPE_CHECKING, Any
 
 # Read by type checkers and editors only; at run time __getattr__ does the same by the table below.
 if TYPE_CHECKING:
-    from gnorm import atoms, datasets, descent, gated, gates, kernels, margin, norms, plotting, svm
+    from gnorm import (
+        atoms,
+        datasets,
+        descent,
+        gated,
+        gates,
+        kernels,
+        margin,
+        norms,
+        plotting,
+        svm,
+        svm_cv,
+    )
     from gnorm.gates import FixedGates, HyperplaneGates, ReLUGates
-    from gnorm.margin import MarginSolution, NotSeparableError, max_margin
+    from gnorm.margin import MarginSolution, NormPath, NotSeparableError, gln_norm_path, max_margin
     from gnorm.svm import FReLUSVC, GatedL2SVC, GLNNormSVC, ShallowGLNSVC
+    from gnorm.svm_cv import FReLUSVCCV, GLNNormSVCCV
 
     __version__: str
 
 __all__ = [
     "FReLUSVC",
+    "FReLUSVCCV",
     "FixedGates",
     "GLNNormSVC",
+    "GLNNormSVCCV",
     "GatedL2SVC",
     "HyperplaneGates",
     "MarginSolution",
+    "NormPath",
     "NotSeparableError",
     "ReLUGates",
     "ShallowGLNSVC",
@@ -32,24 +48,30 @@ __all__ = [
     "descent",
     "gated",
     "gates",
+    "gln_norm_path",
     "kernels",
     "margin",
     "max_margin",
     "norms",
     "plotting",
     "svm",
+    "svm_cv",
 ]
 
 _MODULE_OF = {
     "FReLUSVC": "svm",
+    "FReLUSVCCV": "svm_cv",
     "FixedGates": "gates",
     "GLNNormSVC": "svm",
+    "GLNNormSVCCV": "svm_cv",
     "GatedL2SVC": "svm",
     "HyperplaneGates": "gates",
     "MarginSolution": "margin",
+    "NormPath": "margin",
     "NotSeparableError": "margin",
     "ReLUGates": "gates",
     "ShallowGLNSVC": "svm",
+    "gln_norm_path": "margin",
     "max_margin": "margin",
 }
 _MODULES = {
@@ -63,6 +85,7 @@ _MODULES = {
     "norms",
     "plotting",
     "svm",
+    "svm_cv",
 }
 
 

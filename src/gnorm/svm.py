@@ -7,7 +7,9 @@ gates and the norm, that is, the design.
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+import re
+from functools import partial
+from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -25,10 +27,13 @@ from gnorm.margin.engine import (
     check_activations,
     check_sample_weight,
     merged_design,
-    solve_merged,
-    weighted_upper,
+    warn_if_unfinished,
 )
+from gnorm.margin.merge import Merged
+from gnorm.margin.path import share_gram
 from gnorm.margin.solution import NotSeparableError
+from gnorm.margin.warm import Near
+from gnorm.svm_fit import Before, Data, check_positive, in_parallel, of_all_samples, solve_class
 
 __all__ = ["FReLUSVC", "GLNNormSVC", "GatedL2SVC", "ShallowGLNSVC"]
 
@@ -51,7 +56,7 @@ _SHARED_PARAMETERS = """
     class_weight : dict or "balanced", default=None
         Factors of the sample weights by class, with all that these do; "balanced" makes them
         inversely proportional to the total weight of the classes.
-    method : {"auto", "interior-point", "clarabel", "scs"}, default="auto"
+    method : {"auto", "interior-point", "working-set", "primal", "clarabel", "scs"}, default="auto"
         How to solve, see :func:`gnorm.max_margin`.
     tol : float, default=1e-4
         Relative duality gap at which a problem counts as solved.
@@ -60,6 +65,15 @@ _SHARED_PARAMETERS = """
     random_state : int, RandomState instance or None, default=None
         Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
         ``gates`` is given.
+    warm_start : bool, default=False
+        Whether ``fit`` starts from the solution of the call before, if there is one of as many
+        samples, units, contexts and features. The optimum is the same; it is found sooner if ``C``,
+        labels or weights changed little. On the same inputs and weights the gates are kept as well,
+        unless their parameters changed, even if they were drawn without a seed.
+    n_jobs : int, default=None
+        Classes against the rest that are solved at the same time, in threads unless a
+        :class:`joblib.parallel_config` says otherwise. They share gates and Gram matrix. None means
+        1 outside of such a context, -1 all processors.
     verbose : int, default=0
         1 prints a line an iteration.
 """
@@ -104,10 +118,12 @@ _SHARED_SECTIONS = {
 }
 
 
-def _with_shared_sections(cls: type) -> type:
-    """Fill in what the docstrings of all estimators have in common."""
+def with_shared_sections(cls: type, without: tuple[str, ...] = ()) -> type:
+    """Fill in what the docstrings of all estimators have in common, but for some parameters."""
     assert cls.__doc__ is not None
     for section, text in _SHARED_SECTIONS.items():
+        for name in without:
+            text = re.sub(rf"(?m)^    {name} : .*\n(?:        .*\n)+", "", text)
         cls.__doc__ = cls.__doc__.replace(f"    {{{section}}}", text.strip("\n"))
     return cls
 
@@ -161,54 +177,68 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
         ConvergenceWarning
             If ``max_iter`` ends a solve above ``tol``; ``duality_gap_`` says where.
         """
+        data = self._checked(X, y, sample_weight)
+        check_positive(self.C, "C", is_infinite_allowed=True)
+        before = getattr(self, "_before", None) if self.warm_start else None
+        self._fit_gates(data, before)
+        n_problems = len(data.signs())
+        return self._fit_predictors(data, np.full(n_problems, float(self.C)), before)
+
+    def _checked(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> Data:
+        """Return the samples of positive weight; parameters that concern them are checked."""
         X, targets = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
         check_classification_targets(targets)
-        for name in ("C", "intercept_scaling", "tol"):
-            value = check_scalar(
-                getattr(self, name), name, Real, min_val=0, include_boundaries="neither"
-            )
-            if np.isnan(value) or (np.isinf(value) and name != "C"):
-                raise ValueError(f"{name} == {value}, must be > 0 and finite")
+        check_positive(self.intercept_scaling, "intercept_scaling")
+        check_positive(self.tol, "tol")
         check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
-        weight = check_sample_weight(sample_weight, len(targets))
-        weight = weight * self._class_factors(targets, weight)
+        sample_weight = check_sample_weight(sample_weight, len(targets))
+        weight = sample_weight * self._class_factors(targets, sample_weight)
         kept = np.flatnonzero(weight)  # a sample of weight 0 is as if it were absent
-        X, weight = X[kept], weight[kept]
-        self.classes_, labels = np.unique(targets[kept], return_inverse=True)
-        if len(self.classes_) < 2:
+        classes, labels = np.unique(targets[kept], return_inverse=True)
+        if len(classes) < 2:
             raise ValueError(
                 "expected samples of positive weight of at least 2 classes, "
-                f"got {len(self.classes_)} class: {', '.join(map(str, self.classes_))}"
+                f"got {len(classes)} class: {', '.join(map(str, classes))}"
             )
-        upper = weighted_upper(np.full(len(weight), float(self.C)), weight)
-
         if self.gates is not None and not hasattr(self.gates, "transform"):
             raise TypeError(f"expected gates with fit and transform, got {self.gates!r}")
-        self.gates_ = self._default_gates() if self.gates is None else clone(self.gates)
-        self.gates_.fit(X, sample_weight=weight)
-        design, merged = merged_design(
-            self._design, self._augmented(X), labels, self._fit_activations(X), upper
-        )
-        positives = [1] if len(self.classes_) == 2 else range(len(self.classes_))
-        signs = [np.where(labels == positive, 1.0, -1.0) for positive in positives]
-        solutions = []
-        for positive, sign in zip(positives, signs, strict=True):
-            try:
-                solution = solve_merged(
-                    design,
-                    sign,
-                    merged,
-                    method=self.method,
-                    tol=self.tol,
-                    max_iter=self.max_iter,
-                    verbose=self.verbose,
-                )
-            except NotSeparableError as error:
-                of_all = error.scattered(kept, len(targets))
-                if len(signs) > 1:
-                    of_all.add_note(f"This is class {self.classes_[positive]} against the rest.")
-                raise of_all from None
-            solutions.append(solution)
+        return Data(X[kept], labels, classes, sample_weight[kept], weight[kept], kept, len(targets))
+
+    def _fit_gates(self, data: Data, before: Before | None = None) -> None:
+        """Fit the gates, or keep those of the call before if they would be the same."""
+        gates = self._default_gates() if self.gates is None else clone(self.gates)
+        if before is None or not before.has_gates(gates, data):
+            self.gates_ = gates.fit(data.X, sample_weight=data.weight)
+
+    def _design_of(self, data: Data) -> tuple[GatedDesign, Merged]:
+        """Geometry of the distinct samples, with their weights as bounds."""
+        activations = self._fit_activations(data.X)
+        X = self._augmented(data.X)
+        return merged_design(self._design, X, data.labels, activations, data.weight)
+
+    def _fit_predictors(self, data: Data, Cs: np.ndarray, before: Before | None = None) -> Self:
+        """Solve the problem of each class against the rest, or of the two classes, at its C."""
+        self.classes_ = data.classes
+        design, merged = self._design_of(data)
+        signs = data.signs()
+        names = [""]
+        starts: list[Near | None] = [None] * len(signs)
+        if len(signs) > 1:
+            share_gram(design, None)
+            names = [f"This is class {name} against the rest." for name in data.classes]
+        if before is not None:
+            starts = before.starts(signs, design, merged)
+        options = {name: getattr(self, name) for name in ("method", "tol", "max_iter", "verbose")}
+        tasks = [
+            partial(solve_class, design, merged, *one, **options)
+            for one in zip(signs, Cs, starts, names, strict=True)
+        ]
+        try:
+            solutions = in_parallel(self.n_jobs, tasks)
+        except NotSeparableError as error:
+            raise of_all_samples(error, data) from None
+        for solution in solutions:
+            warn_if_unfinished(solution, self.tol, stacklevel=4)
         self.zeta_ = np.stack([solution.zeta for solution in solutions])
         self.norm_ = np.array([solution.norm for solution in solutions])
         self.margin_ = np.array([solution.margin for solution in solutions])
@@ -219,13 +249,18 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
             [sign * solution.dual_coef for sign, solution in zip(signs, solutions, strict=True)]
         )
         supporting = np.flatnonzero(signed.any(axis=0))
-        self.support_ = kept[supporting]
+        self.support_ = data.kept[supporting]
         self.dual_coef_ = signed[:, supporting]
         self.intercept_ = (
             self.intercept_scaling * self.zeta_[..., -1]
             if self.fit_intercept
             else np.zeros(self.zeta_.shape[:-1])
         )
+        if self.warm_start:
+            params = self.gates_.get_params()
+            self._before = Before(
+                params, data.digest(), len(data.kept), supporting, self.zeta_, self.dual_coef_
+            )
         return self
 
     def _class_factors(self, targets: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -268,9 +303,14 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
-        activations, augmented = self._activations(X), self._augmented(X)
-        values = [gated.decision_values(augmented, activations, zeta) for zeta in self.zeta_]
-        return values[0] if len(values) == 1 else np.stack(values, axis=1)
+        values = np.empty((X.shape[0], len(self.zeta_)))
+        n_gates = self.zeta_[0, ..., 0].size
+        width = n_gates if sparse.issparse(X) else max(n_gates, X.shape[1])
+        for rows in gated.row_blocks(X.shape[0], width):
+            activations, augmented = self._activations(X[rows]), self._augmented(X[rows])
+            for k, zeta in enumerate(self.zeta_):
+                values[rows, k] = gated.decision_values(augmented, activations, zeta)
+        return values[:, 0] if values.shape[1] == 1 else values
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict class labels.
@@ -313,6 +353,8 @@ class _ContextSVC(_GatedSVC):
         tol: float = 1e-4,
         max_iter: int = 100,
         random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
         self.n_units = n_units
@@ -327,6 +369,8 @@ class _ContextSVC(_GatedSVC):
         self.tol = tol
         self.max_iter = max_iter
         self.random_state = random_state
+        self.warm_start = warm_start
+        self.n_jobs = n_jobs
         self.verbose = verbose
 
     def _default_gates(self) -> HyperplaneGates:
@@ -335,7 +379,7 @@ class _ContextSVC(_GatedSVC):
         )
 
 
-@_with_shared_sections
+@with_shared_sections
 class GLNNormSVC(_ContextSVC):
     r"""Max-margin classifier of the GLN norm, solved exactly.
 
@@ -385,7 +429,7 @@ class GLNNormSVC(_ContextSVC):
     """
 
 
-@_with_shared_sections
+@with_shared_sections
 class FReLUSVC(_GatedSVC):
     r"""Max-margin classifier of the FReLU norm, solved exactly.
 
@@ -446,6 +490,8 @@ class FReLUSVC(_GatedSVC):
         tol: float = 1e-4,
         max_iter: int = 100,
         random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
         self.n_units = n_units
@@ -459,13 +505,15 @@ class FReLUSVC(_GatedSVC):
         self.tol = tol
         self.max_iter = max_iter
         self.random_state = random_state
+        self.warm_start = warm_start
+        self.n_jobs = n_jobs
         self.verbose = verbose
 
     def _default_gates(self) -> ReLUGates:
         return ReLUGates(self.n_units, cutoff=self.cutoff, random_state=self.random_state)
 
 
-@_with_shared_sections
+@with_shared_sections
 class GatedL2SVC(_ContextSVC):
     r"""The predictors of a gated linear network under their L2 norm.
 
@@ -510,7 +558,7 @@ class GatedL2SVC(_ContextSVC):
     _design = PredictorL2Design
 
 
-@_with_shared_sections
+@with_shared_sections
 class ShallowGLNSVC(_ContextSVC):
     r"""A linear max-margin predictor of its own for every global context.
 
@@ -566,6 +614,8 @@ class ShallowGLNSVC(_ContextSVC):
         tol: float = 1e-4,
         max_iter: int = 100,
         random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
         super().__init__(
@@ -581,6 +631,8 @@ class ShallowGLNSVC(_ContextSVC):
             tol=tol,
             max_iter=max_iter,
             random_state=random_state,
+            warm_start=warm_start,
+            n_jobs=n_jobs,
             verbose=verbose,
         )
 

@@ -1,0 +1,190 @@
+"""What fitting a classifier consists of: its data, warm starts, and the problems of the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_scalar
+from sklearn.utils.parallel import Parallel, delayed
+from threadpoolctl import threadpool_limits
+
+from gnorm.margin.design import GatedDesign
+from gnorm.margin.engine import solve_merged
+from gnorm.margin.merge import Merged
+from gnorm.margin.solution import MarginSolution, NotSeparableError
+from gnorm.margin.warm import Near
+
+__all__ = ["Before", "Data", "check_positive", "in_parallel", "of_all_samples", "solve_class"]
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Training samples of positive weight.
+
+    Attributes
+    ----------
+    X : {ndarray, CSR matrix} of shape (n_kept, n_features)
+        Inputs.
+    labels : ndarray of int, shape (n_kept,)
+        Indices of their classes.
+    classes : ndarray of shape (n_classes,)
+        The classes.
+    sample_weight : ndarray of shape (n_kept,)
+        Sample weights.
+    weight : ndarray of shape (n_kept,)
+        Sample weights times class weights.
+    kept : ndarray of int, shape (n_kept,)
+        Which of all samples these are.
+    n_samples : int
+        How many there were.
+    """
+
+    X: Any
+    labels: np.ndarray
+    classes: np.ndarray
+    sample_weight: np.ndarray
+    weight: np.ndarray
+    kept: np.ndarray
+    n_samples: int
+
+    def signs(self) -> np.ndarray:
+        """Labels -1 and 1 of each problem, shape (n_problems, n_kept)."""
+        positives = np.arange(len(self.classes))[1 if len(self.classes) == 2 else 0 :]
+        return np.where(self.labels == positives[:, None], 1.0, -1.0)
+
+    def part(self, rows: np.ndarray) -> Data:
+        """Return some of the samples, with the weights they have among all."""
+        return replace(
+            self,
+            X=self.X[rows],
+            labels=self.labels[rows],
+            sample_weight=self.sample_weight[rows],
+            weight=self.weight[rows],
+            kept=self.kept[rows],
+        )
+
+    def digest(self) -> str:
+        """Fingerprint of what gates learn from."""
+        is_sparse = sparse.issparse(self.X)
+        parts = (self.X.data, self.X.indices, self.X.indptr) if is_sparse else (self.X,)
+        digest = blake2b(repr((is_sparse, self.X.shape)).encode(), digest_size=16)
+        for part in (*parts, self.weight):
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Before:
+    """What a warm start takes from the call of fit before.
+
+    Attributes
+    ----------
+    params : dict
+        Parameters of the gates.
+    digest : str
+        Fingerprint of what they learned from.
+    n_samples : int
+        Samples of positive weight.
+    support : ndarray of shape (n_support,)
+        Those that support a predictor.
+    zeta : ndarray of shape (n_problems, n_units, n_contexts, n_features)
+        Unit weights.
+    dual_coef : ndarray of shape (n_problems, n_support)
+        Dual coefficients times labels.
+    """
+
+    params: dict[str, Any]
+    digest: str
+    n_samples: int
+    support: np.ndarray
+    zeta: np.ndarray
+    dual_coef: np.ndarray
+
+    def has_gates(self, gates: Any, data: Data) -> bool:
+        """Whether the gates of the call before had the same parameters and the same data."""
+        now = gates.get_params()
+        is_same = self.params.keys() == now.keys() and all(
+            now[name] is value or np.array_equal(now[name], value)
+            for name, value in self.params.items()
+        )
+        return is_same and self.digest == data.digest()
+
+    def starts(self, signs: np.ndarray, design: GatedDesign, merged: Merged) -> list[Near | None]:
+        """Where each problem starts; None where shapes do not fit."""
+        shape = (len(signs), *design.activations.shape[1:], design.X.shape[1])
+        if self.zeta.shape != shape or self.n_samples != signs.shape[1]:
+            return [None] * len(signs)
+        return [
+            self._start(sign, zeta, coef, design, merged)
+            for sign, zeta, coef in zip(signs, self.zeta, self.dual_coef, strict=True)
+        ]
+
+    def _start(
+        self,
+        sign: np.ndarray,
+        zeta: np.ndarray,
+        coef: np.ndarray,
+        design: GatedDesign,
+        merged: Merged,
+    ) -> Near | None:
+        signed = np.zeros(len(sign))
+        signed[self.support] = coef
+        # a sample that changed sides is no support any more
+        dual_coef = np.bincount(merged.group, np.maximum(sign * signed, 0.0), len(merged.rows))
+        lengths = design.unit_norms(zeta)
+        if not np.any(dual_coef) or not np.any(lengths):
+            return None
+        margins = sign[merged.rows] * design.decision_values(zeta)
+        return Near(dual_coef, lengths / np.sum(lengths), margins)
+
+
+def check_positive(value: Any, name: str, *, is_infinite_allowed: bool = False) -> None:
+    """Raise unless a parameter is a positive number, finite unless infinity is allowed."""
+    value = check_scalar(value, name, Real, min_val=0, include_boundaries="neither")
+    if np.isnan(value) or (np.isinf(value) and not is_infinite_allowed):
+        raise ValueError(f"{name} == {value}, must be > 0 and finite")
+
+
+def in_parallel(n_jobs: int | None, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Run tasks by joblib, in threads by default.
+
+    Threads share the inputs and their Gram matrix. The limit of one BLAS thread each is set around
+    all of them: set by each for itself, it would outlast the last one.
+    """
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads")
+    if len(tasks) == 1 or parallel.n_jobs == 1:
+        return [task() for task in tasks]
+    with threadpool_limits(1, user_api="blas"):
+        return parallel(delayed(task)() for task in tasks)
+
+
+def solve_class(
+    design: GatedDesign,
+    merged: Merged,
+    sign: np.ndarray,
+    C: float,
+    near: Near | None,
+    name: str,
+    **options: Any,
+) -> MarginSolution:
+    """Solve one of the problems; runs in a worker. The name is a note on its failure, if any."""
+    try:
+        return solve_merged(design, sign, merged.times(C), near, **options)
+    except NotSeparableError as error:
+        if name:
+            error.add_note(name)
+        raise
+
+
+def of_all_samples(error: NotSeparableError, data: Data) -> NotSeparableError:
+    """Return the proof about the samples of positive weight as one about all."""
+    of_all = error.scattered(data.kept, data.n_samples)
+    for note in getattr(error, "__notes__", ()):
+        of_all.add_note(note)
+    return of_all

@@ -1,0 +1,336 @@
+"""Choosing C along the path, starting from the last solution, and the classes in parallel."""
+
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.metrics import make_scorer, roc_auc_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    LeaveOneGroupOut,
+    PredefinedSplit,
+    StratifiedKFold,
+)
+from sklearn.utils.estimator_checks import (
+    check_dataframe_column_names_consistency,
+    parametrize_with_checks,
+)
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from gnorm import svm_fit
+from gnorm.gates import FixedGates, HyperplaneGates
+from gnorm.margin import NotSeparableError, interior_point
+from gnorm.svm import FReLUSVC, GatedL2SVC, GLNNormSVC, ShallowGLNSVC
+from gnorm.svm_cv import FReLUSVCCV, GLNNormSVCCV
+
+KINDS = [GLNNormSVCCV, FReLUSVCCV]
+WITHOUT_CV = {GLNNormSVCCV: GLNNormSVC, FReLUSVCCV: FReLUSVC}
+
+each_kind = pytest.mark.parametrize("kind", KINDS)
+each_estimator = pytest.mark.parametrize("kind", [GLNNormSVC, FReLUSVC, GatedL2SVC, ShallowGLNSVC])
+must_converge = pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_blas_thread():
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+def labelled(n_samples, n_features, n_classes=2, seed=0):
+    """Signed data whose classes, of about equal size, are not linear in the inputs."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_samples, n_features))
+    score = np.abs(X[:, 0]) + X[:, 1] + 0.5 * rng.normal(size=n_samples)
+    thresholds = np.quantile(score, np.arange(1, n_classes) / n_classes)
+    return X, np.searchsorted(thresholds, score)
+
+
+# ---------------------------------------------------------------------------------- choosing C
+
+
+@parametrize_with_checks([kind(n_units=4, Cs=[0.001, 0.1], cv=2) for kind in KINDS])
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@each_kind
+def test_column_names(kind):
+    check_dataframe_column_names_consistency(kind.__name__, kind(n_units=5, Cs=3, cv=3))
+
+
+@must_converge
+@each_kind
+@pytest.mark.parametrize("scoring", [None, "roc_auc"])
+def test_scores_and_choice_are_those_of_a_grid_search(kind, scoring):
+    X, y = labelled(90, 4)
+    Cs = [1e-3, 0.03, 1.0, 30.0]
+    model = kind(n_units=6, Cs=Cs, scoring=scoring, random_state=0, tol=1e-7).fit(X, y)
+    search = GridSearchCV(
+        WITHOUT_CV[kind](n_units=6, random_state=0, tol=1e-7), {"C": Cs}, scoring=scoring
+    ).fit(X, y)
+    expected = [[search.cv_results_[f"split{k}_test_score"][i] for i in range(4)] for k in range(5)]
+    assert list(model.scores_) == [1]
+    assert_allclose(model.scores_[1], expected, atol=1e-12)
+    assert model.C_.tolist() == [search.best_params_["C"]]
+    assert_array_equal(model.Cs_, Cs)
+    best = search.best_estimator_
+    assert_allclose(model.decision_function(X), best.decision_function(X), atol=1e-2)
+    assert_allclose(model.norm_, best.norm_, rtol=1e-4)
+
+
+@must_converge
+def test_each_class_has_a_C_of_its_own():
+    X, y = labelled(120, 4, n_classes=3)
+    names = np.array(["low", "mid", "top"])[y]
+    Cs = np.geomspace(1e-3, 10, 5)
+    model = GLNNormSVCCV(6, Cs=Cs, cv=4, random_state=0).fit(X, names)
+    assert list(model.scores_) == ["low", "mid", "top"]
+    assert model.C_.shape == (3,)
+    gates = HyperplaneGates(6, random_state=0)
+    for k, name in enumerate(model.classes_):
+        assert model.scores_[name].shape == (4, 5)
+        assert model.C_[k] == Cs[np.argmax(model.scores_[name].mean(axis=0))]
+        # the splits are those of all three classes
+        cv = list(StratifiedKFold(4).split(X, names))
+        alone = GLNNormSVCCV(gates=gates, Cs=Cs, cv=cv).fit(X, names == name)
+        assert_allclose(model.scores_[name], alone.scores_[True])
+        assert_allclose(model.norm_[k], alone.norm_[0], rtol=1e-3)
+
+
+def test_every_split_prints_a_line(capfd):
+    X, y = labelled(60, 4, n_classes=3)
+    model = GLNNormSVCCV(3, Cs=[0.01, 0.1], cv=2, random_state=0, verbose=1, refit=False)
+    best = model.fit(X, y).scores_[2][1].max()
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert lines[-1].startswith(f"split 2 of 2, problem 3 of 3: best score {best:.4g} at C = 0.")
+
+
+def test_interrupted_cross_validation_makes_no_choice(monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    X, y = labelled(60, 4)
+    monkeypatch.setattr(interior_point.CentralPath, "_follow", interrupted)
+    model = GLNNormSVCCV(3, Cs=[0.01, 0.1], cv=2, random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert not hasattr(model, "C_")
+
+
+@each_kind
+def test_default_grid_begins_where_the_path_does(kind):
+    X, y = labelled(60, 4)
+    model = kind(6, Cs=6, cv=2, random_state=0).fit(X, y)
+    assert_allclose(model.Cs_, model.Cs_[0] * np.geomspace(1, 1e5, 6))
+    gates = model.gates_
+    for factor, is_saturated in [(0.99, True), (1.05, False)]:
+        bound = factor * model.Cs_[0]
+        at = WITHOUT_CV[kind](gates=gates, C=bound, tol=1e-9).fit(X, y)
+        coef = np.abs(at.dual_coef_[0])
+        is_full = len(coef) == 60 and coef.min() > bound * (1 - 1e-4)
+        assert bool(is_full) is is_saturated
+
+
+def test_predefined_splits_are_about_all_samples():
+    X, y = labelled(60, 4)
+    weight = np.ones(60)
+    weight[:7] = 0
+    folds = np.arange(60) % 3
+    model = GLNNormSVCCV(4, Cs=[0.1, 1.0], cv=PredefinedSplit(folds), random_state=0)
+    by_weight = clone(model).fit(X, y, weight)
+    absent = model.set_params(cv=PredefinedSplit(folds[7:])).fit(X[7:], y[7:])
+    assert_allclose(by_weight.scores_[1], absent.scores_[1])
+    with pytest.raises(ValueError, match="samples of positive weight, got an empty part"):
+        model.set_params(cv=PredefinedSplit(folds)).fit(X, y, (folds > 0).astype(float))
+
+
+@each_kind
+@pytest.mark.parametrize("class_weight", [None, {0: 1.0, 1: 3.0}, "balanced"])
+def test_weights_are_copies_that_stay_together(kind, class_weight):
+    X, y = labelled(48, 4)
+    groups, weight = np.arange(48) % 3, np.random.default_rng(1).integers(0, 4, 48)
+    copies = np.repeat(np.arange(48), weight)
+    model = kind(5, Cs=[0.01, 0.1, 1.0], class_weight=class_weight, random_state=0, tol=1e-8)
+    cv = list(LeaveOneGroupOut().split(X, y, groups))
+    by_weight = clone(model).set_params(cv=cv).fit(X, y, weight)
+    cv = list(LeaveOneGroupOut().split(X[copies], y[copies], groups[copies]))
+    by_copies = clone(model).set_params(cv=cv).fit(X[copies], y[copies])
+    if class_weight is None:  # scores of copies are unweighted, and count the same
+        assert_allclose(by_weight.scores_[1], by_copies.scores_[1])
+    assert by_weight.C_ == by_copies.C_
+    assert_allclose(by_weight.decision_function(X), by_copies.decision_function(X), atol=1e-3)
+
+
+def test_scoring_sees_weights_if_it_takes_them():
+    X, y = labelled(60, 4)
+    seen = []
+
+    def unweighted(model, X, y):
+        assert model.classes_.tolist() == [-1, 1]
+        assert set(y) == {-1, 1}
+        return 0.5
+
+    def weighted(model, X, y, sample_weight=None):
+        seen.append(sample_weight)
+        return 0.5
+
+    weight = np.random.default_rng(0).uniform(size=60)
+    for scoring in (unweighted, weighted, make_scorer(roc_auc_score)):
+        GLNNormSVCCV(4, Cs=[0.1], cv=2, scoring=scoring).fit(X, y, weight)
+    assert [len(w) for w in seen] == [30, 30]
+    assert_allclose(np.sort(np.concatenate(seen)), np.sort(weight))
+
+
+def test_without_refit_there_is_a_choice_only():
+    X, y = labelled(60, 4)
+    model = GLNNormSVCCV(4, Cs=3, cv=2, refit=False).fit(X, y)
+    assert model.C_.shape == (1,)
+    assert not hasattr(model, "zeta_")
+
+
+@each_kind
+def test_hard_margins_are_chosen_or_refused(kind):
+    X, y = labelled(40, 30)
+    model = kind(6, Cs=[0.01, np.inf], cv=2, random_state=0).fit(X, y)
+    assert model.scores_[1].shape == (2, 2)
+    X, y = labelled(40, 2)
+    with pytest.raises(NotSeparableError) as info:
+        kind(1, Cs=[0.01, np.inf], cv=2, random_state=0).fit(X, y)
+    assert info.value.certificate.shape == (40,)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("Cs", 0, "Cs == 0, must be >= 1"),
+        ("Cs", [0.0], "expected Cs > 0, got 0.0"),
+        ("Cs", [], "not empty"),
+        ("tol", 0, "tol == 0, must be > 0"),
+        ("scoring", "wit", "wit"),
+        ("cv", [([0, 1, 2, 3], [4, 5])], "all classes in the training part of every split"),
+    ],
+)
+def test_bad_parameters(name, value, message):
+    X, y = labelled(20, 3)
+    order = np.argsort(y, kind="stable")
+    with pytest.raises(ValueError, match=message):
+        GLNNormSVCCV(4, **{name: value}).fit(X[order], y[order])
+
+
+# --------------------------------------------------------------------------------- warm starts
+
+
+@must_converge
+@each_estimator
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_warm_start_is_the_cold_start(kind, n_classes):
+    X, y = labelled(80, 20, n_classes)
+    n_units = 2 if kind is ShallowGLNSVC else 6
+    model = kind(n_units, random_state=0, tol=1e-8, warm_start=True)
+    for params, rows in [
+        ({"C": 0.1}, slice(None)),
+        ({"C": 0.3}, slice(None)),
+        ({"C": 1000.0}, slice(None)),
+        ({"C": 0.3}, slice(5, None)),  # other samples, fewer
+        ({"C": 0.3, "random_state": 1}, slice(5, None)),  # other gates
+        ({"C": 0.3, "n_units": n_units - 1}, slice(5, None)),
+    ]:
+        model.set_params(**params).fit(X[rows], y[rows])
+        cold = clone(model).set_params(warm_start=False).fit(X[rows], y[rows])
+        assert_allclose(model.norm_, cold.norm_, rtol=1e-4)
+        assert_allclose(model.decision_function(X), cold.decision_function(X), atol=2e-3, rtol=1e-3)
+        assert (model.duality_gap_ <= 1e-8).all()
+    assert_array_equal(pickle.loads(pickle.dumps(model)).fit(X, y).classes_, model.classes_)
+
+
+@must_converge
+@pytest.mark.parametrize("kind", [GLNNormSVC, FReLUSVC])
+def test_warm_start_saves_iterations(kind):
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:600] / 16, y[:600] < 5
+    model = kind(20, C=0.1, random_state=0, warm_start=True).fit(X, y)
+    cold = kind(20, C=0.12, random_state=0).fit(X, y)
+    model.set_params(C=0.12).fit(X, y)
+    assert model.n_iter_[0] < cold.n_iter_[0]
+    assert_allclose(model.norm_, cold.norm_, rtol=1e-2)
+
+
+def test_warm_start_keeps_gates_of_the_same_parameters_and_data():
+    X, y = labelled(60, 4)
+    model = GLNNormSVC(5, warm_start=True).fit(X, y)  # drawn without a seed
+    gates = model.gates_
+    assert model.set_params(C=0.5).fit(X, y).gates_ is gates
+    assert model.fit(X, 1 - y).gates_ is gates
+    assert model.fit(X[1:], y[1:]).gates_ is not gates
+    gates = model.gates_
+    assert model.fit(X[1:], y[1:], np.full(59, 2.0)).gates_ is not gates
+    gates = model.gates_
+    assert model.set_params(cutoff="zero").fit(X[1:], y[1:], np.full(59, 2.0)).gates_ is not gates
+    cold = GLNNormSVC(5).fit(X, y)
+    assert cold.gates_ is not cold.fit(X, y).gates_
+
+
+# ------------------------------------------------------------------------------------- parallel
+
+
+def by_sign(X):
+    return (X[:, :3] >= 0)[:, :, None] == np.array([False, True])
+
+
+@must_converge
+@each_estimator
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_classes_in_parallel_are_the_same(kind, backend):
+    X, y = labelled(90, 4, n_classes=3)
+    one = kind(gates=FixedGates(by_sign), C=0.3).fit(X, y)
+    with joblib.parallel_config(backend, n_jobs=2):
+        two = clone(one).fit(X, y)
+    assert_array_equal(two.zeta_, one.zeta_)
+    assert_array_equal(clone(one).set_params(n_jobs=2).fit(X, y).zeta_, one.zeta_)
+
+
+def test_splits_in_parallel_are_the_same():
+    X, y = labelled(90, 4, n_classes=3)
+    one = GLNNormSVCCV(4, Cs=3, cv=3, random_state=0).fit(X, y)
+    two = clone(one).set_params(n_jobs=2).fit(X, y)
+    assert_array_equal(two.zeta_, one.zeta_)
+    for name in one.scores_:
+        assert_array_equal(two.scores_[name], one.scores_[name])
+
+
+def test_parallel_classes_leave_the_threads_of_the_linear_algebra_as_they_were():
+    X, y = labelled(60, 4, n_classes=3)
+    with threadpool_limits(2, user_api="blas"):
+        before = [library["num_threads"] for library in threadpool_info()]
+        GLNNormSVC(4, n_jobs=3).fit(X, y)
+        assert [library["num_threads"] for library in threadpool_info()] == before
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_an_inseparable_class_is_named(n_jobs):
+    X, y = labelled(60, 2, n_classes=3)
+    with pytest.raises(NotSeparableError) as info:
+        GLNNormSVC(1, C=np.inf, n_jobs=n_jobs, random_state=0).fit(X, y)
+    assert "against the rest" in info.value.__notes__[0]
+    assert info.value.certificate.shape == (60,)
+
+
+def test_workers_get_what_they_need_and_no_more(monkeypatch):
+    seen = []
+
+    def in_parallel(n_jobs, tasks):
+        seen.extend(len(pickle.dumps(task)) for task in tasks)
+        return [task() for task in tasks]
+
+    monkeypatch.setattr("gnorm.svm.in_parallel", in_parallel)
+    X, y = labelled(200, 100, n_classes=3)
+    GLNNormSVC(4).fit(X, y)
+    gram, inputs = 8 * 200**2, 8 * 200 * 101
+    assert max(seen) < 1.2 * (gram + inputs)
+    assert svm_fit.in_parallel is not in_parallel
