@@ -111,6 +111,13 @@ def test_every_split_prints_a_line(capfd):
     assert lines[-1].startswith(f"split 2 of 2, problem 3 of 3: best score {best:.4g} at C = 0.")
 
 
+@pytest.mark.parametrize("kind", [GLNNormSVC, FReLUSVC, GatedL2SVC, ShallowGLNSVC, *KINDS])
+def test_memory_limit_is_that_of_the_engine(kind):
+    X, y = labelled(500, 4)
+    with pytest.raises(MemoryError, match=r"expected a memory_limit of at least .* got 1\.0e"):
+        kind(3, memory_limit=1e6).fit(X, y)
+
+
 def test_interrupted_cross_validation_makes_no_choice(monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt

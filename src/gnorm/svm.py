@@ -62,6 +62,9 @@ _SHARED_PARAMETERS = """
         Relative duality gap at which a problem counts as solved.
     max_iter : int, default=100
         Most iterations of the method. A first-order method such as "scs" needs thousands.
+    memory_limit : float, default=None
+        Most memory in bytes that the solve of one problem may take beside the data, see
+        :func:`gnorm.max_margin`; None for half of what is free.
     random_state : int, RandomState instance or None, default=None
         Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
         ``gates`` is given.
@@ -175,7 +178,8 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
         Warns
         -----
         ConvergenceWarning
-            If ``max_iter`` ends a solve above ``tol``; ``duality_gap_`` says where.
+            If ``max_iter`` or Ctrl-C ends a solve above ``tol``; ``duality_gap_`` says where. With
+            more than two classes Ctrl-C ends the one of the moment, and in threads the whole fit.
         """
         data = self._checked(X, y, sample_weight)
         check_positive(self.C, "C", is_infinite_allowed=True)
@@ -221,16 +225,17 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
         self.classes_ = data.classes
         design, merged = self._design_of(data)
         signs = data.signs()
+        memory_limit = self.memory_limit
         names = [""]
         starts: list[Near | None] = [None] * len(signs)
         if len(signs) > 1:
-            share_gram(design, None)
+            memory_limit = share_gram(design, memory_limit)
             names = [f"This is class {name} against the rest." for name in data.classes]
         if before is not None:
             starts = before.starts(signs, design, merged)
         options = {name: getattr(self, name) for name in ("method", "tol", "max_iter", "verbose")}
         tasks = [
-            partial(solve_class, design, merged, *one, **options)
+            partial(solve_class, design, merged, *one, memory_limit=memory_limit, **options)
             for one in zip(signs, Cs, starts, names, strict=True)
         ]
         try:
@@ -352,6 +357,7 @@ class _ContextSVC(_GatedSVC):
         method: str = "auto",
         tol: float = 1e-4,
         max_iter: int = 100,
+        memory_limit: float | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         n_jobs: int | None = None,
@@ -368,6 +374,7 @@ class _ContextSVC(_GatedSVC):
         self.method = method
         self.tol = tol
         self.max_iter = max_iter
+        self.memory_limit = memory_limit
         self.random_state = random_state
         self.warm_start = warm_start
         self.n_jobs = n_jobs
@@ -489,6 +496,7 @@ class FReLUSVC(_GatedSVC):
         method: str = "auto",
         tol: float = 1e-4,
         max_iter: int = 100,
+        memory_limit: float | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         n_jobs: int | None = None,
@@ -504,6 +512,7 @@ class FReLUSVC(_GatedSVC):
         self.method = method
         self.tol = tol
         self.max_iter = max_iter
+        self.memory_limit = memory_limit
         self.random_state = random_state
         self.warm_start = warm_start
         self.n_jobs = n_jobs
@@ -613,6 +622,7 @@ class ShallowGLNSVC(_ContextSVC):
         method: str = "auto",
         tol: float = 1e-4,
         max_iter: int = 100,
+        memory_limit: float | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         n_jobs: int | None = None,
@@ -630,6 +640,7 @@ class ShallowGLNSVC(_ContextSVC):
             method=method,
             tol=tol,
             max_iter=max_iter,
+            memory_limit=memory_limit,
             random_state=random_state,
             warm_start=warm_start,
             n_jobs=n_jobs,

@@ -186,11 +186,12 @@ def _scores(
     part = replace(part, weight=part.sample_weight * factors)
     model._fit_gates(part)
     design, merged = model._design_of(part)
-    share_gram(design, None)
+    memory_limit = share_gram(design, model.memory_limit)
     model.classes_ = np.array([-1, 1])
     takes_weight = "sample_weight" in inspect.signature(scorer).parameters
     weights = {"sample_weight": held_out.weight} if is_weighted and takes_weight else {}
-    options = {"method": model.method, "tol": model.tol, "max_iter": model.max_iter}
+    options = {name: getattr(model, name) for name in ("method", "tol", "max_iter")}
+    options["memory_limit"] = memory_limit
     scores = []
     for problem, (sign, truth) in enumerate(zip(part.signs(), held_out.signs(), strict=True), 1):
         start = perf_counter()
@@ -271,6 +272,7 @@ class GLNNormSVCCV(_PathCV, GLNNormSVC):
         method: str = "auto",
         tol: float = 1e-4,
         max_iter: int = 100,
+        memory_limit: float | None = None,
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
         verbose: int = 0,
@@ -289,6 +291,7 @@ class GLNNormSVCCV(_PathCV, GLNNormSVC):
         self.method = method
         self.tol = tol
         self.max_iter = max_iter
+        self.memory_limit = memory_limit
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -348,6 +351,7 @@ class FReLUSVCCV(_PathCV, FReLUSVC):
         method: str = "auto",
         tol: float = 1e-4,
         max_iter: int = 100,
+        memory_limit: float | None = None,
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
         verbose: int = 0,
@@ -365,6 +369,7 @@ class FReLUSVCCV(_PathCV, FReLUSVC):
         self.method = method
         self.tol = tol
         self.max_iter = max_iter
+        self.memory_limit = memory_limit
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose

@@ -21,7 +21,7 @@ from gnorm import (
 from gnorm.margin import engine, interior_point, warm, working_set
 from gnorm.margin.design import GatedDesign, PredictorL2Design
 from gnorm.margin.engine import merged_design, solve_anyhow, solve_near
-from gnorm.margin.path import near_to, saturation, solve_path
+from gnorm.margin.path import near_to, saturation, share_gram, solve_path
 from gnorm.margin.problem import MarginProblem, relative_gap
 
 must_converge = pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
@@ -294,6 +294,31 @@ def test_a_bad_start_is_given_up():
     found, _ = solve_anyhow(problem, near, tol=1e-6)
     cold, _ = solve_near(problem, None, tol=1e-6)
     assert_allclose(found.primal_value, cold.primal_value, rtol=2e-6)
+
+
+def test_a_start_that_does_not_fit_into_the_memory_is_not_taken(monkeypatch):
+    X, y, activations = labelled(500, 20, 10)
+    problem = problem_at(0.1, X, y, activations)
+    options = {"method": "working-set", "memory_limit": 1e9}
+    solution, margins = solve_near(problem, None, **options)
+    near = near_to(problem, solution, margins)
+    assert solve_near(problem, near, **options) is not None
+    monkeypatch.setattr(working_set, "_DOUBLE_BYTES", 1e9)  # of each pair of samples
+    assert solve_near(problem, near, **options) is None
+
+
+@must_converge
+def test_what_is_kept_counts_as_memory():
+    X, y, activations = labelled(500, 20, 10)
+    limit = 1e9
+    left = share_gram(GatedDesign(X, activations), limit)
+    assert left == limit - 8 * 500**2
+    assert share_gram(GatedDesign(X, activations), None) is None
+    design = GatedDesign(X, activations)
+    assert share_gram(design, 8 * 500**2) == 8 * 500**2  # no room: nothing is kept
+    assert "gram" not in vars(design)
+    with pytest.raises(MemoryError, match="expected a memory_limit of at least"):
+        gln_norm_path(X, y, activations, [0.1], memory_limit=1e6)
 
 
 def test_linear_term_is_the_same_however_it_was_summed_up():

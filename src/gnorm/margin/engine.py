@@ -448,7 +448,14 @@ def solve_near(
 
     if near is not None and method in _WARM:
         return warm.solve(
-            problem, near, certify, tol=tol, max_iter=max_iter, report=report, linear=linear
+            problem,
+            near,
+            certify,
+            tol=tol,
+            max_iter=max_iter,
+            report=report,
+            linear=linear,
+            **options,
         )
     return certify(_METHODS[method](problem, tol=tol, max_iter=max_iter, report=report, **options))
 

@@ -200,10 +200,9 @@ def gln_norm_path(
         "method": method,
         "tol": tol,
         "max_iter": max_iter,
-        "memory_limit": memory_limit,
     }
     design, merged = merged_design(GatedDesign, X, labels, gates, weight)
-    share_gram(design, memory_limit)
+    options["memory_limit"] = share_gram(design, memory_limit)
     signs = labels[merged.rows].astype(float)
     end = saturation(MarginProblem(design, signs, merged.upper))
     hard: Solved | None = None
@@ -243,11 +242,20 @@ def _print_line(C: float, solution: MarginSolution) -> None:
     )
 
 
-def share_gram(design: GatedDesign, memory_limit: float | None) -> None:
-    """Compute the Gram matrix of all samples where it is small enough to be kept."""
+def share_gram(design: GatedDesign, memory_limit: float | None) -> float | None:
+    """Compute the Gram matrix of all samples where it is small enough to be kept.
+
+    Returns
+    -------
+    float or None
+        What is left of the memory allowed; None for half of what is free.
+    """
     limit = available_memory() if memory_limit is None else memory_limit
-    if 8.0 * design.n_samples**2 <= _GRAM_SHARE * limit:
-        _ = design.gram  # cached, and handed on to the designs of some of the samples
+    need = 8.0 * design.n_samples**2
+    if need > _GRAM_SHARE * limit:
+        return memory_limit
+    _ = design.gram  # cached, and handed on to the designs of some of the samples
+    return None if memory_limit is None else memory_limit - need
 
 
 def check_Cs(Cs: ArrayLike) -> np.ndarray:

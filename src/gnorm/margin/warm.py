@@ -28,7 +28,7 @@ from gnorm.margin.newton import Fixed, Newton, State
 from gnorm.margin.problem import MarginProblem, Point
 from gnorm.margin.solution import MarginSolution, NotSeparableError, Status
 from gnorm.margin.threads import one_blas
-from gnorm.margin.working_set import Sets, next_sets, scan, transferred
+from gnorm.margin.working_set import Memory, Sets, next_sets, scan, transferred
 
 __all__ = ["Bounded", "Linear", "Near", "Solved", "solve"]
 
@@ -108,6 +108,7 @@ def solve(
     max_iter: int,
     report: Report | None = None,
     linear: Linear | None = None,
+    memory_limit: float | None = None,
 ) -> Solved | None:
     """Solve a max-margin problem from the solution of a similar one.
 
@@ -127,11 +128,14 @@ def solve(
         Called with (iteration, primal value, dual value, step) after every evaluation.
     linear : callable, default=None
         Gives the linear term of the fixed samples, see :meth:`Bounded.fixed`; None sums it up anew.
+    memory_limit : float, default=None
+        Most memory in bytes that may be taken beside the data; None for no limit.
 
     Returns
     -------
     tuple of (MarginSolution, ndarray of shape (n_samples,)) or None
-        Solution and functional margins; None if the path got nowhere from this start.
+        Solution and functional margins; None if the path got nowhere from this start, or the
+        samples near the margin do not fit into the memory.
 
     Raises
     ------
@@ -139,7 +143,8 @@ def solve(
         If hard-margin samples cannot be separated.
     """
     with one_blas(len(problem.y)):
-        return _solve(problem, near, certify, tol, max_iter, report, linear)
+        memory = Memory(problem, memory_limit)
+        return _solve(problem, near, certify, tol, max_iter, report, linear, memory)
 
 
 def _solve(
@@ -150,6 +155,7 @@ def _solve(
     max_iter: int,
     report: Report | None,
     linear: Linear | None,
+    memory: Memory,
 ) -> Solved | None:
     if linear is None:
         bounds = np.where(problem.is_hard, 0.0, problem.upper)
@@ -162,6 +168,8 @@ def _solve(
     loose: tuple[State, Sets] | None = None  # where the path can be taken up again
     n_iter, is_far = 0, True
     for n_round in range(_ROUNDS):
+        if not memory.fits_double(len(sets.free)):
+            return None
         is_last = loose is not None and (n_round >= _LOOSE_ROUNDS or not is_far)
         free = problem.restricted(sets.free)
         newton = Newton(free, scale, linear(sets.masks()[1], free))

@@ -29,7 +29,7 @@ from gnorm.margin.scan import decision_values
 from gnorm.margin.solution import NotSeparableError, Status
 from gnorm.margin.threads import one_blas
 
-__all__ = ["Sets", "next_sets", "scan", "solve", "transferred"]
+__all__ = ["Memory", "Sets", "next_sets", "scan", "solve", "transferred"]
 
 _SMALL = 400  # samples that are not worth choosing from
 _NEAR = 0.15  # distance from the margin up to which a sample is taken, at the guess
