@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from gnorm import HyperplaneGates, NotSeparableError, max_margin
 from gnorm.margin import interior_point, working_set
 from gnorm.margin.design import GatedDesign, PredictorL2Design
-from gnorm.margin.guess import guess
+from gnorm.margin.guess import Guess, guess
 from gnorm.margin.newton import Newton
 from gnorm.margin.problem import MarginProblem
 from gnorm.margin.scan import decision_values
@@ -133,6 +133,17 @@ def test_chunks_of_the_guess(monkeypatch):
     assert np.mean((found.margins < 1.15) == (whole.margins < 1.15)) > 0.95
     coincide = np.count_nonzero((found.coef > 0) & (whole.coef > 0))
     assert coincide > 0.9 * np.count_nonzero(whole.coef)
+
+
+def test_samples_that_a_bad_guess_has_fixed_become_free(monkeypatch):
+    monkeypatch.setattr(working_set, "_ALL", 0)  # no way out by taking all samples
+    problem = noisy_problem(n_samples=1500, n_features=60, C=0.05)
+    margins = np.where(np.random.default_rng(0).random(1500) < 0.4, 0.0, 1.0)
+    bad = Guess(np.full(1500, 0.01), margins)  # a margin of 0 is deep inside: at the upper bound
+    monkeypatch.setattr(working_set, "guess", lambda *arguments: bad)
+    point = working_set.solve(problem, tol=1e-6, max_iter=300)
+    primal, dual = value(problem, point)
+    assert primal - dual <= 1.01e-6 * primal
 
 
 def test_guess_of_a_hard_margin_is_the_bias_free_machine(monkeypatch):

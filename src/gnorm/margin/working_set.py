@@ -205,6 +205,15 @@ class Sets:
         fixed = Fixed(pull, coef[both] @ products, float(np.sum(coef)))
         return Newton(part, scale, fixed, is_single=is_single)
 
+    def is_overdone(self, margins: np.ndarray, upper: np.ndarray) -> bool:
+        """Whether the fixed samples are beyond the margin in the mean, and so hold up the path.
+
+        Its values count them as one sample, whose loss is zero there and not negative: some of them
+        should be free.
+        """
+        bounds = upper[self.fixed]
+        return bool(bounds @ margins[self.fixed] > np.sum(bounds))
+
     def on_all(self, point: Point, problem: MarginProblem) -> Point:
         """Carry a point of the free samples over to all."""
 
@@ -270,6 +279,7 @@ def _rounds(
         newton = sets.newton(problem, scale, is_single=is_single)
         newton.is_refined = is_single and is_last
         scale = newton.scale
+        is_overdone = False
         if state is not None and newton.has_outgrown(state, _UPSET):
             # Features cancel so much that every choice of samples is a hard problem of its own.
             status = Status.STALLED
@@ -292,8 +302,9 @@ def _rounds(
             best_point = best.update(point, primal_value, dual_value)
             if status in (Status.MAX_ITER, Status.INTERRUPTED):
                 return best_point
+            is_overdone = status is Status.STALLED and sets.is_overdone(margins, problem.upper)
 
-        if status is Status.STALLED:
+        if status is Status.STALLED and not is_overdone:
             # Once more from the start, in double precision: on all samples if that can be.
             can_be_all = n_samples <= _ALL and memory.fits_double(n_samples)
             if is_last and not is_single and (sets.is_everything() or not can_be_all):
@@ -317,7 +328,7 @@ def _rounds(
             # in the length that is best for the set: one missed sample must not hide others
             margins *= length
         else:
-            loose = path.state, sets
+            loose = None if is_overdone else (path.state, sets)
         sets, n_missed = next_sets(problem, sets, margins, None if is_last else path.state)
         # From the end of the path new samples would have far to go: it is too near the boundary.
         upper = problem.upper / scale
