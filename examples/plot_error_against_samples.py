@@ -92,7 +92,9 @@ def draw(rows):
         ylabel="error on 10,000 test images [%]",
     )
     ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("{x:g}")
+    ax.set_yticks([4, 5, 6, 8, 10, 12, 15, 20])
+    ax.set_yticks([], minor=True)
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.legend(frameon=False)
     return figure
 
