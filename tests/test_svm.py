@@ -550,6 +550,16 @@ def test_raw_data(kind, C, load):
 
 
 @must_converge
+def test_many_raw_data():
+    # more of them than the working set takes at once where it stalls
+    X, y = load_breast_cancer(return_X_y=True)
+    noise = np.random.default_rng(0).normal(size=(9 * 569, 30))
+    X, y = np.tile(X, (9, 1)) * (1 + 0.03 * noise), np.tile(y, 9)
+    model = GLNNormSVC(41, random_state=0).fit(X, y)
+    assert model.duality_gap_[0] <= model.tol
+
+
+@must_converge
 @each_kind
 @pytest.mark.parametrize(
     ("method", "max_iter", "tol"), [("clarabel", 200, 1e-4), ("scs", 10**5, 1e-3)]

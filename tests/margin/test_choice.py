@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
 from gnorm import max_margin
@@ -51,6 +52,24 @@ def test_tall_problems_go_through_the_features(shape, n_coded):
     wide = choice.choose(problem(border - 1, n_features=8, **shape), LOTS)
     assert wide.method == "working-set"
     assert "fewer than" in wide.reason
+
+
+@pytest.mark.parametrize("storage", [np.asarray, csr_array])
+def test_features_of_uneven_scales_leave_the_working_set_early(storage):
+    even = problem(100 * 6, n_features=100)
+    scales = np.geomspace(1.0, 1.01 * choice.UNEVEN, 100)
+    X = even.design.X / np.linalg.norm(even.design.X, axis=0)
+
+    def chosen(n_samples, scales):
+        design = GatedDesign(storage(X * scales), even.design.activations)
+        part = MarginProblem(design, even.y, even.upper).restricted(np.arange(n_samples))
+        return choice.choose(part, LOTS)
+
+    assert chosen(600, np.ones(100)).method == "working-set"
+    uneven = chosen(600, scales)
+    assert uneven.method == "primal"
+    assert "of norms up to 1e+03 times that of others" in uneven.reason
+    assert chosen(500, scales).method == "working-set"
 
 
 def test_hard_margins_are_left_to_the_samples():

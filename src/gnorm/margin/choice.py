@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import psutil
+from scipy.sparse import issparse
 
 from gnorm.margin.problem import MarginProblem
 
@@ -12,6 +14,7 @@ __all__ = ["Choice", "available_memory", "check_memory", "choose"]
 
 FEW = 400  # samples that are not worth choosing from
 TALL = 4  # samples a coded feature from which on the features are the smaller side
+UNEVEN = 1e3  # largest over smallest norm of a feature from which on single precision gets lost
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,14 @@ def check_memory(problem: MarginProblem, method: str, limit: float) -> None:
         )
 
 
+def _spread(problem: MarginProblem) -> float:
+    """Largest over smallest norm of an input feature that is not zero."""
+    X = problem.design.X
+    squares = X.multiply(X).sum(axis=0) if issparse(X) else np.einsum("nd,nd->d", X, X)
+    norms = np.sqrt(squares[squares > 0])
+    return float(norms.max() / norms.min()) if len(norms) else 1.0
+
+
 def choose(problem: MarginProblem, limit: float) -> Choice:
     """Choose the method that is likely the fastest of those that fit.
 
@@ -94,14 +105,17 @@ def choose(problem: MarginProblem, limit: float) -> Choice:
     if n_samples <= FEW and _interior_point_bytes(problem) <= limit:
         return Choice("interior-point", f"{n_samples} samples are few (at most {FEW})")
     n_coded = n_coded_gates(problem) * n_features
-    is_tall = n_samples >= TALL * n_coded
-    sizes = f"{n_samples} samples, {n_coded} gated features"
+    ratio, sizes = TALL, f"{n_samples} samples, {n_coded} gated features"
+    if (spread := _spread(problem)) > UNEVEN:
+        # the working set would stall, and start again and again
+        ratio, sizes = 1, f"{sizes} of norms up to {spread:.0e} times that of others"
+    is_tall = n_samples >= ratio * n_coded
     if is_tall and problem.is_hard.any():
         # hard margins of tall data are nearly degenerate, and through the features they may stall
         return Choice("working-set", f"{sizes}, but a hard margin")
     need = _primal_bytes(problem)
     if is_tall and need <= limit:
-        return Choice("primal", f"{sizes}: at least {TALL} samples a feature")
+        return Choice("primal", f"{sizes}: at least {ratio} samples a feature")
     if is_tall:
         return Choice("working-set", f"{sizes}: primal would take {need:.1e} bytes of {limit:.1e}")
-    return Choice("working-set", f"{sizes}: fewer than {TALL} samples a feature")
+    return Choice("working-set", f"{sizes}: fewer than {ratio} samples a feature")

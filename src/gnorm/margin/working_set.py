@@ -304,9 +304,9 @@ def _rounds(
                 return best_point
             is_overdone = status is Status.STALLED and sets.is_overdone(margins, problem.upper)
 
-        if status is Status.STALLED and not is_overdone:
+        can_be_all = n_samples <= _ALL and memory.fits_double(n_samples)
+        if status is Status.STALLED and (can_be_all or not is_overdone):
             # Once more from the start, in double precision: on all samples if that can be.
-            can_be_all = n_samples <= _ALL and memory.fits_double(n_samples)
             if is_last and not is_single and (sets.is_everything() or not can_be_all):
                 return best_point
             if can_be_all:
