@@ -74,11 +74,12 @@ _SHARED_PARAMETERS = """
         labels or weights changed little. On the same inputs and weights the gates are kept as well,
         unless their parameters changed, even if they were drawn without a seed.
     n_jobs : int, default=None
-        Classes against the rest that are solved at the same time, in threads unless a
-        :class:`joblib.parallel_config` says otherwise. They share gates and Gram matrix. None means
-        1 outside of such a context, -1 all processors.
+        Problems that are solved at the same time, in threads unless a
+        :class:`joblib.parallel_config` says otherwise: classes against the rest, which share gates
+        and Gram matrix, and the splits of a cross-validation. None means 1 outside of such a
+        context, -1 all processors.
     verbose : int, default=0
-        1 prints a line an iteration.
+        1 prints a line an iteration, and in a cross-validation a line for each problem of a split.
 """
 
 _SHARED_ATTRIBUTES = """
