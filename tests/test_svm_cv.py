@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import make_scorer, roc_auc_score
 from sklearn.model_selection import (
     GridSearchCV,
@@ -118,6 +119,81 @@ def test_memory_limit_is_that_of_the_engine(kind):
         kind(3, memory_limit=1e6).fit(X, y)
 
 
+def test_a_score_that_is_no_number_is_not_the_best():
+    X, y = labelled(60, 4)
+
+    def scorer(model, X, y):
+        return np.nan if np.abs(model.zeta_).sum() > 5 else 0.9
+
+    model = GLNNormSVCCV(4, Cs=[0.001, 1.0, 10.0], cv=2, random_state=0, scoring=scorer)
+    with pytest.warns(UserWarning, match="4 of 6 scores are NaN"):
+        model.fit(X, y)
+    assert model.C_ == 0.001
+
+
+def test_splits_from_a_generator():
+    X, y = labelled(60, 4)
+    cv = StratifiedKFold(3)
+    options = {"Cs": [0.01, 1.0], "random_state": 0}
+    expected = GLNNormSVCCV(4, cv=cv, **options).fit(X, y)
+    model = GLNNormSVCCV(4, cv=cv.split(X, y), n_jobs=2, **options).fit(X, y)
+    assert_array_equal(model.scores_[1], expected.scores_[1])
+    with pytest.raises(ValueError, match="expected at least one split, got none"):
+        GLNNormSVCCV(4, cv=[], **options).fit(X, y)
+
+
+def test_class_weights_are_no_weights_of_the_score():
+    X, y = labelled(90, 4)
+    y[(y == 1) & (np.random.default_rng(0).random(90) < 0.7)] = 0
+    scoring = make_scorer(lambda truth, predicted: np.mean(truth == predicted))
+    cv, Cs = StratifiedKFold(3), [1e-3, 0.1, 10.0]
+    options = {"class_weight": "balanced", "random_state": 0}
+    model = GLNNormSVCCV(4, Cs=Cs, cv=cv, scoring=scoring, **options).fit(X, y)
+    search = GridSearchCV(GLNNormSVC(4, **options), {"C": Cs}, cv=cv, scoring=scoring).fit(X, y)
+    assert_allclose(model.scores_[1].mean(axis=0), search.cv_results_["mean_test_score"])
+    weighted = model.fit(X, y, np.ones(90))  # the scorer takes no weights
+    assert_allclose(weighted.scores_[1].mean(axis=0), search.cv_results_["mean_test_score"])
+
+
+def test_a_class_without_weight_is_absent():
+    X, y = labelled(90, 4, n_classes=3)
+    options = {"class_weight": {0: 0.0}, "random_state": 0}
+    model = GLNNormSVCCV(4, Cs=[0.01, 1.0], cv=3, **options).fit(X, y)
+    assert model.classes_.tolist() == GLNNormSVC(4, **options).fit(X, y).classes_.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_unfinished_splits_warn_once_where_fit_is_called(n_jobs):
+    X, y = labelled(60, 12)
+    model = GLNNormSVCCV(4, Cs=[0.1, 1.0], cv=2, max_iter=2, refit=False, n_jobs=n_jobs)
+    with pytest.warns(ConvergenceWarning) as caught:
+        model.fit(X, y)
+    (warning,) = caught
+    assert "4 of 4 solves of the cross-validation stopped above tol" in str(warning.message)
+    assert warning.filename == __file__
+
+
+@each_estimator
+def test_a_fit_that_fails_changes_nothing(kind):
+    X, y = labelled(60, 4)
+    model = kind(3, random_state=0).fit(X, y)
+    before = model.decision_function(X)
+    noise = np.vstack([X, X])
+    with pytest.raises(NotSeparableError):
+        model.set_params(C=np.inf).fit(noise, np.repeat(["a", "b"], 60))
+    assert model.classes_.tolist() == [0, 1]
+    assert_array_equal(model.decision_function(X), before)
+
+
+@each_kind
+def test_without_refit_the_fit_before_is_forgotten(kind):
+    X, y = labelled(60, 4)
+    model = kind(3, Cs=[0.1, 1.0], cv=2, random_state=0).fit(X, y)
+    model.set_params(refit=False).fit(X, 2 * y)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+
+
 def test_interrupted_cross_validation_makes_no_choice(monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
@@ -134,7 +210,7 @@ def test_interrupted_cross_validation_makes_no_choice(monkeypatch):
 def test_default_grid_begins_where_the_path_does(kind):
     X, y = labelled(60, 4)
     model = kind(6, Cs=6, cv=2, random_state=0).fit(X, y)
-    assert_allclose(model.Cs_, model.Cs_[0] * np.geomspace(1, 1e5, 6))
+    assert_allclose(model.Cs_, model.Cs_[0] * np.geomspace(1, 1e4, 6))
     gates = model.gates_
     for factor, is_saturated in [(0.99, True), (1.05, False)]:
         bound = factor * model.Cs_[0]
@@ -266,6 +342,32 @@ def test_warm_start_saves_iterations(kind):
     model.set_params(C=0.12).fit(X, y)
     assert model.n_iter_[0] < cold.n_iter_[0]
     assert_allclose(model.norm_, cold.norm_, rtol=1e-2)
+
+
+def test_warm_start_keeps_no_gates_of_another_fit():
+    X, y = labelled(60, 4)
+    cold = GLNNormSVC(6, C=0.1, random_state=0).fit(X, y)
+    model = GLNNormSVC(6, C=0.1, random_state=0, warm_start=True).fit(X, y)
+    other = np.vstack([X + 1, X + 1])
+    with pytest.raises(NotSeparableError):
+        model.set_params(C=np.inf).fit(other, np.repeat([0, 1], 60))
+    assert_allclose(model.set_params(C=0.1).fit(X, y).norm_, cold.norm_, rtol=1e-3)
+    model.set_params(warm_start=False).fit(X + 1, y)
+    assert_allclose(model.set_params(warm_start=True).fit(X, y).norm_, cold.norm_, rtol=1e-3)
+
+
+class FlippedGates(HyperplaneGates):
+    """Gates of the same parameters that are others."""
+
+    def transform(self, X):
+        return super().transform(-X)
+
+
+def test_warm_start_keeps_no_gates_of_another_kind():
+    X, y = labelled(60, 4)
+    model = GLNNormSVC(gates=HyperplaneGates(5, random_state=0), warm_start=True).fit(X, y)
+    model.set_params(gates=FlippedGates(5, random_state=0)).fit(X, y)
+    assert type(model.gates_) is FlippedGates
 
 
 def test_warm_start_keeps_gates_of_the_same_parameters_and_data():

@@ -8,6 +8,8 @@ gates and the norm, that is, the design.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar, Self
@@ -31,6 +33,7 @@ from gnorm.margin.engine import (
 )
 from gnorm.margin.merge import Merged
 from gnorm.margin.path import share_gram
+from gnorm.margin.problem import MarginProblem
 from gnorm.margin.solution import NotSeparableError
 from gnorm.margin.warm import Near
 from gnorm.svm_fit import Before, Data, check_positive, in_parallel, of_all_samples, solve_class
@@ -64,7 +67,8 @@ _SHARED_PARAMETERS = """
         Most iterations of the method. A first-order method such as "scs" needs thousands.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free.
+        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved at
+        the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
         Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
         ``gates`` is given.
@@ -77,7 +81,7 @@ _SHARED_PARAMETERS = """
         Problems that are solved at the same time, in threads unless a
         :class:`joblib.parallel_config` says otherwise: classes against the rest, which share gates
         and Gram matrix, and the splits of a cross-validation. None means 1 outside of such a
-        context, -1 all processors.
+        context, -1 all processors. After Ctrl-C threads go on to the end of their solve.
     verbose : int, default=0
         1 prints a line an iteration, and in a cross-validation a line for each problem of a split.
 """
@@ -182,12 +186,29 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
             If ``max_iter`` or Ctrl-C ends a solve above ``tol``; ``duality_gap_`` says where. With
             more than two classes Ctrl-C ends the one of the moment, and in threads the whole fit.
         """
-        data = self._checked(X, y, sample_weight)
-        check_positive(self.C, "C", is_infinite_allowed=True)
-        before = getattr(self, "_before", None) if self.warm_start else None
-        self._fit_gates(data, before)
-        n_problems = len(data.signs())
-        return self._fit_predictors(data, np.full(n_problems, float(self.C)), before)
+        with self._all_or_nothing():
+            data = self._checked(X, y, sample_weight)
+            check_positive(self.C, "C", is_infinite_allowed=True)
+            before = self.__dict__.pop("_before", None)
+            before = before if self.warm_start else None
+            self._fit_gates(data, before)
+            Cs = np.full(len(data.signs()), float(self.C))
+            self._fit_predictors(data, Cs, before)
+        return self
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Forget the fit before; come back to it if the new one fails."""
+        before = self.__dict__.copy()
+        for name in before:
+            if name.endswith("_"):
+                delattr(self, name)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _checked(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> Data:
         """Return the samples of positive weight; parameters that concern them are checked."""
@@ -212,8 +233,8 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
     def _fit_gates(self, data: Data, before: Before | None = None) -> None:
         """Fit the gates, or keep those of the call before if they would be the same."""
         gates = self._default_gates() if self.gates is None else clone(self.gates)
-        if before is None or not before.has_gates(gates, data):
-            self.gates_ = gates.fit(data.X, sample_weight=data.weight)
+        kept = None if before is None else before.gates_like(gates, data.digest)
+        self.gates_ = gates.fit(data.X, sample_weight=data.weight) if kept is None else kept
 
     def _design_of(self, data: Data) -> tuple[GatedDesign, Merged]:
         """Geometry of the distinct samples, with their weights as bounds."""
@@ -221,23 +242,24 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
         X = self._augmented(data.X)
         return merged_design(self._design, X, data.labels, activations, data.weight)
 
-    def _fit_predictors(self, data: Data, Cs: np.ndarray, before: Before | None = None) -> Self:
+    def _fit_predictors(self, data: Data, Cs: np.ndarray, before: Before | None = None) -> None:
         """Solve the problem of each class against the rest, or of the two classes, at its C."""
         self.classes_ = data.classes
         design, merged = self._design_of(data)
         signs = data.signs()
-        memory_limit = self.memory_limit
-        names = [""]
+        notes = [""]
         starts: list[Near | None] = [None] * len(signs)
+        memory_limit = self.memory_limit
         if len(signs) > 1:
-            memory_limit = share_gram(design, memory_limit)
-            names = [f"This is class {name} against the rest." for name in data.classes]
+            first = MarginProblem(design, signs[0][merged.rows], merged.times(Cs[0]).upper)
+            memory_limit = share_gram(first, self.method, memory_limit)
+            notes = [f"This is class {name} against the rest." for name in data.classes]
         if before is not None:
             starts = before.starts(signs, design, merged)
         options = {name: getattr(self, name) for name in ("method", "tol", "max_iter", "verbose")}
         tasks = [
             partial(solve_class, design, merged, *one, memory_limit=memory_limit, **options)
-            for one in zip(signs, Cs, starts, names, strict=True)
+            for one in zip(signs, Cs, starts, notes, strict=True)
         ]
         try:
             solutions = in_parallel(self.n_jobs, tasks)
@@ -263,11 +285,15 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
             else np.zeros(self.zeta_.shape[:-1])
         )
         if self.warm_start:
-            params = self.gates_.get_params()
             self._before = Before(
-                params, data.digest(), len(data.kept), supporting, self.zeta_, self.dual_coef_
+                self.gates_,
+                self.gates_.get_params(),
+                data.digest,
+                len(data.kept),
+                supporting,
+                self.zeta_,
+                self.dual_coef_,
             )
-        return self
 
     def _class_factors(self, targets: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Factor of the weight of each sample that its class gives."""
@@ -307,7 +333,7 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
             Decision values, positive for ``classes_[1]`` if there are two classes; else one
             column a class, each against the rest.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "zeta_")
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
         values = np.empty((X.shape[0], len(self.zeta_)))
         n_gates = self.zeta_[0, ..., 0].size

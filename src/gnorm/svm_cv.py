@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import warnings
 from dataclasses import replace
 from functools import partial
 from numbers import Integral
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_scalar
 
-from gnorm.margin.engine import warn_if_unfinished
 from gnorm.margin.path import check_Cs, saturation, share_gram, solve_path
 from gnorm.margin.problem import MarginProblem
 from gnorm.margin.solution import NotSeparableError, Status
@@ -25,21 +25,22 @@ from gnorm.svm_fit import Data, in_parallel, of_all_samples
 
 __all__ = ["FReLUSVCCV", "GLNNormSVCCV"]
 
-_DECADES = 5.0  # of the default grid, beginning at the least C worth solving for
+_DECADES = 4.0  # of the default grid, beginning at the least C worth solving for
 
 _CV_PARAMETERS = """
     Cs : int or array-like of float, default=10
         Weights of the hinge loss to choose from, positive. An int is the length of a geometric grid
-        over five decades, from the least C worth solving for: below it the predictor changes
-        nothing but its length. ``numpy.inf`` is the hard margin; it raises
+        over four decades, from the least C worth solving for, that of gates drawn for it: below it
+        the predictor changes nothing but its length. ``numpy.inf`` is the hard margin; it raises
         :class:`gnorm.NotSeparableError` if the training part of a split is not separable.
     cv : int, cross-validation generator or iterable, default=None
         Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified.
-        Gates are fitted to the training part of each split.
+        Gates are fitted to the training part of each split. For groups pass the splits themselves,
+        ``list(GroupKFold(5).split(X, y, groups))``.
     scoring : str or callable, default=None
         What to maximise: a name, see :func:`~sklearn.metrics.get_scorer_names`, or a callable
         ``scorer(estimator, X, y)``. None is the accuracy. With more than two classes each against
-        the rest is scored by itself, with labels -1 and 1. Sample weights, times class weights,
+        the rest is scored by itself, with labels -1 and 1. Sample weights, but not class weights,
         are passed on to scorers that take ``sample_weight``.
     refit : bool, default=True
         Whether to fit the gates and the predictors to all samples at the C chosen. Without it there
@@ -102,51 +103,77 @@ class _PathCV:
         -----
         ConvergenceWarning
             If ``max_iter`` ends a solve above ``tol``.
+        UserWarning
+            If a score is NaN.
         """
-        data = self._checked(X, y, sample_weight)
-        splits = self._splits(data)
-        scorer = get_scorer("accuracy" if self.scoring is None else self.scoring)
-        self.Cs_ = self._grid(data)
-        is_weighted = sample_weight is not None or self.class_weight is not None
-        task = partial(_scores, self, data, self.Cs_, scorer, is_weighted)
-        tasks = [
-            partial(task, train, test, f"split {number} of {len(splits)}")
-            for number, (train, test) in enumerate(splits, 1)
-        ]
-        scores = np.stack(in_parallel(self.n_jobs, tasks), axis=1)  # (problem, split, C)
-        self.classes_ = data.classes
-        positives = data.classes[1:] if len(data.classes) == 2 else data.classes
-        self.scores_ = dict(zip(positives, scores, strict=True))
-        self.C_ = self.Cs_[np.argmax(scores.mean(axis=1), axis=1)]
-        if self.refit:
-            self._fit_gates(data)
-            self._fit_predictors(data, self.C_)
+        with self._all_or_nothing():
+            data = self._checked(X, y, sample_weight)
+            splits = self._splits(data)
+            scorer = get_scorer("accuracy" if self.scoring is None else self.scoring)
+            self.Cs_ = self._grid(data)
+            is_weighted = sample_weight is not None
+            task = partial(_score, self._for_worker(), data, self.Cs_, scorer, is_weighted)
+            tasks = [
+                partial(task, train, test, f"split {number} of {len(splits)}")
+                for number, (train, test) in enumerate(splits, 1)
+            ]
+            # each of shape (split, problem, C)
+            scores, gaps = map(np.stack, zip(*in_parallel(self.n_jobs, tasks), strict=True))
+            self._warn(scores, gaps)
+            self.classes_ = data.classes
+            positives = data.classes[1:] if len(data.classes) == 2 else data.classes
+            self.scores_ = dict(zip(positives, scores.swapaxes(0, 1), strict=True))
+            means = scores.mean(axis=0)
+            self.C_ = self.Cs_[np.argmax(np.where(np.isnan(means), -np.inf, means), axis=1)]
+            if self.refit:
+                self._fit_gates(data)
+                self._fit_predictors(data, self.C_)
         return self
+
+    def _warn(self: Any, scores: np.ndarray, gaps: np.ndarray) -> None:
+        """Warn of what the splits found, which may have been in other processes."""
+        if unfinished := np.count_nonzero(gaps > self.tol):
+            warnings.warn(
+                f"{unfinished} of {gaps.size} solves of the cross-validation stopped above "
+                f"tol={self.tol:.1e}, at relative duality gaps up to {np.max(gaps):.1e}",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        if n_without := np.count_nonzero(np.isnan(scores)):
+            warnings.warn(
+                f"{n_without} of {scores.size} scores are NaN; a C with one of them is not chosen",
+                stacklevel=3,
+            )
+
+    def _for_worker(self: Any) -> Any:
+        """Return the estimator without what is of no use to a worker and may not get there."""
+        return clone(type(self)(**self.get_params(deep=False) | {"cv": None, "scoring": None}))
 
     def _splits(self: Any, data: Data) -> list[tuple[np.ndarray, np.ndarray]]:
         """Training and test part of each split, as indices of the samples of positive weight.
 
         An int splits these; splits of the caller are about all samples.
         """
-        if self.cv is None or isinstance(self.cv, Integral):
-            cv = check_cv(self.cv, data.labels, classifier=True)
-            return list(cv.split(data.X, data.labels))
         cv = check_cv(self.cv, data.labels, classifier=True)
+        if self.cv is None or isinstance(self.cv, Integral):
+            return list(cv.split(data.X, data.labels))
         position = np.full(data.n_samples, -1)
         position[data.kept] = np.arange(len(data.kept))
         labels = np.zeros(data.n_samples, dtype=int)
         labels[data.kept] = data.labels
         splits = cv.split(np.zeros((data.n_samples, 1)), labels)
         parts = [tuple(position[part][position[part] >= 0] for part in split) for split in splits]
+        if not parts:
+            raise ValueError("expected at least one split, got none")
         if any(len(part) == 0 for split in parts for part in split):
             raise ValueError("expected splits with samples of positive weight, got an empty part")
         return parts
 
     def _grid(self: Any, data: Data) -> np.ndarray:
-        if not isinstance(self.Cs, Integral):
+        if np.ndim(self.Cs) > 0:
             return check_Cs(self.Cs)
         check_scalar(self.Cs, "Cs", Integral, min_val=1)
-        model = clone(self)
+        model = self._for_worker()
         model._fit_gates(data)
         design, merged = model._design_of(data)
         ends = [
@@ -162,7 +189,7 @@ class _PathCV:
         return np.geomspace(least, 10.0**_DECADES * least, self.Cs)
 
 
-def _scores(
+def _score(
     model: Any,
     data: Data,
     Cs: np.ndarray,
@@ -171,8 +198,8 @@ def _scores(
     train: np.ndarray,
     test: np.ndarray,
     name: str,
-) -> np.ndarray:
-    """Scores of one split, shape (n_problems, n_Cs); runs in a worker."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and duality gaps of one split, shape (n_problems, n_Cs); runs in a worker."""
     part, held_out = data.part(train), data.part(test)
     missing = np.setdiff1d(np.arange(len(data.classes)), part.labels)
     if len(missing):
@@ -182,38 +209,48 @@ def _scores(
         )
     model = clone(model)
     model.n_features_in_ = data.X.shape[1]
-    factors = model._class_factors(part.classes[part.labels], part.sample_weight)
-    part = replace(part, weight=part.sample_weight * factors)
+    if model.class_weight == "balanced":
+        factors = model._class_factors(part.classes[part.labels], part.sample_weight)
+        part = replace(part, weight=part.sample_weight * factors)
     model._fit_gates(part)
     design, merged = model._design_of(part)
-    memory_limit = share_gram(design, model.memory_limit)
+    signs, truths = part.signs(), held_out.signs().astype(int)
+    at_one = MarginProblem(design, signs[0][merged.rows], merged.upper)
+    options = {option: getattr(model, option) for option in ("method", "tol", "max_iter")}
+    options["memory_limit"] = share_gram(at_one, model.method, model.memory_limit)
     model.classes_ = np.array([-1, 1])
-    takes_weight = "sample_weight" in inspect.signature(scorer).parameters
-    weights = {"sample_weight": held_out.weight} if is_weighted and takes_weight else {}
-    options = {name: getattr(model, name) for name in ("method", "tol", "max_iter")}
-    options["memory_limit"] = memory_limit
-    scores = []
-    for problem, (sign, truth) in enumerate(zip(part.signs(), held_out.signs(), strict=True), 1):
+    weight = held_out.sample_weight if is_weighted else None
+    scores, gaps = np.empty((2, len(signs), len(Cs)))
+    for problem, (sign, truth) in enumerate(zip(signs, truths, strict=True)):
         start = perf_counter()
-        path = solve_path(design, sign, merged, Cs, **options)
-        row = []
         try:
-            for solution in path:
+            for k, solution in enumerate(solve_path(design, sign, merged, Cs, **options)):
                 if solution.status is Status.INTERRUPTED:
                     raise KeyboardInterrupt  # some of the scores are no basis for a choice
-                warn_if_unfinished(solution, model.tol)
                 model.zeta_ = solution.zeta[None]
-                row.append(scorer(model, held_out.X, truth.astype(int), **weights))
+                scores[problem, k] = _scored(scorer, model, held_out.X, truth, weight)
+                gaps[problem, k] = solution.duality_gap
         except NotSeparableError as error:
             raise of_all_samples(error, part) from None
-        scores.append(row)
         if model.verbose:
+            row = np.where(np.isnan(scores[problem]), -np.inf, scores[problem])
             print(
-                f"{name}, problem {problem} of {len(part.signs())}: best score {max(row):.4g} at "
+                f"{name}, problem {problem + 1} of {len(signs)}: best score {max(row):.4g} at "
                 f"C = {Cs[np.argmax(row)]:.3g}, {perf_counter() - start:.1f} s",
                 flush=True,
             )
-    return np.array(scores)
+    return scores, gaps
+
+
+def _scored(scorer: Any, model: Any, X: Any, truth: np.ndarray, weight: np.ndarray | None) -> float:
+    """Score with the sample weights, or without them if the scorer takes none."""
+    if weight is not None:
+        try:
+            return scorer(model, X, truth, sample_weight=weight)
+        except TypeError as error:
+            if "sample_weight" not in str(error):
+                raise
+    return scorer(model, X, truth)
 
 
 @_with_sections

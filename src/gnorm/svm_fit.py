@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import blake2b
 from numbers import Real
 from typing import Any
@@ -69,6 +70,7 @@ class Data:
             kept=self.kept[rows],
         )
 
+    @cached_property
     def digest(self) -> str:
         """Fingerprint of what gates learn from."""
         is_sparse = sparse.issparse(self.X)
@@ -85,8 +87,10 @@ class Before:
 
     Attributes
     ----------
+    gates : transformer
+        The fitted gates.
     params : dict
-        Parameters of the gates.
+        Their parameters as they were then.
     digest : str
         Fingerprint of what they learned from.
     n_samples : int
@@ -99,6 +103,7 @@ class Before:
         Dual coefficients times labels.
     """
 
+    gates: Any
     params: dict[str, Any]
     digest: str
     n_samples: int
@@ -106,14 +111,15 @@ class Before:
     zeta: np.ndarray
     dual_coef: np.ndarray
 
-    def has_gates(self, gates: Any, data: Data) -> bool:
-        """Whether the gates of the call before had the same parameters and the same data."""
+    def gates_like(self, gates: Any, digest: str) -> Any:
+        """Return the fitted gates if these would become the same, else None."""
         now = gates.get_params()
         is_same = self.params.keys() == now.keys() and all(
             now[name] is value or np.array_equal(now[name], value)
             for name, value in self.params.items()
         )
-        return is_same and self.digest == data.digest()
+        is_same = is_same and type(gates) is type(self.gates) and digest == self.digest
+        return self.gates if is_same else None
 
     def starts(self, signs: np.ndarray, design: GatedDesign, merged: Merged) -> list[Near | None]:
         """Where each problem starts; None where shapes do not fit."""
@@ -170,15 +176,15 @@ def solve_class(
     sign: np.ndarray,
     C: float,
     near: Near | None,
-    name: str,
+    note: str,
     **options: Any,
 ) -> MarginSolution:
-    """Solve one of the problems; runs in a worker. The name is a note on its failure, if any."""
+    """Solve one of the problems; runs in a worker. The note is for its failure, if any."""
     try:
         return solve_merged(design, sign, merged.times(C), near, **options)
     except NotSeparableError as error:
-        if name:
-            error.add_note(name)
+        if note:
+            error.add_note(note)
         raise
 
 

@@ -85,8 +85,11 @@ def test_what_does_not_fit_is_not_chosen():
     smaller = choice.choose(tall, need - 1)
     assert smaller.method == "working-set"
     assert "primal would take" in smaller.reason
-    few = problem(choice.FEW)
-    assert choice.choose(few, 1e5).method != "interior-point"
+
+
+def test_few_samples_need_little():
+    with pytest.raises(MemoryError, match=r"at least \d\.\de\+05 bytes for method='interior-point'"):
+        max_margin(*arrays(problem(150)), memory_limit=10)
 
 
 @pytest.mark.parametrize("method", ["interior-point", "primal", "working-set"])

@@ -155,6 +155,16 @@ def test_default_grid_ends_at_the_hard_margin():
     assert np.any(path.solutions[4].dual_coef >= path.Cs[4] * (1 - 1e-9))
 
 
+def test_default_grid_without_anything_between_its_ends():
+    path = gln_norm_path([[1.0], [-1.0]], [1, -1], np.ones((2, 1, 1), dtype=bool), n_Cs=5)
+    assert path.Cs.tolist() == [0.5, np.inf]
+
+
+def test_a_grid_has_a_whole_number_of_places():
+    with pytest.raises(TypeError, match="n_Cs must be an instance of int, not float"):
+        gln_norm_path(*labelled(20, 3), n_Cs=2.5)
+
+
 @must_converge
 def test_inseparable_data_have_a_default_grid_without_the_hard_margin():
     X, y, activations = labelled(80, 2, 2)
@@ -252,7 +262,7 @@ def test_methods_agree(method):
         ({"Cs": 1.0}, r"expected Cs of shape \(n_Cs,\), not empty, got shape \(\)"),
         ({"Cs": [1.0, 0.0]}, "expected Cs > 0, got 0.0"),
         ({"Cs": [np.nan]}, "expected Cs > 0, got nan"),
-        ({"n_Cs": 1}, "expected n_Cs >= 2, got 1"),
+        ({"n_Cs": 1}, "n_Cs == 1, must be >= 2"),
         ({"eps": 1.0}, "expected eps between 0 and 1, got 1.0"),
         ({"tol": -1.0}, "expected a finite tol > 0, got -1.0"),
     ],
@@ -285,6 +295,19 @@ def test_a_near_solution_changes_nothing_but_the_time(kind, C, factor, monkeypat
 
 
 @must_converge
+@pytest.mark.parametrize("seed", range(3))
+def test_features_of_very_uneven_scales(seed):
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([rng.normal(size=(150, 6)), np.ones(150)]) * np.logspace(-4, 4, 7)
+    y = np.where(X[:, 3] > 0, 1, -1) * np.where(rng.random(150) < 0.2, -1, 1)
+    activations = HyperplaneGates(6, random_state=seed).fit_transform(X)
+    path = gln_norm_path(X, y, activations, np.logspace(-10, 1, 8))
+    for C, solution in zip(path.Cs, path.solutions, strict=True):
+        cold = max_margin(X, y, activations, C, tol=1e-4)
+        assert_allclose(solution.primal_value, cold.primal_value, rtol=2e-4)
+
+
+@must_converge
 def test_a_bad_start_is_given_up():
     X, y, activations = labelled(500, 20, 10)
     problem = problem_at(0.1, X, y, activations)
@@ -311,12 +334,15 @@ def test_a_start_that_does_not_fit_into_the_memory_is_not_taken(monkeypatch):
 def test_what_is_kept_counts_as_memory():
     X, y, activations = labelled(500, 20, 10)
     limit = 1e9
-    left = share_gram(GatedDesign(X, activations), limit)
-    assert left == limit - 8 * 500**2
-    assert share_gram(GatedDesign(X, activations), None) is None
-    design = GatedDesign(X, activations)
-    assert share_gram(design, 8 * 500**2) == 8 * 500**2  # no room: nothing is kept
-    assert "gram" not in vars(design)
+    for method in ["auto", "working-set"]:
+        problem = problem_at(1.0, X, y, activations)
+        assert share_gram(problem, method, limit) == limit - 8 * 500**2
+        assert "gram" in vars(problem.design)
+    assert share_gram(problem, "auto", None) is None
+    problem = problem_at(1.0, X, y, activations)
+    assert share_gram(problem, "auto", 8 * 500**2) == 8 * 500**2  # there is no room for it
+    assert share_gram(problem, "primal", limit) == limit  # nor a use
+    assert "gram" not in vars(problem.design)
     with pytest.raises(MemoryError, match="expected a memory_limit of at least"):
         gln_norm_path(X, y, activations, [0.1], memory_limit=1e6)
 

@@ -102,7 +102,7 @@ def choose(problem: MarginProblem, limit: float) -> Choice:
         Method and reason.
     """
     n_samples, n_features = len(problem.y), problem.design.X.shape[1]
-    if n_samples <= FEW and _interior_point_bytes(problem) <= limit:
+    if n_samples <= FEW:  # the least memory, too
         return Choice("interior-point", f"{n_samples} samples are few (at most {FEW})")
     n_coded = n_coded_gates(problem) * n_features
     ratio, sizes = TALL, f"{n_samples} samples, {n_coded} gated features"

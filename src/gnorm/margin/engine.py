@@ -24,6 +24,7 @@ from gnorm.margin.solution import MarginSolution, NotSeparableError, Status
 from gnorm.margin.warm import Linear, Near, Solved
 
 __all__ = [
+    "GRAM_METHODS",
     "certified",
     "check_activations",
     "check_lengths",
@@ -58,7 +59,8 @@ _METHODS: dict[str, Callable[..., Point]] = {
     "clarabel": _solve_conic("CLARABEL"),
     "scs": _solve_conic("SCS"),
 }
-_WARM = ("interior-point", "working-set")  # methods that start near a solution if there is one
+GRAM_METHODS = ("interior-point", "working-set")
+"""Methods that use the Gram matrix; they also start near a solution if there is one."""
 _DEFAULT_MAX_ITER = {
     "interior-point": 100,
     "working-set": 100,
@@ -446,7 +448,7 @@ def solve_near(
     def certify(point: Point) -> Solved:
         return certified(problem, point, method, tol, start)
 
-    if near is not None and method in _WARM:
+    if near is not None and method in GRAM_METHODS:
         return warm.solve(
             problem,
             near,

@@ -48,6 +48,11 @@ class State:
         """The complementary pairs: products of entries are driven to zero together."""
         return (self.a, self.z), (self.v, self.u), (self.s, self.mu)
 
+    def is_interior(self) -> bool:
+        """Whether all variables are positive and finite."""
+        values = [variable for pair in self.pairs() for variable in pair]
+        return all(bool(np.all((value > 0) & np.isfinite(value))) for value in values)
+
     def complementarity(self) -> float:
         """Mean product over all pairs, the sigma of the central path."""
         total = sum(float(x @ y) for x, y in self.pairs())

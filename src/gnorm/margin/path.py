@@ -21,22 +21,24 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_scalar
 
-from gnorm.margin.choice import available_memory
+from gnorm.margin.choice import available_memory, choose
 from gnorm.margin.design import GatedDesign
 from gnorm.margin.engine import (
+    GRAM_METHODS,
     certified,
     check_samples,
     merged_design,
     on_all,
     solve_anyhow,
-    solve_near,
     warn_if_unfinished,
 )
 from gnorm.margin.merge import Merged
@@ -55,10 +57,9 @@ __all__ = [
     "solve_path",
 ]
 
+_FARTHEST = 3.5  # times the C before up to which a solution is a good start
 _BOUNDARY = 1e-6  # share of a bound from which a coefficient counts as at it
 _GRAM_SHARE = 0.2  # of the memory allowed, up to which the Gram matrix of all samples is kept
-_HALVINGS = 2  # most of a step, in log C, that is too long for a warm start
-_ON_THE_WAY = 1e-3  # relative gap at which a place half-way is good enough
 _VANISHING = 1e-13  # length of a sum of features, relative to those of its terms, that is rounding
 _TIED = 1e-9  # relative difference of lengths below which units count as equally long
 
@@ -196,6 +197,12 @@ def gln_norm_path(
     True
     """
     start = time.perf_counter()
+    if Cs is None:
+        check_scalar(n_Cs, "n_Cs", Integral, min_val=2)
+        if not 0 < eps < 1:
+            raise ValueError(f"expected eps between 0 and 1, got {eps}")
+    else:
+        Cs = check_Cs(Cs)
     X, labels, gates, weight = check_samples(X, y, activations, 1.0, sample_weight)
     options: dict[str, Any] = {
         "method": method,
@@ -203,21 +210,18 @@ def gln_norm_path(
         "max_iter": max_iter,
     }
     design, merged = merged_design(GatedDesign, X, labels, gates, weight)
-    options["memory_limit"] = share_gram(design, memory_limit)
     signs = labels[merged.rows].astype(float)
-    end = saturation(MarginProblem(design, signs, merged.upper))
+    at_one = MarginProblem(design, signs, merged.upper)
+    options["memory_limit"] = share_gram(at_one, method, memory_limit)
+    end = saturation(at_one)
     hard: Solved | None = None
     if Cs is None:
-        if n_Cs < 2:
-            raise ValueError(f"expected n_Cs >= 2, got {n_Cs}")
-        if not 0 < eps < 1:
-            raise ValueError(f"expected eps between 0 and 1, got {eps}")
         grid, hard = _default_grid(design, signs, merged, end, n_Cs, eps, options)
     else:
-        grid = check_Cs(Cs)
+        grid = Cs
     solutions: list[MarginSolution] = []
     try:
-        for solution in solve_path(design, labels, merged, grid, hard=hard, **options):
+        for solution in solve_path(design, labels, merged, grid, end=end, hard=hard, **options):
             if verbose:
                 _print_line(grid[len(solutions)], solution)
             solutions.append(solution)
@@ -243,8 +247,8 @@ def _print_line(C: float, solution: MarginSolution) -> None:
     )
 
 
-def share_gram(design: GatedDesign, memory_limit: float | None) -> float | None:
-    """Compute the Gram matrix of all samples where it is small enough to be kept.
+def share_gram(problem: MarginProblem, method: str, memory_limit: float | None) -> float | None:
+    """Compute the Gram matrix of all samples where methods use it and it is small enough to keep.
 
     Returns
     -------
@@ -252,10 +256,12 @@ def share_gram(design: GatedDesign, memory_limit: float | None) -> float | None:
         What is left of the memory allowed; None for half of what is free.
     """
     limit = available_memory() if memory_limit is None else memory_limit
-    need = 8.0 * design.n_samples**2
-    if need > _GRAM_SHARE * limit:
+    if method == "auto":
+        method = choose(problem, limit).method
+    need = 8.0 * len(problem.y) ** 2
+    if method not in GRAM_METHODS or need > _GRAM_SHARE * limit:
         return memory_limit
-    _ = design.gram  # cached, and handed on to the designs of some of the samples
+    _ = problem.design.gram  # cached, and handed on to the designs of some of the samples
     return None if memory_limit is None else memory_limit - need
 
 
@@ -339,6 +345,8 @@ def _default_grid(
     if hard[0].status is Status.INTERRUPTED:
         raise KeyboardInterrupt
     largest = float(np.max(hard[0].dual_coef / merged.upper))
+    if largest <= end.C:  # there is nothing between the two ends
+        return np.array([end.C, np.inf]), hard
     grid = np.geomspace(end.C, largest, n_Cs)
     grid[-1] = np.inf
     return grid, hard
@@ -350,6 +358,7 @@ def solve_path(
     merged: Merged,
     Cs: Sequence[float] | np.ndarray,
     *,
+    end: Saturation | None = None,
     hard: Solved | None = None,
     tol: float,
     **options: Any,
@@ -366,6 +375,8 @@ def solve_path(
         How the samples map to the distinct ones, with the weights as bounds.
     Cs : sequence of float
         In increasing order.
+    end : Saturation, default=None
+        The saturated end, if it is known.
     hard : tuple of (MarginSolution, ndarray of shape (n_distinct,)), default=None
         Solution for C = inf on the distinct samples and its margins, if they are known.
     tol : float
@@ -378,7 +389,8 @@ def solve_path(
     MarginSolution
         The solution for each C.
     """
-    follower = _Follower(design, y[merged.rows].astype(float), merged, tol, options)
+    at_one = MarginProblem(design, y[merged.rows].astype(float), merged.upper)
+    follower = _Follower(at_one, merged, end or saturation(at_one), tol, options)
     for C in map(float, Cs):
         try:
             solution = follower.at(C, hard)
@@ -393,18 +405,18 @@ class _Follower:
 
     def __init__(
         self,
-        design: GatedDesign,
-        signs: np.ndarray,
+        at_one: MarginProblem,
         merged: Merged,
+        end: Saturation,
         tol: float,
         options: dict[str, Any],
     ) -> None:
+        self.at_one = at_one
         self.merged = merged
+        self.end = end
         self.tol = tol
-        self.options = options
-        self.at_one = MarginProblem(design, signs, merged.upper)
-        self.end = saturation(self.at_one)
-        self.bounded = Bounded(design, signs * merged.upper)
+        self.options = options | {"tol": tol}
+        self.bounded = Bounded(at_one.design, at_one.y * merged.upper)
         # at half the length, too, for the direction in which the path begins
         Cs = (self.end.C / 2, self.end.C) if np.isfinite(self.end.C) else ()
         self.known = [self.end.known(C, merged.upper) for C in Cs]
@@ -423,41 +435,21 @@ class _Follower:
             return same
         if np.isinf(C) and hard is not None:
             return hard[0]
-        if not self.known or np.isinf(C):
-            near = self.known[-1].near if self.known else None
-            return self._keep(C, problem, solve_anyhow(problem, near, **self._to(self.tol)))
-        solution = self._reached(C)
-        return replace(solution, seconds=time.perf_counter() - start)
-
-    def _reached(self, C: float) -> MarginSolution:
-        """Go to C at once or, where that is too far for a warm start, half-way first."""
-        targets, halvings = [C], _HALVINGS
-        while True:
-            target = targets[-1]
-            problem = self.problem(target)
-            options = self._to(self.tol if target == C else max(self.tol, _ON_THE_WAY))
-            options["linear"] = partial(self.bounded.fixed, factor=target)
-            near = _ahead(self.known, target, problem.upper)
-            solved = solve_near(problem, near, **options)
-            if solved is None and halvings > 0:
-                halvings -= 1
-                targets.append(float(np.sqrt(self.known[-1].C * target)))
-                continue
-            solution = self._keep(target, problem, solved or solve_anyhow(problem, None, **options))
-            targets.pop()
-            if not targets:
-                return solution
-            if solution.status is Status.INTERRUPTED:
-                raise KeyboardInterrupt
-
-    def _to(self, tol: float) -> dict[str, Any]:
-        return {**self.options, "tol": tol}
-
-    def _keep(self, C: float, problem: MarginProblem, solved: Solved) -> MarginSolution:
-        solution, margins = solved
+        options = self.options
+        if np.isfinite(C):
+            options = options | {"linear": partial(self.bounded.fixed, factor=C)}
+        solution, margins = solve_anyhow(problem, self._near(C, problem.upper), **options)
         near = near_to(problem, solution, margins)
         self.known = [*self.known[-1:], _Known(C, problem.upper, near, solution)]
-        return solution
+        return replace(solution, seconds=time.perf_counter() - start)
+
+    def _near(self, C: float, upper: np.ndarray) -> Near | None:
+        """Where to start from what is known; None if that is too far away."""
+        if not self.known:
+            return None
+        if np.isinf(C):
+            return self.known[-1].near
+        return _ahead(self.known, C, upper) if C <= _FARTHEST * self.known[-1].C else None
 
 
 @dataclass(frozen=True)
@@ -502,14 +494,14 @@ def _ahead(known: list[_Known], C: float, upper: np.ndarray) -> Near:
     """Where the solution for C is likely to be, on the line through the last two in log C."""
     *earlier, last = known
     a, mu, margins = last.near.dual_coef, last.near.weights, last.near.margins
-    if earlier and np.isfinite(C):
+    if earlier:
         before = earlier[-1]
         share = float(np.log(C / last.C) / np.log(last.C / before.C))
         a = np.maximum(a + share * (a - before.near.dual_coef), 0.0)
         mu = np.maximum(mu + share * (mu - before.near.weights), 0.0)
         margins = margins + share * (margins - before.near.margins)
     # a sample at its bound goes with it
-    a = np.where(last.is_bounded & np.isfinite(upper), upper, np.minimum(a, upper))
+    a = np.where(last.is_bounded, upper, np.minimum(a, upper))
     return Near(a, mu / np.sum(mu), margins)
 
 

@@ -174,7 +174,10 @@ def _solve(
         free = problem.restricted(sets.free)
         newton = Newton(free, scale, linear(sets.masks()[1], free))
         if state is None:
-            state = _entered(newton, near, sets)
+            with np.errstate(all="ignore"):  # out of range: no start
+                state = _entered(newton, near, sets)
+            if not state.is_interior():
+                return None
         elif newton.has_outgrown(state, _UPSET):
             return None
         path = CentralPath(newton, state, n_iter)
@@ -240,6 +243,7 @@ def _entered(newton: Newton, near: Near, sets: Sets) -> State:
     P = newton.products(a)
     quadratics = newton.quadratics(a, P)
     mu = near.weights
-    t = float(np.max(quadratics)) + sigma / float(np.sum(mu**2))
-    s = t - quadratics
+    room = sigma / float(np.sum(mu**2))
+    s = (np.max(quadratics) - quadratics) + room  # in this order it cannot round to zero
+    t = float(np.max(quadratics)) + room
     return State(a, sigma / a, v, sigma / v, s, np.maximum(mu, sigma / s), t)
