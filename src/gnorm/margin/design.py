@@ -202,13 +202,16 @@ class GatedDesign:
         codes, offset = self._codes
         length = self._length
         largest = float(np.max(np.abs(coef), initial=0.0)) or 1.0
-        relative = (coef / largest).astype(self.precision)
-        weighted = np.empty((self.n_samples, codes.shape[1] + 1), dtype=self.precision)
-        np.multiply(codes, relative[:, None], out=weighted[:, :-1])
+        on = np.flatnonzero(coef)
+        on = on if 2 * len(on) < self.n_samples else np.arange(self.n_samples)
+        relative = (coef[on] / largest).astype(self.precision)
+        weighted = np.empty((len(on), codes.shape[1] + 1), dtype=self.precision)
+        gram = self.gram if len(on) == self.n_samples else self.gram[on]
+        np.multiply(codes[on], relative[:, None], out=weighted[:, :-1])
         np.multiply(offset, relative, out=weighted[:, -1])
-        # gram @ weighted, transposed into the memory order of the library
+        # gram[:, on] @ weighted, transposed into the memory order of the library
         (gemm,) = get_blas_funcs(("gemm",), dtype=self.precision)
-        products = gemm(1.0, weighted.T, self.gram.T).T
+        products = gemm(1.0, weighted.T, gram.T, trans_b=1).T
         per_unit = np.repeat(products[:, -1:], self.n_units, axis=1)
         for first in range(0, codes.shape[1], self.n_units):
             columns = slice(first, first + self.n_units)

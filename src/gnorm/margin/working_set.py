@@ -260,15 +260,15 @@ def _rounds(
     is_last = guessed is None and sets.is_everything()
     state: State | None = None
     loose: tuple[State, Sets] | None = None  # where the path can be taken up again
+    is_rough = guessed is not None
     most_double = _DOUBLE
     n_iter = 0
     while True:
         memory.check(len(sets.free))
-        is_rough = guessed is not None and not is_last
         is_double = len(sets.free) <= most_double and memory.fits_double(len(sets.free))
         is_single = is_rough or not is_double
         newton = sets.newton(problem, scale, is_single=is_single)
-        newton.is_refined = is_single and is_last
+        newton.is_refined = is_single and not is_rough
         scale = newton.scale
         if state is not None and newton.has_outgrown(state, _UPSET):
             # Features cancel so much that every choice of samples is a hard problem of its own.
@@ -293,6 +293,9 @@ def _rounds(
             if status in (Status.MAX_ITER, Status.INTERRUPTED):
                 return best_point
 
+        if status is Status.STALLED and is_last and is_rough:
+            is_rough = False  # this round once more, with all digits
+            continue
         if status is Status.STALLED:
             # Once more from the start, in double precision: on all samples if that can be.
             can_be_all = n_samples <= _ALL and memory.fits_double(n_samples)
@@ -304,7 +307,7 @@ def _rounds(
                 return best_point
             most_double = n_samples
             state = start = scale = loose = None
-            is_last = True
+            is_last, is_rough = True, False
             continue
         if is_last:
             length = path.best.primal.length
