@@ -49,20 +49,36 @@ class GatedDesign:
         self.X = X
         self.activations = activations
         self.n_samples, self.n_units, self.n_contexts = activations.shape
-        self.is_one_hot = bool(np.all(activations.sum(axis=2) == 1))
+
+    @cached_property
+    def is_one_hot(self) -> bool:
+        """Whether exactly one context of each unit is on."""
+        return bool(np.all(self.activations.sum(axis=2) == 1))
 
     def restricted(self, rows: np.ndarray) -> GatedDesign:
         """Return the design of some of the samples, with what is known of its Gram matrix."""
         part = type(self)(self.X[rows], self.activations[rows])
         part.precision = self.precision
-        if "gram" in vars(self) and self.precision is np.float64:
-            part.gram = self.gram[np.ix_(rows, rows)]
+        part._inherit(self, rows)
+        if "in_single" in vars(self):
+            rough = part.in_single
+            rough._inherit(self.in_single, rows)
         return part
 
+    def _inherit(self, whole: GatedDesign, rows: np.ndarray) -> None:
+        """Take over what is known of a design that this one is some rows of."""
+        if whole.is_one_hot:
+            self.is_one_hot = True
+        if "gram" in vars(whole):
+            self.gram = whole.gram.take(rows, axis=0).take(rows, axis=1)
+            self.gram *= self.precision((whole._length / self._length) ** 2)
+
+    @cached_property
     def in_single(self) -> GatedDesign:
-        """Return the same design with a Gram matrix in single precision."""
+        """The same design with a Gram matrix in single precision."""
         rough = type(self)(self.X, self.activations)
         rough.precision = np.float32
+        rough.is_one_hot = self.is_one_hot
         return rough
 
     @cached_property

@@ -24,6 +24,7 @@ _RIDGE = 1e-5  # of the regression for the length of the start, relative
 _START_SLACK = 1.1  # length of the start over that of its longest unit, squared, beside a guess
 # Relative, on the diagonal of the Newton matrix: in units of the rounding error, and at most.
 _LEAST_JITTER, _MOST_JITTER = 5.0, {np.float64: 1e-6, np.float32: 1e-2}
+_MOST_DIAGONAL = 1e30  # beyond it a variable does not move, and single precision ends at 3e38
 # Error of a Newton step that further conjugate gradients would not remove, or need not.
 _STEP_ERROR = {np.float64: 1e-14, np.float32: 1e-8}
 
@@ -77,6 +78,7 @@ class Candidate:
 
     a: np.ndarray
     mu: np.ndarray
+    margins: np.ndarray  # of the recovery
     primal_value: float
     dual_value: float
     length: float  # multiple of the recovery that has the primal value
@@ -134,7 +136,7 @@ class Newton:
     ) -> None:
         self.exact = self.problem = problem
         if is_single:
-            design = problem.design.in_single()
+            design = problem.design.in_single
             self.problem = MarginProblem(design, problem.y, problem.upper)
         self.bounded = np.flatnonzero(~problem.is_hard)
         self.fixed = fixed
@@ -270,7 +272,8 @@ class Newton:
         """
         dual_norms = self._dual_norms(a, P)
         dual_coef = np.minimum(self.scale * a, self.problem.upper)
-        problem, margins, coef = self.problem, P @ mu, dual_coef
+        own = P @ mu
+        problem, margins, coef = self.problem, own, dual_coef
         if self.fixed is not None:
             total = self.fixed.total
             aligned = float(mu @ (self.scale * (a @ self.fixed.pull) + self.fixed.squares))
@@ -279,7 +282,7 @@ class Newton:
             problem = MarginProblem(problem.design, problem.y, upper)
         primal_value, length = problem.scale_primal(float(mu @ dual_norms), margins)
         dual_value, _ = problem.scale_dual(coef, float(dual_norms.max()))
-        return Candidate(dual_coef, mu, primal_value, dual_value, length)
+        return Candidate(dual_coef, mu, own, primal_value, dual_value, length)
 
     def rounded(self, state: State, threshold: float) -> tuple[np.ndarray, np.ndarray]:
         """Set to its bound what is closer to it than its multiplier to zero, and ``threshold``."""
@@ -310,7 +313,7 @@ class Newton:
                 signed = spread * self.problem.y[:, None]
                 S = syrk(1.0, signed.T, trans=1, lower=1, beta=1.0, c=S, overwrite_c=1)
             diagonal = np.einsum("ii->i", S)
-            diagonal += self.diagonal
+            diagonal += np.minimum(self.diagonal, _MOST_DIAGONAL)
             diagonal *= 1.0 + self.jitter
             self._matrix, failed_at = potrf(S, lower=1, overwrite_a=1, clean=0)
             if failed_at == 0:

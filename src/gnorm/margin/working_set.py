@@ -16,6 +16,7 @@ beyond it too where the set is large, with conjugate gradients to make up for th
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,11 +26,14 @@ from gnorm.margin.guess import Guess, guess
 from gnorm.margin.interior_point import CentralPath, Report
 from gnorm.margin.newton import Fixed, Newton, State
 from gnorm.margin.problem import MarginProblem, Point, relative_gap
-from gnorm.margin.scan import decision_values
+from gnorm.margin.scan import decision_values, sums
 from gnorm.margin.solution import NotSeparableError, Status
 from gnorm.margin.threads import one_blas
 
 __all__ = ["Sets", "next_sets", "scan", "solve", "transferred"]
+
+Known = tuple[np.ndarray, np.ndarray]
+"""Some samples and their margins."""
 
 _SMALL = 400  # samples that are not worth choosing from
 _NEAR = 0.15  # distance from the margin up to which a sample is taken, at the guess
@@ -94,6 +98,9 @@ def solve(
     n_samples = len(problem.y)
     if n_samples <= _SMALL:
         return interior_point.solve(problem, tol=tol, max_iter=max_iter, report=report)
+    # What becomes known of the design in single precision ends with the solve: others of the same
+    # design are to come out the same whatever was solved before.
+    problem = MarginProblem(copy(problem.design), problem.y, problem.upper)
     memory = Memory(problem, memory_limit)
     best = BestOfRounds()
     with one_blas(n_samples):
@@ -284,7 +291,7 @@ def _rounds(
             point = sets.on_all(path.best.point(status, n_iter), problem)
             if is_last and sets.is_everything() and status is not Status.STALLED:
                 return point
-            norm, margins = scan(problem, point)
+            norm, margins = scan(problem, point, (sets.free, path.best.primal.margins))
             primal_value, _ = problem.scale_primal(norm, margins)
             dual_value = path.best.dual.dual_value
             if report is not None:
@@ -313,7 +320,7 @@ def _rounds(
             length = path.best.primal.length
             if not _is_any_misplaced(sets, length * margins, _ROUNDING):
                 return point
-            norm, margins = scan(problem, point, is_exact=True)
+            norm, margins = _scan_exactly(problem, point)
             primal_value, _ = problem.scale_primal(norm, margins)
             if relative_gap(primal_value, dual_value) <= tol:
                 return point
@@ -351,14 +358,28 @@ def _first_sets(
 
 
 def scan(
-    problem: MarginProblem, point: Point, *, is_exact: bool = False
+    problem: MarginProblem, point: Point, known: Known | None = None
 ) -> tuple[float, np.ndarray]:
-    """Norm of the predictor and margins of all samples, in single precision unless exact."""
+    """Norm of the predictor and margins of all samples, roughly where they are not known."""
+    design, y = problem.design, problem.y
+    coef, weights = point.recovery
+    zeta = design.weights_of(sums(design, y * coef), weights)
+    is_known = np.zeros(len(y), dtype=bool)
+    margins = np.empty(len(y))
+    if known is not None:
+        rows, margins[rows] = known
+        is_known[rows] = True
+    others = np.flatnonzero(~is_known)
+    margins[others] = y[others] * decision_values(design, zeta, others)
+    return float(np.sum(design.unit_norms(zeta))), margins
+
+
+def _scan_exactly(problem: MarginProblem, point: Point) -> tuple[float, np.ndarray]:
+    """Norm of the predictor and margins of all samples, in double precision."""
     design, y = problem.design, problem.y
     coef, weights = point.recovery
     zeta = design.unit_weights(y * coef, weights)
-    values = design.decision_values(zeta) if is_exact else decision_values(design, zeta)
-    return float(np.sum(design.unit_norms(zeta))), y * values
+    return float(np.sum(design.unit_norms(zeta))), y * design.decision_values(zeta)
 
 
 def _is_any_misplaced(sets: Sets, margins: np.ndarray, slack: float) -> bool:
