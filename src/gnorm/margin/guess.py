@@ -29,7 +29,8 @@ _AT_ONCE = 3000  # samples that are taken as one chunk
 _PROBE = 300  # samples that show the length of a hard-margin solution
 _NEAR = 1.15  # margin up to which a sample of a chunk stays for the next one
 _FEW = 0.02  # share of wrong samples, of those near the margin, that ends the growth
-_TOL = 0.3  # of LIBSVM, in units of the margin
+_TOL = 0.1  # of LIBSVM, in units of the margin
+_HARD_TOL = 0.3  # ... where these units are known beforehand
 _ROWS = 128  # of the kernel that are signed and mirrored at once
 _STEPS = 100  # most steps of LIBSVM a sample
 _SHORTFALL = 0.4  # margin in units of the expected one below which the fit is repeated
@@ -133,7 +134,7 @@ def _fit_hard(problem: MarginProblem, length: float) -> tuple[np.ndarray, np.nda
         machine = OneClassSVM(
             kernel="precomputed",
             nu=1.0 / n_samples,
-            tol=_TOL,
+            tol=_HARD_TOL,
             max_iter=_STEPS * n_samples,
             cache_size=500,
         )

@@ -46,6 +46,7 @@ _ALL = 4000  # samples up to which all are taken where choosing fails
 # Samples of a set up to which the end of the path has a Newton matrix in double precision. In
 # single it is factorised in half the time, but conjugate gradients then take longer than that.
 _DOUBLE = 12_000
+_LEAST_SINGLE = 1e-7  # relative gap that single precision reaches without conjugate gradients
 _UPSET = 2.0  # growth of the largest unit gradient at which new samples undo the path
 _FEWEST = 100  # samples of a set
 _MOST = 0.8  # share of the samples from which on all are taken
@@ -273,6 +274,7 @@ def _rounds(
     while True:
         memory.check(len(sets.free))
         is_double = len(sets.free) <= most_double and memory.fits_double(len(sets.free))
+        is_rough &= not is_last or tol >= _LEAST_SINGLE
         is_single = is_rough or not is_double
         newton = sets.newton(problem, scale, is_single=is_single)
         newton.is_refined = is_single and not is_rough
