@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, get_blas_funcs, get_lapack_funcs
+from scipy.linalg import cho_solve, get_blas_funcs, get_lapack_funcs
+from scipy.linalg.lapack import dpotrf
 
 from gnorm.margin.problem import MarginProblem
 
@@ -26,7 +27,7 @@ _START_SLACK = 1.1  # length of the start over that of its longest unit, squared
 _LEAST_JITTER, _MOST_JITTER = 5.0, {np.float64: 1e-6, np.float32: 1e-2}
 _MOST_DIAGONAL = 1e30  # beyond it a variable does not move, and single precision ends at 3e38
 # Error of a Newton step that further conjugate gradients would not remove, or need not.
-_STEP_ERROR = {np.float64: 1e-14, np.float32: 1e-8}
+_STEP_ERROR = {np.float64: 1e-14, np.float32: 1e-9}
 
 
 @dataclass
@@ -144,7 +145,7 @@ class Newton:
         self.precision = self.problem.design.precision
         self.jitter = self._least_jitter = _LEAST_JITTER * float(np.finfo(self.precision).eps)
         self._matrix: np.ndarray | None = None
-        self._border: tuple[np.ndarray, tuple[np.ndarray, bool]] | None = None
+        self._border: tuple[np.ndarray, np.ndarray] | None = None
         self._latest: tuple[np.ndarray | None, np.ndarray] = None, np.empty(0)
         self.scale = self._natural_scale() if scale is None else scale
         self.upper = problem.upper / self.scale
@@ -221,9 +222,7 @@ class Newton:
         if a is latest:
             return P
         if latest is None or self.precision is np.float64 or self.is_refined:
-            P = self.images(a)
-            if self.fixed is not None:
-                P += self.fixed.pull
+            P = self._gradients(a)
         else:
             P = P + self.images(a - latest)
         if not self.is_refined:
@@ -235,11 +234,13 @@ class Newton:
 
     def anchor(self, a: np.ndarray) -> np.ndarray:
         """Compute the gradients at ``a`` through the features, for others to be built on them."""
-        P = self.images(a, accurate=True)
-        if self.fixed is not None:
-            P += self.fixed.pull
+        P = self._gradients(a, accurate=True)
         self._latest = a, P
         return P
+
+    def _gradients(self, a: np.ndarray, *, accurate: bool = False) -> np.ndarray:
+        P = self.images(a, accurate=accurate)
+        return P if self.fixed is None else P + self.fixed.pull
 
     def images(self, x: np.ndarray, *, accurate: bool = False) -> np.ndarray:
         """Compute ``Q_h x``, the change of the gradients with a change of the dual point."""
@@ -317,9 +318,11 @@ class Newton:
             diagonal *= 1.0 + self.jitter
             self._matrix, failed_at = potrf(S, lower=1, overwrite_a=1, clean=0)
             if failed_at == 0:
-                if self.precision is not np.float64:
-                    self._border = self._bordered(spread)
-                return True
+                if self.precision is np.float64:
+                    return True
+                self._border = self._bordered(spread)
+                if self._border is not None:
+                    return True
             self.jitter *= 100
         return False
 
@@ -352,17 +355,20 @@ class Newton:
             direction = step + slope / previous * direction
         return best
 
-    def _bordered(self, spread: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, bool]]:
+    def _bordered(self, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         r"""Factorise the spread :math:`R W^{1/2}` beside the matrix M in single precision.
 
         It grows without bound along the path and would push all else out of the digits. Kept apart,
         as :math:`T = L^{-1} R W^{1/2}` with :math:`M = L L^\top` and the factor of
-        :math:`1 + T^\top T`, what it sees of a step is exact.
+        :math:`1 + T^\top T`, what it sees of a step is exact. None if that has no factor.
         """
         lifted = self._half_solve(spread)
         inner = lifted.T @ lifted
-        inner[np.diag_indices_from(inner)] += 1.0
-        return lifted, cho_factor(inner, lower=True)
+        diagonal = np.einsum("ii->i", inner)
+        diagonal += 1.0
+        diagonal *= 1.0 + len(inner) * np.finfo(float).eps
+        factor, failed_at = dpotrf(inner, lower=1)
+        return (lifted, factor) if failed_at == 0 else None
 
     def _solve_bordered(
         self, rhs: np.ndarray, e: np.ndarray, missing: float
@@ -385,7 +391,7 @@ class Newton:
         roots = np.sqrt(self.w)
         half = self._half_solve(rhs - self.centre * missing)
         known = np.column_stack([lifted.T @ half + e / roots, roots])
-        free, pulled = cho_solve(inner, known).T
+        free, pulled = cho_solve((inner, True), known).T
         pull = (float(roots @ free) - missing) / float(roots @ pulled)
         scaled = free - pull * pulled
         da = self._half_solve(half - lifted @ scaled, is_second=True)
@@ -410,7 +416,7 @@ class Newton:
         half = self._half_solve(rhs)
         if self._border is not None:
             lifted, inner = self._border
-            half -= lifted @ cho_solve(inner, lifted.T @ half)
+            half -= lifted @ cho_solve((inner, True), lifted.T @ half)
         return self._half_solve(half, is_second=True)
 
     def _multiply(self, x: np.ndarray) -> np.ndarray:
@@ -453,7 +459,8 @@ class Newton:
             # The slack of an active unit is small beside what rounding leaves of the slopes: it
             # follows its multiplier, and what it misses is in the excess of the next step.
             is_active = now.s / now.t < now.mu / np.max(now.mu)
-            ds = np.where(is_active, (to_mu - now.s * dmu) / now.mu, dt - excess - P.T @ da)
+            ds = dt - excess - P.T @ da
+            np.divide(to_mu - now.s * dmu, now.mu, out=ds, where=is_active)
         else:
             pull = (float(np.sum(e)) - missing) / float(np.sum(w))
             da = self._solve(rhs - P @ (e - w * pull))

@@ -10,8 +10,9 @@ gap, until the gap over all samples is met.
 Samples at their upper bounds that are well inside the margin would fill the set where the bounds
 are small. They stay outside as one linear term, :class:`gnorm.margin.newton.Fixed`.
 
-Up to the loose gap the Newton matrix is in single precision, which halves the time and the memory;
-beyond it too where the set is large, with conjugate gradients to make up for the lost digits.
+The Newton matrix is in single precision, which halves the time and the memory. Only where that does
+not reach the gap the end of the path has it in double, or where the set is large, conjugate
+gradients to make up for the lost digits.
 """
 
 from __future__ import annotations
@@ -43,10 +44,11 @@ _MANY = 0.05  # share of missed samples in a set that is then solved loosely onc
 _LEAST_GROWTH = 1000  # samples that may enter a set at once, however small it is
 _ROUNDING = 1e-4  # error of a margin in single precision, at most
 _ALL = 4000  # samples up to which all are taken where choosing fails
-# Samples of a set up to which the end of the path has a Newton matrix in double precision. In
-# single it is factorised in half the time, but conjugate gradients then take longer than that.
+# Samples of a set up to which a Newton matrix in double precision makes up for the digits that
+# single has not. Conjugate gradients, which do as well, take longer than its factorisation.
 _DOUBLE = 12_000
-_LEAST_SINGLE = 1e-7  # relative gap that single precision reaches without conjugate gradients
+_LEAST_SINGLE = 1e-7  # relative gap that single precision reaches without either
+_DRIFT = 2e-8  # ... up to an error of the gap that it cannot see
 _UPSET = 2.0  # growth of the largest unit gradient at which new samples undo the path
 _FEWEST = 100  # samples of a set
 _MOST = 0.8  # share of the samples from which on all are taken
@@ -277,7 +279,7 @@ def _rounds(
         is_rough &= not is_last or tol >= _LEAST_SINGLE
         is_single = is_rough or not is_double
         newton = sets.newton(problem, scale, is_single=is_single)
-        newton.is_refined = is_single and not is_rough
+        newton.is_refined = is_single and is_last and not is_rough
         scale = newton.scale
         if state is not None and newton.has_outgrown(state, _UPSET):
             # Features cancel so much that every choice of samples is a hard problem of its own.
@@ -285,7 +287,7 @@ def _rounds(
         else:
             path = CentralPath(newton, newton.start(start) if state is None else state, n_iter)
             try:
-                target = tol if is_last else max(tol, _LOOSE)
+                target = max(tol, _LOOSE) if not is_last else tol - _DRIFT if is_rough else tol
                 status = path.follow(target, max_iter, report, is_last=is_last)
             except NotSeparableError as error:
                 raise error.scattered(sets.free, n_samples) from None
