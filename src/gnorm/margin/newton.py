@@ -144,6 +144,7 @@ class Newton:
         self.is_refined = False  # products through the features, steps by conjugate gradients
         self.precision = self.problem.design.precision
         self.jitter = self._least_jitter = _LEAST_JITTER * float(np.finfo(self.precision).eps)
+        self._signs = problem.y.astype(self.precision)
         self._matrix: np.ndarray | None = None
         self._border: tuple[np.ndarray, np.ndarray] | None = None
         self._latest: tuple[np.ndarray | None, np.ndarray] = None, np.empty(0)
@@ -403,13 +404,13 @@ class Newton:
         The factor is of the matrix in the signed variables y a. Right-hand sides are scaled: their
         range may be beyond that of single precision.
         """
-        y = self.problem.y if rhs.ndim == 1 else self.problem.y[:, None]
+        y = self._signs if rhs.ndim == 1 else self._signs[:, None]
         largest = np.max(np.abs(rhs), axis=0)
         largest = np.where(largest > 0, largest, 1.0)
-        rhs = rhs / largest
+        scaled = np.asfortranarray((rhs / largest).astype(self.precision, copy=False))
         if is_second:
-            return largest * y * self._trtrs(self._matrix, rhs, lower=1, trans=1)[0]
-        halves: np.ndarray = largest * self._trtrs(self._matrix, y * rhs, lower=1)[0]
+            return largest * (y * self._trtrs(self._matrix, scaled, lower=1, trans=1)[0])
+        halves: np.ndarray = largest * self._trtrs(self._matrix, y * scaled, lower=1)[0]
         return halves
 
     def _backsolve(self, rhs: np.ndarray) -> np.ndarray:
