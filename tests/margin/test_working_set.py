@@ -168,6 +168,28 @@ def test_newton_step_in_single_precision(C, flipped, is_refined):
             assert_allclose(got_change, wanted_change, atol=atol)
 
 
+@pytest.mark.parametrize("is_single", [False, True])
+@pytest.mark.parametrize(("C", "flipped"), [(1.0, 0.1), (INF, 0.0)])
+def test_centrality_corrections_lengthen_the_step(C, flipped, is_single):
+    problem = noisy_problem(n_samples=600, C=C, flipped=flipped)
+    newton = Newton(problem, is_single=is_single)
+    path = interior_point.CentralPath(newton, newton.start())
+    path.follow(0.3, 100, None, is_last=False)
+    state = path.state
+    assert newton.factor(state, newton.products(state.a))
+    sigma = 0.1 * state.complementarity()
+    change = newton.direction(sigma)
+    longer = path._centred(change, sigma)
+    assert state.reach(longer) > state.reach(change) + 0.01
+    # the linear conditions are those of the step itself: mu sums up to one, dual gradients vanish
+    assert_allclose(np.sum(longer.mu), np.sum(change.mu), atol=1e-5)
+    step = newton.scale * (longer.a - change.a)
+    residual = problem.products(step, accurate=True) @ state.mu
+    residual += newton.P @ (longer.mu - change.mu) - (longer.z - change.z)
+    residual[newton.bounded] += longer.u - change.u
+    assert_allclose(residual, 0.0, atol=1e-4 * np.max(np.abs(change.z)))
+
+
 def test_products_in_single_precision_err_by_a_part_of_the_step():
     problem = noisy_problem(n_samples=300, C=1.0, flipped=0.1)
     newton = Newton(problem, is_single=True)

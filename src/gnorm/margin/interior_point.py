@@ -39,6 +39,10 @@ from gnorm.margin.threads import one_blas
 __all__ = ["CentralPath", "Report", "solve"]
 
 _STEP_SHARE = 0.99  # of the way to the boundary
+_CORRECTIONS = 3  # most corrections of a step for the sake of its length
+_AMBITION = 0.3  # length that they are to add
+_LEAST_GAIN = 0.01  # ... and that is worth another
+_STRAY = 10.0  # factor within which the products of the pairs are to stay
 _FEW = 500  # samples for which steps always take the curvature of the constraints along
 _SHORT_STEP = 0.3  # below it they do so on any number of samples
 _FINE = 1e-7  # relative gap below which Newton steps from Gram matrices alone lose their way
@@ -201,6 +205,8 @@ class CentralPath:
         reached = state.moved(predictor, state.reach(predictor))
         centring = (reached.complementarity() / sigma) ** 3
         corrector = newton.direction(centring * sigma, predictor, is_curved=self._is_winding)
+        if len(newton.problem.y) > _FEW and not newton.is_refined:
+            corrector = self._centred(corrector, centring * sigma)
         step = _STEP_SHARE * state.reach(corrector)
         self.state = state.moved(corrector, step)
         self._P = newton.products(self.state.a)
@@ -208,6 +214,33 @@ class CentralPath:
         self._is_winding |= step < _SHORT_STEP
         self.best.update(newton.certify(self.state.a, self.state.mu, self._P), self.n_iter)
         return step
+
+    def _centred(self, change: State, sigma: float) -> State:
+        """Lengthen a step by bringing in the products that would stray from ``sigma`` beyond it.
+
+        These are the multiple centrality corrections of Gondzio [1]_. On many samples they cost
+        little beside the factorisation.
+
+        References
+        ----------
+        .. [1] J. Gondzio, "Multiple centrality corrections in a primal-dual method for linear
+           programming", Computational Optimization and Applications 6, 1996.
+        """
+        state = self.state
+        reach = state.reach(change)
+        for _ in range(_CORRECTIONS):
+            beyond = state.moved(change, min(1.0, reach + _AMBITION))
+            products = [x * y for x, y in beyond.pairs()]
+            wanted = [np.clip(product, sigma / _STRAY, sigma * _STRAY) for product in products]
+            targets = [
+                np.maximum(want - product, -sigma * _STRAY)
+                for want, product in zip(wanted, products, strict=True)
+            ]
+            longer = change.moved(self.newton.correction(targets), 1.0)
+            if state.reach(longer) < reach + _LEAST_GAIN:
+                break
+            change, reach = longer, state.reach(longer)
+        return change
 
     def _round(self, tol: float, thresholds: tuple[float, ...]) -> bool:
         """Take the point rounded by the first thresholds at which it meets the gap.

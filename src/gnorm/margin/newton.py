@@ -435,14 +435,13 @@ class Newton:
         ``is_curved`` also what the curvature of the constraints adds along it, for the price of
         one more product with the features.
         """
-        now, P, w = self.state, self.P, self.w
+        now, P = self.state, self.P
         targets = [sigma - x * y for x, y in now.pairs()]
         if predictor is not None:
             targets = [
                 target - dx * dy
                 for target, (dx, dy) in zip(targets, predictor.pairs(), strict=True)
             ]
-        to_z, to_u, to_mu = targets
         gradient = P @ now.mu - 1.0 - now.z
         gradient[self.bounded] += now.u
         excess = self.quadratics(now.a, P) - now.t + now.s
@@ -452,6 +451,18 @@ class Newton:
             gradient += turned @ predictor.mu
             excess += 0.5 * (predictor.a @ turned)
 
+        return self._change(targets, gradient, excess, missing)
+
+    def correction(self, targets: list[np.ndarray]) -> State:
+        """Change that adds ``targets`` to the products of the pairs, and to no other condition."""
+        return self._change(targets, np.zeros(len(self.upper)), np.zeros(len(self.w)), 0.0)
+
+    def _change(
+        self, targets: list[np.ndarray], gradient: np.ndarray, excess: np.ndarray, missing: float
+    ) -> State:
+        """Solve for what removes these residuals."""
+        now, P, w = self.state, self.P, self.w
+        to_z, to_u, to_mu = targets
         e = (to_mu + now.mu * excess) / now.s
         rhs = to_z / now.a - gradient
         rhs[self.bounded] -= to_u / now.v

@@ -38,7 +38,7 @@ Known = tuple[np.ndarray, np.ndarray]
 
 _SMALL = 400  # samples that are not worth choosing from
 _NEAR = 0.15  # distance from the margin up to which a sample is taken, at the guess
-_LOOSE = 5e-3  # relative gap at which the margins of all samples are scanned
+_LOOSE = 1e-2  # relative gap at which the margins of all samples are scanned
 _WIDTH = 0.05  # ... and distance from the margin up to which they are taken from there on
 _MANY = 0.05  # share of missed samples in a set that is then solved loosely once more
 _LEAST_GROWTH = 1000  # samples that may enter a set at once, however small it is
