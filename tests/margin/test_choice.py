@@ -88,7 +88,9 @@ def test_what_does_not_fit_is_not_chosen():
 
 
 def test_few_samples_need_little():
-    with pytest.raises(MemoryError, match=r"at least \d\.\de\+05 bytes for method='interior-point'"):
+    with pytest.raises(
+        MemoryError, match=r"at least \d\.\de\+05 bytes for method='interior-point'"
+    ):
         max_margin(*arrays(problem(150)), memory_limit=10)
 
 

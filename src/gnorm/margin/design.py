@@ -49,20 +49,36 @@ class GatedDesign:
         self.X = X
         self.activations = activations
         self.n_samples, self.n_units, self.n_contexts = activations.shape
-        self.is_one_hot = bool(np.all(activations.sum(axis=2) == 1))
+
+    @cached_property
+    def is_one_hot(self) -> bool:
+        """Whether exactly one context of each unit is on."""
+        return bool(np.all(self.activations.sum(axis=2) == 1))
 
     def restricted(self, rows: np.ndarray) -> GatedDesign:
         """Return the design of some of the samples, with what is known of its Gram matrix."""
         part = type(self)(self.X[rows], self.activations[rows])
         part.precision = self.precision
-        if "gram" in vars(self) and self.precision is np.float64:
-            part.gram = self.gram[np.ix_(rows, rows)]
+        part._inherit(self, rows)
+        if "in_single" in vars(self):
+            rough = part.in_single
+            rough._inherit(self.in_single, rows)
         return part
 
+    def _inherit(self, whole: GatedDesign, rows: np.ndarray) -> None:
+        """Take over what is known of a design that this one is some rows of."""
+        if whole.is_one_hot:
+            self.is_one_hot = True
+        if "gram" in vars(whole):
+            self.gram = whole.gram.take(rows, axis=0).take(rows, axis=1)
+            self.gram *= self.precision((whole._length / self._length) ** 2)
+
+    @cached_property
     def in_single(self) -> GatedDesign:
-        """Return the same design with a Gram matrix in single precision."""
+        """The same design with a Gram matrix in single precision."""
         rough = type(self)(self.X, self.activations)
         rough.precision = np.float32
+        rough.is_one_hot = self.is_one_hot
         return rough
 
     @cached_property
@@ -202,13 +218,16 @@ class GatedDesign:
         codes, offset = self._codes
         length = self._length
         largest = float(np.max(np.abs(coef), initial=0.0)) or 1.0
-        relative = (coef / largest).astype(self.precision)
-        weighted = np.empty((self.n_samples, codes.shape[1] + 1), dtype=self.precision)
-        np.multiply(codes, relative[:, None], out=weighted[:, :-1])
+        on = np.flatnonzero(coef)
+        on = on if 2 * len(on) < self.n_samples else np.arange(self.n_samples)
+        relative = (coef[on] / largest).astype(self.precision)
+        weighted = np.empty((len(on), codes.shape[1] + 1), dtype=self.precision)
+        gram = self.gram if len(on) == self.n_samples else self.gram[on]
+        np.multiply(codes[on], relative[:, None], out=weighted[:, :-1])
         np.multiply(offset, relative, out=weighted[:, -1])
-        # gram @ weighted, transposed into the memory order of the library
+        # gram[:, on] @ weighted, transposed into the memory order of the library
         (gemm,) = get_blas_funcs(("gemm",), dtype=self.precision)
-        products = gemm(1.0, weighted.T, self.gram.T).T
+        products = gemm(1.0, weighted.T, gram.T, trans_b=1).T
         per_unit = np.repeat(products[:, -1:], self.n_units, axis=1)
         for first in range(0, codes.shape[1], self.n_units):
             columns = slice(first, first + self.n_units)

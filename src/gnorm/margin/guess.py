@@ -30,6 +30,8 @@ _PROBE = 300  # samples that show the length of a hard-margin solution
 _NEAR = 1.15  # margin up to which a sample of a chunk stays for the next one
 _FEW = 0.02  # share of wrong samples, of those near the margin, that ends the growth
 _TOL = 0.1  # of LIBSVM, in units of the margin
+_HARD_TOL = 0.3  # ... where these units are known beforehand
+_ROWS = 128  # of the kernel that are signed and mirrored at once
 _STEPS = 100  # most steps of LIBSVM a sample
 _SHORTFALL = 0.4  # margin in units of the expected one below which the fit is repeated
 _LONGEST = 1e6  # most length of a hard-margin solution, and bound standing for infinity
@@ -68,14 +70,16 @@ def guess(problem: MarginProblem, most: float = np.inf) -> Guess | None:
     """
     n_samples, n_units = len(problem.y), problem.design.n_units
     order = np.random.default_rng(0).permutation(n_samples)
+    chunk = np.sort(order[: n_samples if n_samples <= min(_AT_ONCE, most) else _FIRST])
     is_hard = bool(problem.is_hard.all())
     length = 1.0  # sum of the coefficients of a hard-margin solution, for kernels up to 1
     if is_hard:
-        probe = _fit_hard(problem.restricted(np.sort(order[:_PROBE])), length)
+        probed = np.sort(order[:_PROBE])
+        probe = _fit_hard(problem.restricted(probed), length)
         if probe is None:
             return None
-        length = probe[2]
-    chunk = np.sort(order[: n_samples if n_samples <= min(_AT_ONCE, most) else _FIRST])
+        # where samples are hard to separate it grows with their number, and a repeated fit is dear
+        length = probe[2] * len(chunk) / len(probed)
     found: Guess | None = None
     while True:
         part = problem.restricted(chunk)
@@ -104,29 +108,33 @@ def guess(problem: MarginProblem, most: float = np.inf) -> Guess | None:
         chunk = np.sort(np.concatenate([near, missed]))
 
 
-def _kernel(problem: MarginProblem) -> tuple[np.ndarray, float]:
-    """Mean kernel over the square of the largest feature norm, and that square."""
-    design = problem.design.in_single()
+def _kernel(problem: MarginProblem, signs: np.ndarray) -> tuple[np.ndarray, float]:
+    """Mean kernel of the features times signs, over the square of the largest feature norm."""
+    design = problem.design.in_single
     square = design.max_feature_norm**2 or 1.0
-    n_units = design.n_units
-    S = design.weighted_gram(np.full(n_units, 1 / (n_units * square)))
-    kernel = S.T.astype(float)  # the upper triangle
-    for n in range(1, len(kernel)):
-        kernel[n, :n] = kernel[:n, n]
+    n_samples, n_units = len(signs), design.n_units
+    upper = design.weighted_gram(np.full(n_units, 1 / (n_units * square))).T
+    kernel = np.empty((n_samples, n_samples))
+    for first in range(0, n_samples, _ROWS):
+        after = first + _ROWS
+        block = upper[first:after, first:] * signs[first:after, None]
+        block *= signs[first:]
+        corner = np.triu(block[:, :_ROWS])
+        block[:, :_ROWS] = corner + np.triu(corner, 1).T
+        kernel[first:after, first:] = block
+        kernel[after:, first:after] = block[:, _ROWS:].T
     return kernel, square
 
 
 def _fit_hard(problem: MarginProblem, length: float) -> tuple[np.ndarray, np.ndarray, float] | None:
     """Hard-margin coefficients, margins and length without bias; None if there is no margin."""
-    kernel, square = _kernel(problem)
-    kernel *= problem.y[:, None]
-    kernel *= problem.y
+    kernel, square = _kernel(problem, problem.y)
     n_samples = len(kernel)
     while length <= _LONGEST * n_samples:
         machine = OneClassSVM(
             kernel="precomputed",
             nu=1.0 / n_samples,
-            tol=_TOL,
+            tol=_HARD_TOL,
             max_iter=_STEPS * n_samples,
             cache_size=500,
         )
@@ -135,21 +143,19 @@ def _fit_hard(problem: MarginProblem, length: float) -> tuple[np.ndarray, np.nda
             machine.fit(kernel, sample_weight=np.full(n_samples, length))
         if machine.n_iter_ >= machine.max_iter:
             return None
-        on = machine.support_
-        a = machine.dual_coef_[0]
-        gradient = kernel[:, on] @ a
-        margin = float(np.median(gradient[on]))
+        coef = np.zeros(n_samples)
+        coef[machine.support_] = machine.dual_coef_[0]
+        gradient = kernel @ coef
+        margin = float(np.median(gradient[machine.support_]))
         if margin > _SHORTFALL:
-            coef = np.zeros(n_samples)
-            coef[on] = a / (margin * square)
-            return coef, gradient / margin, length / margin
+            return coef / (margin * square), gradient / margin, length / margin
         length /= max(margin, 1e-3)
     return None
 
 
 def _fit_soft(problem: MarginProblem) -> tuple[np.ndarray, np.ndarray, float] | None:
     """Soft-margin coefficients, margins and bias; None if LIBSVM comes to no end."""
-    kernel, square = _kernel(problem)
+    kernel, square = _kernel(problem, np.ones(len(problem.y)))
     n_samples = len(kernel)
     machine = SVC(
         kernel="precomputed", C=1.0, tol=_TOL, max_iter=_STEPS * n_samples, cache_size=500

@@ -39,15 +39,18 @@ from gnorm.margin.threads import one_blas
 __all__ = ["CentralPath", "Report", "solve"]
 
 _STEP_SHARE = 0.99  # of the way to the boundary
+_CORRECTIONS = 3  # most corrections of a step for the sake of its length
+_AMBITION = 0.3  # length that they are to add
+_LEAST_GAIN = 0.01  # ... and that is worth another
+_STRAY = 10.0  # factor within which the products of the pairs are to stay
 _FEW = 500  # samples for which steps always take the curvature of the constraints along
 _SHORT_STEP = 0.3  # below it they do so on any number of samples
 _FINE = 1e-7  # relative gap below which Newton steps from Gram matrices alone lose their way
-_THRESHOLDS = (1.0, 1e-3, 1e-5, 1e-7, 0.0)  # up to which a variable is set to its bound
-# ... at the first attempts: on many samples an iteration costs more than some zeros are worth
-_AT_FIRST = {True: ((1.0,), (1.0,)), False: ((1.0, 1e-5), _THRESHOLDS)}
+_ANCHOR = 1e-3  # relative gap from which the steps are too small for their rounding to matter
+_THRESHOLDS = (1.0, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 0.0)  # up to which variables go to their bounds
 _ROUNDING_ITERATIONS = 3  # to spend beyond the tolerance for the sake of exact zeros
 _PATIENCE = 25  # iterations without a better gap before the solve counts as stalled
-_LOOSE_PATIENCE = 8  # ... on a path that is to be followed further
+_LOOSE_PATIENCE = 8  # ... on a path that can be followed by other means
 _RAY = 1e-6  # separability residual at which a certificate is looked for
 _WEAK_PROOF = 1e-10  # ... when the iteration can make no more progress
 
@@ -121,6 +124,7 @@ class CentralPath:
         self._P = newton.products(state.a)
         self.best = Best(newton.certify(state.a, state.mu, self._P), n_iter)
         self._next_ray = _RAY
+        self._is_adrift = newton.precision is not np.float64
         # On few samples the curvature costs little; on many it is left out while steps are long.
         self._is_winding = len(newton.problem.y) <= _FEW
 
@@ -148,21 +152,25 @@ class CentralPath:
         self, tol: float, max_iter: int, report: Report | None, is_last: bool, n_rounding: int
     ) -> Status:
         newton = self.newton
-        patience = _PATIENCE if is_last else _LOOSE_PATIENCE
+        is_rough = newton.precision is not np.float64 and not newton.is_refined
+        patience = _PATIENCE if is_last and not is_rough else _LOOSE_PATIENCE
         step, n_rounded = 0.0, 0
-        is_few = len(newton.problem.y) <= _FEW
-        spare = n_rounding if newton.precision is np.float64 else 0
+        spare = n_rounding if len(newton.problem.y) <= _FEW else 0
         while True:
             if report is not None:
                 report(self.n_iter, self.best.primal.primal_value, self.best.dual.dual_value, step)
+            if is_last and self._is_adrift and self.best.gap <= _ANCHOR:
+                self._anchor()
             if self.best.gap <= tol:
                 # Interior points have no exact zeros. Rounding to the face they point at shows
                 # the support; where that costs too much of the gap, go on a little, and in the
-                # end round less.
-                if not is_last or self._round(tol, *_AT_FIRST[is_few]):
+                # end, or where an iteration costs more than some zeros are worth, round less.
+                if not is_last:
                     return Status.OPTIMAL
                 if n_rounded == spare:
-                    self._round(tol, _THRESHOLDS, _THRESHOLDS)
+                    self._round(tol, _THRESHOLDS)
+                    return Status.OPTIMAL
+                if self._round(tol, _THRESHOLDS[:1]):
                     return Status.OPTIMAL
                 n_rounded += 1
             ray = newton.ray_residual(self.state.a, self._P)
@@ -183,6 +191,12 @@ class CentralPath:
             raise_if_not_separable(newton.exact, newton.scale * self.state.a, _WEAK_PROOF)
         return ended
 
+    def _anchor(self) -> None:
+        """Evaluate the point accurately; what came before had single precision."""
+        self._P = self.newton.anchor(self.state.a)
+        self.best = Best(self.newton.certify(self.state.a, self.state.mu, self._P), self.n_iter)
+        self._is_adrift = False
+
     def _advance(self) -> float:
         """Take one predictor-corrector step and return its length."""
         newton, state = self.newton, self.state
@@ -191,6 +205,8 @@ class CentralPath:
         reached = state.moved(predictor, state.reach(predictor))
         centring = (reached.complementarity() / sigma) ** 3
         corrector = newton.direction(centring * sigma, predictor, is_curved=self._is_winding)
+        if len(newton.problem.y) > _FEW and not newton.is_refined:
+            corrector = self._centred(corrector, centring * sigma)
         step = _STEP_SHARE * state.reach(corrector)
         self.state = state.moved(corrector, step)
         self._P = newton.products(self.state.a)
@@ -199,9 +215,34 @@ class CentralPath:
         self.best.update(newton.certify(self.state.a, self.state.mu, self._P), self.n_iter)
         return step
 
-    def _round(
-        self, tol: float, thresholds: tuple[float, ...], weight_thresholds: tuple[float, ...]
-    ) -> bool:
+    def _centred(self, change: State, sigma: float) -> State:
+        """Lengthen a step by bringing in the products that would stray from ``sigma`` beyond it.
+
+        These are the multiple centrality corrections of Gondzio [1]_. On many samples they cost
+        little beside the factorisation.
+
+        References
+        ----------
+        .. [1] J. Gondzio, "Multiple centrality corrections in a primal-dual method for linear
+           programming", Computational Optimization and Applications 6, 1996.
+        """
+        state = self.state
+        reach = state.reach(change)
+        for _ in range(_CORRECTIONS):
+            beyond = state.moved(change, min(1.0, reach + _AMBITION))
+            products = [x * y for x, y in beyond.pairs()]
+            wanted = [np.clip(product, sigma / _STRAY, sigma * _STRAY) for product in products]
+            targets = [
+                np.maximum(want - product, -sigma * _STRAY)
+                for want, product in zip(wanted, products, strict=True)
+            ]
+            longer = change.moved(self.newton.correction(targets), 1.0)
+            if state.reach(longer) < reach + _LEAST_GAIN:
+                break
+            change, reach = longer, state.reach(longer)
+        return change
+
+    def _round(self, tol: float, thresholds: tuple[float, ...]) -> bool:
         """Take the point rounded by the first thresholds at which it meets the gap.
 
         Only the dual point and the unit weights are rounded: to first order that costs the dual
@@ -210,8 +251,8 @@ class CentralPath:
         newton, state = self.newton, self.state
         for threshold in thresholds:
             a, _ = newton.rounded(state, threshold)
-            dual = newton.certify(a, state.mu, newton.products(a))
-            for weight_threshold in weight_thresholds:
+            dual = newton.certify(a, state.mu, self._P + newton.images(a - state.a))
+            for weight_threshold in thresholds:
                 _, mu = newton.rounded(state, weight_threshold)
                 rounded = Best(newton.certify(state.a, mu, self._P))
                 rounded.dual = dual

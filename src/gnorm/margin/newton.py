@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import get_blas_funcs, get_lapack_funcs
+from scipy.linalg import cho_solve, get_blas_funcs, get_lapack_funcs
+from scipy.linalg.lapack import dpotrf
 
 from gnorm.margin.problem import MarginProblem
 
@@ -24,9 +25,9 @@ _RIDGE = 1e-5  # of the regression for the length of the start, relative
 _START_SLACK = 1.1  # length of the start over that of its longest unit, squared, beside a guess
 # Relative, on the diagonal of the Newton matrix: in units of the rounding error, and at most.
 _LEAST_JITTER, _MOST_JITTER = 5.0, {np.float64: 1e-6, np.float32: 1e-2}
-_NO_SPREAD = 1e-13  # square of a singular value of the spread that rounding made, relative
+_MOST_DIAGONAL = 1e30  # beyond it a variable does not move, and single precision ends at 3e38
 # Error of a Newton step that further conjugate gradients would not remove, or need not.
-_STEP_ERROR = {np.float64: 1e-14, np.float32: 1e-8}
+_STEP_ERROR = {np.float64: 1e-14, np.float32: 1e-9}
 
 
 @dataclass
@@ -83,6 +84,7 @@ class Candidate:
 
     a: np.ndarray
     mu: np.ndarray
+    margins: np.ndarray  # of the recovery
     primal_value: float
     dual_value: float
     length: float  # multiple of the recovery that has the primal value
@@ -140,14 +142,16 @@ class Newton:
     ) -> None:
         self.exact = self.problem = problem
         if is_single:
-            design = problem.design.in_single()
+            design = problem.design.in_single
             self.problem = MarginProblem(design, problem.y, problem.upper)
         self.bounded = np.flatnonzero(~problem.is_hard)
         self.fixed = fixed
         self.is_refined = False  # products through the features, steps by conjugate gradients
         self.precision = self.problem.design.precision
         self.jitter = self._least_jitter = _LEAST_JITTER * float(np.finfo(self.precision).eps)
+        self._signs = problem.y.astype(self.precision)
         self._matrix: np.ndarray | None = None
+        self._border: tuple[np.ndarray, np.ndarray] | None = None
         self._latest: tuple[np.ndarray | None, np.ndarray] = None, np.empty(0)
         self.scale = self._natural_scale() if scale is None else scale
         self.upper = problem.upper / self.scale
@@ -215,12 +219,18 @@ class Newton:
         return max(0.5, 0.5 * float(np.sum(np.abs(signed))) / n_samples)
 
     def products(self, a: np.ndarray) -> np.ndarray:
-        """Compute the gradients ``p_h = Q_h a + b_h``, by the features once these cancel."""
-        if a is self._latest[0]:
-            return self._latest[1]
-        P = self._images(a)
-        if self.fixed is not None:
-            P += self.fixed.pull
+        """Compute the gradients ``p_h = Q_h a + b_h``, by the features once these cancel.
+
+        They are linear in a: in single precision only the change since the last point is rounded,
+        relative to its own size. Along the path it becomes small, see :meth:`anchor`.
+        """
+        latest, P = self._latest
+        if a is latest:
+            return P
+        if latest is None or self.precision is np.float64 or self.is_refined:
+            P = self._gradients(a)
+        else:
+            P = P + self.images(a - latest)
         if not self.is_refined:
             self.is_refined = self.ray_residual(a, P) ** 2 <= _CANCELLATION[self.precision]
             if self.is_refined:
@@ -228,7 +238,18 @@ class Newton:
         self._latest = a, P
         return P
 
-    def _images(self, x: np.ndarray, *, accurate: bool = False) -> np.ndarray:
+    def anchor(self, a: np.ndarray) -> np.ndarray:
+        """Compute the gradients at ``a`` through the features, for others to be built on them."""
+        P = self._gradients(a, accurate=True)
+        self._latest = a, P
+        return P
+
+    def _gradients(self, a: np.ndarray, *, accurate: bool = False) -> np.ndarray:
+        P = self.images(a, accurate=accurate)
+        return P if self.fixed is None else P + self.fixed.pull
+
+    def images(self, x: np.ndarray, *, accurate: bool = False) -> np.ndarray:
+        """Compute ``Q_h x``, the change of the gradients with a change of the dual point."""
         accurate = accurate or self.is_refined
         return self.problem.products(self.scale * x, accurate=accurate)
 
@@ -258,7 +279,8 @@ class Newton:
         """
         dual_norms = self._dual_norms(a, P)
         dual_coef = np.minimum(self.scale * a, self.problem.upper)
-        problem, margins, coef = self.problem, P @ mu, dual_coef
+        own = P @ mu
+        problem, margins, coef = self.problem, own, dual_coef
         if self.fixed is not None:
             total = self.fixed.total
             aligned = float(mu @ (self.scale * (a @ self.fixed.pull) + self.fixed.squares))
@@ -267,7 +289,7 @@ class Newton:
             problem = MarginProblem(problem.design, problem.y, upper)
         primal_value, length = problem.scale_primal(float(mu @ dual_norms), margins)
         dual_value, _ = problem.scale_dual(coef, float(dual_norms.max()))
-        return Candidate(dual_coef, mu, primal_value, dual_value, length)
+        return Candidate(dual_coef, mu, own, primal_value, dual_value, length)
 
     def rounded(self, state: State, threshold: float) -> tuple[np.ndarray, np.ndarray]:
         """Set to its bound what is closer to it than its multiplier to zero, and ``threshold``."""
@@ -288,9 +310,9 @@ class Newton:
         self.diagonal[self.bounded] += state.u / state.v
         self.jitter = max(self._least_jitter, self.jitter / 10)
         spread = (P - self.centre[:, None]) * np.sqrt(self.w)
-        self._low_rank: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._border = None
         (syrk,) = get_blas_funcs(("syrk",), dtype=self.precision)
-        potrf, self._potrs = get_lapack_funcs(("potrf", "potrs"), dtype=self.precision)
+        potrf, self._trtrs = get_lapack_funcs(("potrf", "trtrs"), dtype=self.precision)
         while self.jitter <= _MOST_JITTER[self.precision]:
             # in the signed variables y a, in which Q_h is the kernel K_h
             S = self.problem.design.weighted_gram(self.scale * state.mu, out=self._matrix)
@@ -298,21 +320,15 @@ class Newton:
                 signed = spread * self.problem.y[:, None]
                 S = syrk(1.0, signed.T, trans=1, lower=1, beta=1.0, c=S, overwrite_c=1)
             diagonal = np.einsum("ii->i", S)
-            diagonal += self.diagonal
+            diagonal += np.minimum(self.diagonal, _MOST_DIAGONAL)
             diagonal *= 1.0 + self.jitter
             self._matrix, failed_at = potrf(S, lower=1, overwrite_a=1, clean=0)
             if failed_at == 0:
-                if self.precision is not np.float64 and np.any(spread):
-                    # The spread grows without bound along the path and would push all else out
-                    # of the digits. Kept apart, what it sees of a step is exact.
-                    squares, turn = np.linalg.eigh(spread.T @ spread)
-                    kept = squares > _NO_SPREAD * squares[-1]
-                    axes = spread @ (turn[:, kept] / np.sqrt(squares[kept]))
-                    lifted = self._backsolve(axes)
-                    inner = axes.T @ lifted
-                    inner[np.diag_indices_from(inner)] += 1.0 / squares[kept]
-                    self._low_rank = axes, lifted, np.linalg.inv(inner)
-                return True
+                if self.precision is np.float64:
+                    return True
+                self._border = self._bordered(spread)
+                if self._border is not None:
+                    return True
             self.jitter *= 100
         return False
 
@@ -345,18 +361,72 @@ class Newton:
             direction = step + slope / previous * direction
         return best
 
+    def _bordered(self, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        r"""Factorise the spread :math:`R W^{1/2}` beside the matrix M in single precision.
+
+        It grows without bound along the path and would push all else out of the digits. Kept apart,
+        as :math:`T = L^{-1} R W^{1/2}` with :math:`M = L L^\top` and the factor of
+        :math:`1 + T^\top T`, what it sees of a step is exact. None if that has no factor.
+        """
+        lifted = self._half_solve(spread)
+        inner = lifted.T @ lifted
+        diagonal = np.einsum("ii->i", inner)
+        diagonal += 1.0
+        diagonal *= 1.0 + len(inner) * np.finfo(float).eps
+        factor, failed_at = dpotrf(inner, lower=1)
+        return (lifted, factor) if failed_at == 0 else None
+
+    def _solve_bordered(
+        self, rhs: np.ndarray, e: np.ndarray, missing: float
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        r"""Solve for the changes of a, mu and t at once.
+
+        They are the solution of
+
+        .. math::
+
+            M \Delta a + P \Delta\mu = r, \quad
+            P^\top \Delta a - \Delta t - W^{-1} \Delta\mu = -W^{-1} e, \quad
+            \textstyle\sum_h \Delta\mu_h = m .
+
+        Eliminating :math:`\Delta\mu` as well would add :math:`P W P^\top` to M and :math:`P e` to
+        the right-hand side, two large terms whose difference single precision does not have.
+        """
+        assert self._border is not None
+        lifted, inner = self._border
+        roots = np.sqrt(self.w)
+        half = self._half_solve(rhs - self.centre * missing)
+        known = np.column_stack([lifted.T @ half + e / roots, roots])
+        free, pulled = cho_solve((inner, True), known).T
+        pull = (float(roots @ free) - missing) / float(roots @ pulled)
+        scaled = free - pull * pulled
+        da = self._half_solve(half - lifted @ scaled, is_second=True)
+        return da, roots * scaled, pull + float(self.centre @ da)
+
+    def _half_solve(self, rhs: np.ndarray, *, is_second: bool = False) -> np.ndarray:
+        """Apply the inverse of the Cholesky factor, or of its transpose as the second half.
+
+        The factor is of the matrix in the signed variables y a. Right-hand sides are scaled: their
+        range may be beyond that of single precision.
+        """
+        y = self._signs if rhs.ndim == 1 else self._signs[:, None]
+        largest = np.max(np.abs(rhs), axis=0)
+        largest = np.where(largest > 0, largest, 1.0)
+        scaled = np.asfortranarray((rhs / largest).astype(self.precision, copy=False))
+        if is_second:
+            return largest * (y * self._trtrs(self._matrix, scaled, lower=1, trans=1)[0])
+        halves: np.ndarray = largest * self._trtrs(self._matrix, y * scaled, lower=1)[0]
+        return halves
+
     def _backsolve(self, rhs: np.ndarray) -> np.ndarray:
-        y = self.problem.y if rhs.ndim == 1 else self.problem.y[:, None]
-        largest = float(np.max(np.abs(rhs))) or 1.0
-        solution = self._potrs(self._matrix, y * rhs / largest, lower=1)[0]
-        x: np.ndarray = largest * y * solution
-        if self._low_rank is not None:
-            axes, lifted, inverse = self._low_rank
-            x -= lifted @ (inverse @ (axes.T @ x))
-        return x
+        half = self._half_solve(rhs)
+        if self._border is not None:
+            lifted, inner = self._border
+            half -= lifted @ cho_solve((inner, True), lifted.T @ half)
+        return self._half_solve(half, is_second=True)
 
     def _multiply(self, x: np.ndarray) -> np.ndarray:
-        products = self._images(x, accurate=True)
+        products = self.images(x, accurate=True)
         weighted = self.w * ((self.P - self.centre[:, None]).T @ x)
         spread = self.P @ weighted - self.centre * weighted.sum()
         return products @ self.state.mu + spread + self.diagonal * x
@@ -370,31 +440,51 @@ class Newton:
         ``is_curved`` also what the curvature of the constraints adds along it, for the price of
         one more product with the features.
         """
-        now, P, w = self.state, self.P, self.w
+        now, P = self.state, self.P
         targets = [sigma - x * y for x, y in now.pairs()]
         if predictor is not None:
             targets = [
                 target - dx * dy
                 for target, (dx, dy) in zip(targets, predictor.pairs(), strict=True)
             ]
-        to_z, to_u, to_mu = targets
         gradient = P @ now.mu - 1.0 - now.z
         gradient[self.bounded] += now.u
         excess = self.quadratics(now.a, P) - now.t + now.s
         missing = 1.0 - float(np.sum(now.mu))
         if predictor is not None and is_curved:
-            turned = self._images(predictor.a)
+            turned = self.images(predictor.a)
             gradient += turned @ predictor.mu
             excess += 0.5 * (predictor.a @ turned)
 
+        return self._change(targets, gradient, excess, missing)
+
+    def correction(self, targets: list[np.ndarray]) -> State:
+        """Change that adds ``targets`` to the products of the pairs, and to no other condition."""
+        return self._change(targets, np.zeros(len(self.upper)), np.zeros(len(self.w)), 0.0)
+
+    def _change(
+        self, targets: list[np.ndarray], gradient: np.ndarray, excess: np.ndarray, missing: float
+    ) -> State:
+        """Solve for what removes these residuals."""
+        now, P, w = self.state, self.P, self.w
+        to_z, to_u, to_mu = targets
         e = (to_mu + now.mu * excess) / now.s
-        pull = (float(np.sum(e)) - missing) / float(np.sum(w))
-        rhs = to_z / now.a - gradient - P @ (e - w * pull)
+        rhs = to_z / now.a - gradient
         rhs[self.bounded] -= to_u / now.v
-        da = self._solve(rhs)
-        slopes = P.T @ da
-        dt = pull + float(w @ slopes) / float(np.sum(w))
-        ds = dt - excess - slopes
+        if self._border is not None and not self.is_refined:
+            da, dmu, dt = self._solve_bordered(rhs, e, missing)
+            # The slack of an active unit is small beside what rounding leaves of the slopes: it
+            # follows its multiplier, and what it misses is in the excess of the next step.
+            is_active = now.s / now.t < now.mu / np.max(now.mu)
+            ds = dt - excess - P.T @ da
+            np.divide(to_mu - now.s * dmu, now.mu, out=ds, where=is_active)
+        else:
+            pull = (float(np.sum(e)) - missing) / float(np.sum(w))
+            da = self._solve(rhs - P @ (e - w * pull))
+            slopes = P.T @ da
+            dt = pull + float(w @ slopes) / float(np.sum(w))
+            ds = dt - excess - slopes
+            dmu = (to_mu - now.mu * ds) / now.s
         dv = -da[self.bounded]
         return State(
             a=da,
@@ -402,6 +492,6 @@ class Newton:
             v=dv,
             u=(to_u - now.u * dv) / now.v,
             s=ds,
-            mu=(to_mu - now.mu * ds) / now.s,
+            mu=dmu,
             t=dt,
         )

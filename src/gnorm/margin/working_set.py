@@ -10,12 +10,14 @@ gap, until the gap over all samples is met.
 Samples at their upper bounds that are well inside the margin would fill the set where the bounds
 are small. They stay outside as one linear term, :class:`gnorm.margin.newton.Fixed`.
 
-Up to the loose gap the Newton matrix is in single precision, which halves the time and the memory;
-beyond it too where the set is large, with conjugate gradients to make up for the lost digits.
+The Newton matrix is in single precision, which halves the time and the memory. Only where that does
+not reach the gap the end of the path has it in double, or where the set is large, conjugate
+gradients to make up for the lost digits.
 """
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,23 +27,28 @@ from gnorm.margin.guess import Guess, guess
 from gnorm.margin.interior_point import CentralPath, Report
 from gnorm.margin.newton import Fixed, Newton, State
 from gnorm.margin.problem import MarginProblem, Point, relative_gap
-from gnorm.margin.scan import decision_values
+from gnorm.margin.scan import decision_values, sums
 from gnorm.margin.solution import NotSeparableError, Status
 from gnorm.margin.threads import one_blas
 
 __all__ = ["Memory", "Sets", "next_sets", "scan", "solve", "transferred"]
 
+Known = tuple[np.ndarray, np.ndarray]
+"""Some samples and their margins."""
+
 _SMALL = 400  # samples that are not worth choosing from
 _NEAR = 0.15  # distance from the margin up to which a sample is taken, at the guess
-_LOOSE = 5e-3  # relative gap at which the margins of all samples are scanned
+_LOOSE = 1e-2  # relative gap at which the margins of all samples are scanned
 _WIDTH = 0.05  # ... and distance from the margin up to which they are taken from there on
 _MANY = 0.05  # share of missed samples in a set that is then solved loosely once more
 _LEAST_GROWTH = 1000  # samples that may enter a set at once, however small it is
 _ROUNDING = 1e-4  # error of a margin in single precision, at most
 _ALL = 4000  # samples up to which all are taken where choosing fails
-# Samples of a set up to which the end of the path has a Newton matrix in double precision. In
-# single it is factorised in half the time, but conjugate gradients then take longer than that.
+# Samples of a set up to which a Newton matrix in double precision makes up for the digits that
+# single has not. Conjugate gradients, which do as well, take longer than its factorisation.
 _DOUBLE = 12_000
+_LEAST_SINGLE = 1e-7  # relative gap that single precision reaches without either
+_DRIFT = 2e-8  # ... up to an error of the gap that it cannot see
 _UPSET = 2.0  # growth of the largest unit gradient at which new samples undo the path
 _FEWEST = 100  # samples of a set
 _MOST = 0.8  # share of the samples from which on all are taken
@@ -94,6 +101,9 @@ def solve(
     n_samples = len(problem.y)
     if n_samples <= _SMALL:
         return interior_point.solve(problem, tol=tol, max_iter=max_iter, report=report)
+    # What becomes known of the design in single precision ends with the solve: others of the same
+    # design are to come out the same whatever was solved before.
+    problem = MarginProblem(copy(problem.design), problem.y, problem.upper)
     memory = Memory(problem, memory_limit)
     best = BestOfRounds()
     with one_blas(n_samples):
@@ -269,15 +279,16 @@ def _rounds(
     is_last = guessed is None and sets.is_everything()
     state: State | None = None
     loose: tuple[State, Sets] | None = None  # where the path can be taken up again
+    is_rough = guessed is not None
     most_double = _DOUBLE
     n_iter = 0
     while True:
         memory.check(len(sets.free))
-        is_rough = guessed is not None and not is_last
         is_double = len(sets.free) <= most_double and memory.fits_double(len(sets.free))
+        is_rough &= not is_last or tol >= _LEAST_SINGLE
         is_single = is_rough or not is_double
         newton = sets.newton(problem, scale, is_single=is_single)
-        newton.is_refined = is_single and is_last
+        newton.is_refined = is_single and is_last and not is_rough
         scale = newton.scale
         is_overdone = False
         if state is not None and newton.has_outgrown(state, _UPSET):
@@ -286,7 +297,7 @@ def _rounds(
         else:
             path = CentralPath(newton, newton.start(start) if state is None else state, n_iter)
             try:
-                target = tol if is_last else max(tol, _LOOSE)
+                target = max(tol, _LOOSE) if not is_last else tol - _DRIFT if is_rough else tol
                 status = path.follow(target, max_iter, report, is_last=is_last)
             except NotSeparableError as error:
                 raise error.scattered(sets.free, n_samples) from None
@@ -294,7 +305,7 @@ def _rounds(
             point = sets.on_all(path.best.point(status, n_iter), problem)
             if is_last and sets.is_everything() and status is not Status.STALLED:
                 return point
-            norm, margins = scan(problem, point)
+            norm, margins = scan(problem, point, (sets.free, path.best.primal.margins))
             primal_value, _ = problem.scale_primal(norm, margins)
             dual_value = path.best.dual.dual_value
             if report is not None:
@@ -304,6 +315,9 @@ def _rounds(
                 return best_point
             is_overdone = status is Status.STALLED and sets.is_overdone(margins, problem.upper)
 
+        if status is Status.STALLED and is_last and is_rough:
+            is_rough = False  # this round once more, with all digits
+            continue
         can_be_all = n_samples <= _ALL and memory.fits_double(n_samples)
         if status is Status.STALLED and (can_be_all or not is_overdone):
             # Once more from the start, in double precision: on all samples if that can be.
@@ -315,13 +329,13 @@ def _rounds(
                 return best_point
             most_double = n_samples
             state = start = scale = loose = None
-            is_last = True
+            is_last, is_rough = True, False
             continue
         if is_last:
             length = path.best.primal.length
             if not _is_any_misplaced(sets, length * margins, _ROUNDING):
                 return point
-            norm, margins = scan(problem, point, is_exact=True)
+            norm, margins = _scan_exactly(problem, point)
             primal_value, _ = problem.scale_primal(norm, margins)
             if relative_gap(primal_value, dual_value) <= tol:
                 return point
@@ -359,14 +373,28 @@ def _first_sets(
 
 
 def scan(
-    problem: MarginProblem, point: Point, *, is_exact: bool = False
+    problem: MarginProblem, point: Point, known: Known | None = None
 ) -> tuple[float, np.ndarray]:
-    """Norm of the predictor and margins of all samples, in single precision unless exact."""
+    """Norm of the predictor and margins of all samples, roughly where they are not known."""
+    design, y = problem.design, problem.y
+    coef, weights = point.recovery
+    zeta = design.weights_of(sums(design, y * coef), weights)
+    is_known = np.zeros(len(y), dtype=bool)
+    margins = np.empty(len(y))
+    if known is not None:
+        rows, margins[rows] = known
+        is_known[rows] = True
+    others = np.flatnonzero(~is_known)
+    margins[others] = y[others] * decision_values(design, zeta, others)
+    return float(np.sum(design.unit_norms(zeta))), margins
+
+
+def _scan_exactly(problem: MarginProblem, point: Point) -> tuple[float, np.ndarray]:
+    """Norm of the predictor and margins of all samples, in double precision."""
     design, y = problem.design, problem.y
     coef, weights = point.recovery
     zeta = design.unit_weights(y * coef, weights)
-    values = design.decision_values(zeta) if is_exact else decision_values(design, zeta)
-    return float(np.sum(design.unit_norms(zeta))), y * values
+    return float(np.sum(design.unit_norms(zeta))), y * design.decision_values(zeta)
 
 
 def _is_any_misplaced(sets: Sets, margins: np.ndarray, slack: float) -> bool:
