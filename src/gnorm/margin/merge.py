@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
+from gnorm import gated
+
 __all__ = ["Merged", "merge_samples"]
 
 
@@ -88,26 +90,57 @@ def merge_samples(X: Any, labels: np.ndarray, activations: np.ndarray, upper: np
     Merged
         Representatives, groups and summed bounds.
     """
-    codes = np.unique(labels, return_inverse=True)[1].astype(np.int64).reshape(-1)
+    codes = np.unique(labels, return_inverse=True)[1].astype(np.uint64).reshape(-1)
     gates = np.packbits(activations.reshape(len(codes), -1), axis=1)
     kept = np.flatnonzero(upper > 0)
-    digests = np.empty(len(kept), dtype="S16")
-    for i, n in enumerate(kept.tolist()):
-        # 128 bits: two different samples collide with probability below 1e-20 for 10^9 samples
-        digest = blake2b(codes[n].tobytes(), digest_size=16)
-        digest.update(gates[n].tobytes())
-        for part in _row_bytes(X, n):
-            digest.update(part)
-        digests[i] = digest.digest()
-    _, first, group_of_kept = np.unique(digests, return_index=True, return_inverse=True)
+    hashes = _row_hashes(X, codes, gates)[kept]
+    keys = np.zeros(len(kept), dtype=[("hash", np.uint64), ("digest", "S16")])
+    keys["hash"] = hashes
+    _, place, count = np.unique(hashes, return_inverse=True, return_counts=True)
+    for i in np.flatnonzero(count[place.reshape(-1)] > 1).tolist():  # equal, or by accident
+        keys["digest"][i] = _digest(X, codes, gates, kept[i])
+    _, first, group_of_kept = np.unique(keys, return_index=True, return_inverse=True)
     group = np.full(len(codes), -1)
     group[kept] = group_of_kept.reshape(-1)
     summed = np.bincount(group[kept], weights=upper[kept], minlength=len(first))
     return Merged(kept[first], group, summed, upper)
 
 
-def _row_bytes(X: Any, n: int) -> tuple[bytes, ...]:
+def _row_hashes(X: Any, codes: np.ndarray, gates: np.ndarray) -> np.ndarray:
+    """Equal for equal samples, and for few others: sums of their words times random ones."""
+    random = np.random.default_rng(0)
+    width = -gates.shape[1] % 8
+    words = np.pad(gates, ((0, 0), (0, width))).view(np.uint64)
+    hashes = codes * _multipliers(random, 1) + words @ _multipliers(random, words.shape[1])
+    multipliers = _multipliers(random, X.shape[1])
+    if issparse(X):
+        products = _words(X.data) * multipliers[X.indices]
+        sums = np.concatenate([[np.uint64(0)], np.cumsum(products)])
+        return hashes + (sums[X.indptr[1:]] - sums[X.indptr[:-1]])
+    for rows in gated.row_blocks(*X.shape):
+        hashes[rows] += _words(X[rows]) @ multipliers
+    return hashes
+
+
+def _multipliers(random: np.random.Generator, size: int) -> np.ndarray:
+    return random.integers(1 << 64, size=size, dtype=np.uint64) | np.uint64(1)
+
+
+def _words(values: np.ndarray) -> np.ndarray:
+    """Bits of floats, without a sign of zero. The low halves of simple numbers are empty: fill."""
+    words = (values + 0.0).view(np.uint64)
+    words ^= words >> np.uint64(32)
+    return words
+
+
+def _digest(X: Any, codes: np.ndarray, gates: np.ndarray, n: int) -> bytes:
+    """128 bits: two different samples collide with probability below 1e-20 for 10^9 samples."""
+    digest = blake2b(codes[n].tobytes(), digest_size=16)
+    digest.update(gates[n].tobytes())
     if issparse(X):
         entries = slice(X.indptr[n], X.indptr[n + 1])
-        return X.indices[entries].astype(np.int64).tobytes(), X.data[entries].tobytes()
-    return ((X[n] + 0.0).tobytes(),)  # + 0.0 makes -0.0 and 0.0 the same bytes
+        digest.update(X.indices[entries].astype(np.int64).tobytes())
+        digest.update((X.data[entries] + 0.0).tobytes())
+    else:
+        digest.update((X[n] + 0.0).tobytes())
+    return digest.digest()
