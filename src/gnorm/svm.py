@@ -35,7 +35,7 @@ from gnorm.margin.merge import Merged
 from gnorm.margin.path import share_gram
 from gnorm.margin.problem import MarginProblem
 from gnorm.margin.solution import NotSeparableError
-from gnorm.margin.warm import Near
+from gnorm.margin.warm import Near, is_at_bound
 from gnorm.svm_fit import Before, Data, check_positive, in_parallel, of_all_samples, solve_class
 
 __all__ = ["FReLUSVC", "GLNNormSVC", "GatedL2SVC", "ShallowGLNSVC"]
@@ -74,8 +74,9 @@ _SHARED_PARAMETERS = """
         ``gates`` is given.
     warm_start : bool, default=False
         Whether ``fit`` starts from the solution of the call before, if there is one of as many
-        samples, units, contexts and features. The optimum is the same; it is found sooner if ``C``,
-        labels or weights changed little. On the same inputs and weights the gates are kept as well,
+        samples, units, contexts and features. The optimum is the same; it is found sooner if ``C``
+        became less, or labels or weights changed little. From a much smaller ``C`` nothing is
+        gained, and the fit starts anew. On the same inputs and weights the gates are kept as well,
         unless their parameters changed, even if they were drawn without a seed.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
@@ -255,7 +256,7 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
             memory_limit = share_gram(first, self.method, memory_limit)
             notes = [f"This is class {name} against the rest." for name in data.classes]
         if before is not None:
-            starts = before.starts(signs, design, merged)
+            starts = before.starts(signs, Cs, design, merged)
         options = {name: getattr(self, name) for name in ("method", "tol", "max_iter", "verbose")}
         tasks = [
             partial(solve_class, design, merged, *one, memory_limit=memory_limit, **options)
@@ -289,10 +290,12 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
                 self.gates_,
                 self.gates_.get_params(),
                 data.digest,
+                Cs,
                 len(data.kept),
                 supporting,
                 self.zeta_,
                 self.dual_coef_,
+                is_at_bound(np.abs(self.dual_coef_), Cs[:, None] * data.weight[supporting]),
             )
 
     def _class_factors(self, targets: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -23,6 +23,8 @@ from gnorm.margin.warm import Near
 
 __all__ = ["Before", "Data", "check_positive", "in_parallel", "of_all_samples", "solve_class"]
 
+_FARTHEST = 1.6  # times the last C up to which its solution is a good start; downwards all are
+
 
 @dataclass(frozen=True, eq=False)
 class Data:
@@ -93,6 +95,8 @@ class Before:
         Their parameters as they were then.
     digest : str
         Fingerprint of what they learned from.
+    Cs : ndarray of shape (n_problems,)
+        The weights of the hinge loss.
     n_samples : int
         Samples of positive weight.
     support : ndarray of shape (n_support,)
@@ -101,15 +105,19 @@ class Before:
         Unit weights.
     dual_coef : ndarray of shape (n_problems, n_support)
         Dual coefficients times labels.
+    is_bounded : ndarray of bool, shape (n_problems, n_support)
+        Which of them are at their upper bounds.
     """
 
     gates: Any
     params: dict[str, Any]
     digest: str
+    Cs: np.ndarray
     n_samples: int
     support: np.ndarray
     zeta: np.ndarray
     dual_coef: np.ndarray
+    is_bounded: np.ndarray
 
     def gates_like(self, gates: Any, digest: str) -> Any:
         """Return the fitted gates if these would become the same, else None."""
@@ -121,32 +129,38 @@ class Before:
         is_same = is_same and type(gates) is type(self.gates) and digest == self.digest
         return self.gates if is_same else None
 
-    def starts(self, signs: np.ndarray, design: GatedDesign, merged: Merged) -> list[Near | None]:
-        """Where each problem starts; None where shapes do not fit."""
+    def starts(
+        self, signs: np.ndarray, Cs: np.ndarray, design: GatedDesign, merged: Merged
+    ) -> list[Near | None]:
+        """Where each problem starts; None where shapes do not fit or C is far beyond the last."""
         shape = (len(signs), *design.activations.shape[1:], design.X.shape[1])
         if self.zeta.shape != shape or self.n_samples != signs.shape[1]:
             return [None] * len(signs)
         return [
-            self._start(sign, zeta, coef, design, merged)
-            for sign, zeta, coef in zip(signs, self.zeta, self.dual_coef, strict=True)
+            self._start(k, signs[k], merged.times(C).upper, design, merged)
+            if _FARTHEST * self.Cs[k] >= C
+            else None
+            for k, C in enumerate(Cs)
         ]
 
     def _start(
-        self,
-        sign: np.ndarray,
-        zeta: np.ndarray,
-        coef: np.ndarray,
-        design: GatedDesign,
-        merged: Merged,
+        self, k: int, sign: np.ndarray, upper: np.ndarray, design: GatedDesign, merged: Merged
     ) -> Near | None:
-        signed = np.zeros(len(sign))
-        signed[self.support] = coef
+        """Start of one problem from its solution before."""
+        signed, is_bounded = np.zeros((2, len(sign)))
+        signed[self.support] = self.dual_coef[k]
+        is_bounded[self.support] = self.is_bounded[k]
+        n_merged = len(merged.rows)
         # a sample that changed sides is no support any more
-        dual_coef = np.bincount(merged.group, np.maximum(sign * signed, 0.0), len(merged.rows))
-        lengths = design.unit_norms(zeta)
+        dual_coef = np.bincount(merged.group, np.maximum(sign * signed, 0.0), n_merged)
+        lengths = design.unit_norms(self.zeta[k])
         if not np.any(dual_coef) or not np.any(lengths):
             return None
-        margins = sign[merged.rows] * design.decision_values(zeta)
+        # one that was at its bound goes with it
+        goes_along = np.bincount(merged.group, is_bounded, n_merged) > 0
+        goes_along &= (dual_coef > 0) & np.isfinite(upper)
+        dual_coef = np.where(goes_along, upper, np.minimum(dual_coef, upper))
+        margins = sign[merged.rows] * design.decision_values(self.zeta[k])
         return Near(dual_coef, lengths / np.sum(lengths), margins)
 
 

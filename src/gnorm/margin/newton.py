@@ -414,9 +414,11 @@ class Newton:
         largest = np.where(largest > 0, largest, 1.0)
         scaled = np.asfortranarray((rhs / largest).astype(self.precision, copy=False))
         if is_second:
-            return largest * (y * self._trtrs(self._matrix, scaled, lower=1, trans=1)[0])
-        halves: np.ndarray = largest * self._trtrs(self._matrix, y * scaled, lower=1)[0]
-        return halves
+            half = y * self._trtrs(self._matrix, scaled, lower=1, trans=1)[0]
+        else:
+            half = self._trtrs(self._matrix, y * scaled, lower=1)[0]
+        # at once: a single number in float64 times a vector in float32 is float32 before numpy 2
+        return largest * half.astype(float)
 
     def _backsolve(self, rhs: np.ndarray) -> np.ndarray:
         half = self._half_solve(rhs)

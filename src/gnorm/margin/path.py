@@ -44,7 +44,7 @@ from gnorm.margin.engine import (
 from gnorm.margin.merge import Merged
 from gnorm.margin.problem import MarginProblem, Point, relative_gap
 from gnorm.margin.solution import MarginSolution, NotSeparableError, Status
-from gnorm.margin.warm import Bounded, Near, Solved
+from gnorm.margin.warm import Bounded, Near, Solved, is_at_bound
 
 __all__ = [
     "NormPath",
@@ -58,7 +58,6 @@ __all__ = [
 ]
 
 _FARTHEST = 3.5  # times the C before up to which a solution is a good start
-_BOUNDARY = 1e-6  # share of a bound from which a coefficient counts as at it
 _GRAM_SHARE = 0.2  # of the memory allowed, up to which the Gram matrix of all samples is kept
 _VANISHING = 1e-13  # length of a sum of features, relative to those of its terms, that is rounding
 _TIED = 1e-9  # relative difference of lengths below which units count as equally long
@@ -464,7 +463,7 @@ class _Known:
     @property
     def is_bounded(self) -> np.ndarray:
         """Which samples are at their bounds."""
-        return self.near.dual_coef >= (1.0 - _BOUNDARY) * self.upper
+        return is_at_bound(self.near.dual_coef, self.upper)
 
     def beyond(self, problem: MarginProblem, tol: float, start: float) -> MarginSolution | None:
         """Return the solution for larger bounds, if no sample is at its own.

@@ -28,9 +28,9 @@ from gnorm.margin.newton import Fixed, Newton, State
 from gnorm.margin.problem import MarginProblem, Point
 from gnorm.margin.solution import MarginSolution, NotSeparableError, Status
 from gnorm.margin.threads import one_blas
-from gnorm.margin.working_set import Memory, Sets, next_sets, scan, transferred
+from gnorm.margin.working_set import LEAST_SINGLE, Memory, Sets, next_sets, scan, transferred
 
-__all__ = ["Bounded", "Linear", "Near", "Solved", "solve"]
+__all__ = ["Bounded", "Linear", "Near", "Solved", "is_at_bound", "solve"]
 
 Linear = Callable[[np.ndarray, MarginProblem], Fixed | None]
 """From which samples are fixed, and the problem of the free ones, to their linear term."""
@@ -66,6 +66,12 @@ class Near:
     dual_coef: np.ndarray
     weights: np.ndarray
     margins: np.ndarray
+
+
+def is_at_bound(dual_coef: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """Whether coefficients are at their upper bounds, but for rounding."""
+    is_at: np.ndarray = dual_coef >= (1.0 - _BOUNDARY) * upper
+    return is_at
 
 
 class Bounded:
@@ -172,7 +178,8 @@ def _solve(
             return None
         is_last = loose is not None and (n_round >= _LOOSE_ROUNDS or not is_far)
         free = problem.restricted(sets.free)
-        newton = Newton(free, scale, linear(sets.masks()[1], free))
+        is_single = not is_last or tol >= LEAST_SINGLE
+        newton = Newton(free, scale, linear(sets.masks()[1], free), is_single=is_single)
         if state is None:
             with np.errstate(all="ignore"):  # out of range: no start
                 state = _entered(newton, near, sets)
@@ -211,7 +218,7 @@ def _solve(
 def _sets(problem: MarginProblem, near: Near) -> Sets:
     """Choose the free samples: near the margin, or between their bounds."""
     a, upper = near.dual_coef, problem.upper
-    is_fixed = (near.margins <= 1.0 - _NEAR) & (a >= (1.0 - _BOUNDARY) * upper)
+    is_fixed = (near.margins <= 1.0 - _NEAR) & is_at_bound(a, upper)
     typical = float(np.max(a, initial=0.0))
     is_idle = (near.margins >= 1.0 + _NEAR) & (a <= _BOUNDARY * np.minimum(upper, typical))
     free = np.flatnonzero(~is_fixed & ~is_idle)

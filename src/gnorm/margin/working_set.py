@@ -31,7 +31,7 @@ from gnorm.margin.scan import decision_values, sums
 from gnorm.margin.solution import NotSeparableError, Status
 from gnorm.margin.threads import one_blas
 
-__all__ = ["Memory", "Sets", "next_sets", "scan", "solve", "transferred"]
+__all__ = ["LEAST_SINGLE", "Memory", "Sets", "next_sets", "scan", "solve", "transferred"]
 
 Known = tuple[np.ndarray, np.ndarray]
 """Some samples and their margins."""
@@ -47,7 +47,7 @@ _ALL = 4000  # samples up to which all are taken where choosing fails
 # Samples of a set up to which a Newton matrix in double precision makes up for the digits that
 # single has not. Conjugate gradients, which do as well, take longer than its factorisation.
 _DOUBLE = 12_000
-_LEAST_SINGLE = 1e-7  # relative gap that single precision reaches without either
+LEAST_SINGLE = 1e-7  # relative gap that single precision reaches without either
 _DRIFT = 2e-8  # ... up to an error of the gap that it cannot see
 _UPSET = 2.0  # growth of the largest unit gradient at which new samples undo the path
 _FEWEST = 100  # samples of a set
@@ -285,7 +285,7 @@ def _rounds(
     while True:
         memory.check(len(sets.free))
         is_double = len(sets.free) <= most_double and memory.fits_double(len(sets.free))
-        is_rough &= not is_last or tol >= _LEAST_SINGLE
+        is_rough &= not is_last or tol >= LEAST_SINGLE
         is_single = is_rough or not is_double
         newton = sets.newton(problem, scale, is_single=is_single)
         newton.is_refined = is_single and is_last and not is_rough
