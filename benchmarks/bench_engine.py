@@ -7,18 +7,13 @@ Two comparisons, each a ratio measured in one run, candidates taking turns, BLAS
 * The floor of any multiple-kernel solver, one Gram matrix and one LIBSVM fit with the mean kernel:
   N = 2000, H = 100, C = 4, hard margin. The floor solves another, easier problem.
 
-The second is repeated in a fresh process for its peak memory.
-
     GNORM_MNIST=<folder of the MNIST files> python benchmarks/bench_engine.py [repeats] [threads]
 """
 
 import json
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -83,27 +78,6 @@ def compare(name, candidates, repeats):
     return {"problem": name, "median_s": median, "runs_s": times, "notes": notes}
 
 
-def peak_memory(X, y, activations):
-    """Largest resident set in MB of a fresh process that loads a problem and solves it."""
-    code = (
-        "import resource, sys, numpy as np, bench_engine\n"
-        "data = np.load(sys.argv[1])\n"
-        "bench_engine.solve(data['X'], data['y'], data['activations'], 'auto')\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "problem.npz"
-        np.savez(file, X=X, y=y, activations=activations)
-        run = subprocess.run(
-            [sys.executable, "-c", code, str(file)],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    return int(run.stdout) / 1000
-
-
 def main(repeats=7, threads=1):
     with threadpool_limits(threads):
         small = problem(500, 50, 2)
@@ -128,9 +102,6 @@ def main(repeats=7, threads=1):
                 {"gnorm": repeats, "Gram matrix + LIBSVM": repeats},
             )
         )
-    megabytes = peak_memory(*large)
-    print(f"\npeak memory of the large problem, in a process of its own: {megabytes:.0f} MB")
-    results.append({"peak_memory_mb": megabytes})
     print(json.dumps({"benchmark": "engine", "tol": TOL, "threads": threads, "results": results}))
 
 
