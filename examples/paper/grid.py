@@ -13,7 +13,9 @@ LENGTHS = {
     "no bias": (3_200,),
     "no bias, full batch": (3_200,),
     "accelerated": (300, 1_000, 3_000, 10_000),
+    "accelerated, five starts": (10_000,),
 }
+STARTS = (0, 1, 2, 3, 4)  # seeds of the initial weights, on the gates of one draw
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,10 @@ class Task:
                 return 1.0 + descent + 2 * solve
             case "length":
                 batches = self.n_train / 128 if "full batch" in self.variant else 1.0
-                if self.variant == "accelerated":
-                    return descent * sum(LENGTHS[self.variant]) / 3_200 * self.n_train / 128
+                if self.variant.startswith("accelerated"):
+                    n_starts = len(STARTS) if "starts" in self.variant else 1
+                    n_steps = n_starts * sum(LENGTHS[self.variant])
+                    return descent * n_steps / 3_200 * self.n_train / 128
                 return descent * max(LENGTHS[self.variant]) / 3_200 * batches
             case "size":
                 return 1.0 + 0.3 * size**2
@@ -87,7 +91,8 @@ def _shallow(n_trains, depths, seeds):
 
 def _lengths(n_train, widths, seeds):
     for h, seed, variant in product(widths, seeds, LENGTHS):
-        yield Task("length", n_train, h, 2, "median", seed, variant=variant)
+        if "starts" not in variant or seed == seeds[0]:
+            yield Task("length", n_train, h, 2, "median", seed, variant=variant)
 
 
 def _size(n_trains, n_units, seeds):
