@@ -19,12 +19,13 @@ def load(folder):
 
 
 def execute(task, folder):
-    """Run one task on one thread, whatever happens in it."""
+    """Run one task on one thread, whatever happens in it but an interruption."""
+    samples = load(folder)
     start = time.perf_counter()
     record = {"task": asdict(task)}
     with threadpool_limits(1):
         try:
-            record["rows"] = KINDS[task.kind](task, load(folder))
+            record["rows"] = KINDS[task.kind](task, samples)
         except Exception as error:  # of whatever kind: the other tasks go on, and the file has it
             reason = f"{type(error).__name__}: {error}"
             record["rows"] = [{"model": task.kind, "status": "failed", "reason": reason}]
@@ -33,7 +34,12 @@ def execute(task, folder):
 
 
 def run(tasks, results, folder, n_jobs=1, progress=True):
-    """Run the tasks that ``results`` lacks, in their order; the bar counts estimated time."""
+    """Run the tasks that ``results`` lacks, in their order; the bar counts estimated time.
+
+    A task of which a part failed, for want of memory perhaps, is run again. Wrong data raise
+    OSError or ValueError before anything is run.
+    """
+    load(folder)
     waiting = [task for task in tasks if not results.has(task)]
     total = sum(task.cost for task in tasks)
     bar = tqdm(
