@@ -361,7 +361,7 @@ DESCENTS = {  # label, colour, marker, and a factor of the steps, for points tha
 
 def figure_lengths(sources):
     """Inconsistency and margin ratio against the length of training."""
-    rows = sources.results.select(kind="length")
+    rows = [r for r in sources.results.select(kind="length") if "unlike" in r]
     widths = sorted({row["n_units"] for row in rows})
     with rc_context(FONTS):
         figure = Figure(figsize=(8.0, 2.6 * len(widths) + 0.7), layout="constrained")
@@ -390,6 +390,11 @@ def figure_lengths(sources):
                             marker=marker,
                             elinewidth=0.7,
                         )
+            starts = [r for r in rows if "starts" in r["variant"] and r["n_units"] == width]
+            hollow = {"color": DESCENTS["accelerated"][1], "markerfacecolor": "none"}
+            steps = [r["n_steps"] for r in starts]
+            left.plot(steps, [100 * r["unlike"] for r in starts], "D", markersize=3, **hollow)
+            right.plot(steps, [1 - r["margin_ratio"] for r in starts], "D", markersize=3, **hollow)
             for ax, label in (
                 (left, "inconsistency with\nSVM-GLN [%]"),
                 (right, "1 - margin ratio"),
@@ -404,10 +409,10 @@ def figure_lengths(sources):
         ]
         _legend_above(figure, handles)
         figure.supxlabel(
-            "mean and range over seeds; a network with a bias has no margin ratio\n"
-            "lines of the accelerated descent join separate runs, each planned for its length; at "
-            f"{min(LENGTHS['recipe']):,} steps\npoints stand side by side that belong to the same "
-            "number of steps",
+            "mean and range over seeds of gates and initial weights; hollow: five initial weights, "
+            "gates of one seed\nlines of the accelerated descent join separate runs, each planned "
+            f"for its length; points beside {min(LENGTHS['recipe']):,} steps belong\nto it, moved "
+            "apart to be seen; a network with a bias has no margin ratio",
             fontsize=7.5,
             color="0.35",
         )
@@ -464,8 +469,9 @@ def figure_beyond(sources):
         norm.set(xlabel="margin = 1 / GLN norm", ylabel="validation error [%]")
         norm.set_title("c  norm and error (SVM-GLN)", loc="left")
         figure.supxlabel(
-            f"{NOTE} (a, b); one point a draw of gates, of any number of units (c); 2 contexts, "
-            f"median cutoffs, and {sources.grid.size_width} units in a",
+            f"{NOTE} (a, b; one seed from 10,000 images on); one point a draw of gates, of any "
+            f"number of units (c)\n2 contexts and median cutoffs, {sources.grid.size_width} units "
+            "in a",
             fontsize=7.5,
             color="0.35",
         )

@@ -379,23 +379,18 @@ def inconsistency_section(sources):
         ))  # fmt: skip
     header = ("H", "training", "steps", "seeds", "unlike SVM-GLN [%]", "1 - margin ratio", "error")
     lines += [
-        f"Longer training, N = {grid.length_train}, C = 2, median cutoffs; the seed of the gates is "
-        "that of the initial weights, but for the five starts, which share the gates of one seed:",
+        f"Longer training, N = {grid.length_train}, C = 2, median cutoffs; gates and initial "
+        "weights of one seed, but for the five starts, which share their gates:",
         "",
         *table(header, rows),
     ]
     rows = [
-        (
-            row["n_units"],
-            row["start"],
-            number(100 * row["unlike"]),
-            f"{1 - row['margin_ratio']:.1e}",
-        )
-        for row in sources.results.select(kind="length")
-        if "start" in row and "starts" in row["variant"]
+        (r["n_units"], r["start"], number(100 * r["unlike"]), f"{1 - r['margin_ratio']:.1e}")
+        for r in sources.results.select(kind="length")
+        if "starts" in r["variant"] and "unlike" in r
     ]
     header = ("H", "seed of the weights", "unlike SVM-GLN [%]", "1 - margin ratio")
-    text = f"The five starts, {max(LENGTHS['accelerated']):,} steps, on the gates of seed 1:"
+    text = f"The five starts, {max(LENGTHS['accelerated']):,} steps, gates of seed {grid.seeds[0]}:"
     return [*lines, text, "", *table(header, sorted(rows))]
 
 
