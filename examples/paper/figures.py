@@ -506,10 +506,11 @@ NEEDS = {  # what has to be among the results for a figure to show anything of t
 }
 
 
-def draw_all(sources, folder, names=tuple(FIGURES)):
+def draw_all(sources, folder, names=None):
     """Draw the figures for which there is anything, as PNG and SVG; return their names."""
     folder.mkdir(parents=True, exist_ok=True)
     kinds = {record["task"]["kind"] for record in sources.results.records.values()}
+    names = FIGURES if names is None else names
     drawn = [name for name in names if not NEEDS[name] or kinds & set(NEEDS[name])]
     for name in drawn:
         figure = FIGURES[name](sources)
