@@ -19,7 +19,7 @@ from .experiments import matrix_of_23, solved, trained
 from .results import inconsistency
 from .samples import with_constant
 
-UNCHECKED = "not checked: the results file has nothing to check it with, see `run errata`"
+UNCHECKED = "not checked: it takes results on MNIST, of `run errata` at least"
 NOT_SEEN = "not seen in these numbers"
 MOST_IMAGES = 10  # by which a rerun of a published solve is off, of 12,000
 
@@ -35,7 +35,7 @@ class Erratum:
 
     @property
     def text(self):
-        checks = "\n".join(f"    {line}" for line in self.check)
+        checks = "\n".join(f"    {line}" for line in self.check or ["none"])
         return (
             f"{self.name}\n  claim    {self.claim}\n  check\n{checks}\n  verdict  {self.verdict}\n"
         )
