@@ -195,11 +195,12 @@ def unpenalised_directions(rows):
             norms_of[row["model"]][key] = row["norm"]
     its, right = norms_of.values()
     ratios = [its[key] / right[key] for key in its if key in right]
-    lines.append(
-        "SVM-L2 on MNIST, least norm in its groups over that in the right ones, with a weight of "
-        f"1e-4 on these directions: {np.median(ratios):.3f} in the median of {len(ratios)} runs, "
-        f"{min(ratios):.3f} to {max(ratios):.3f}"
-    )
+    if ratios:
+        lines.append(
+            "SVM-L2 on MNIST, least norm in its groups over that in the right ones, with a weight "
+            f"of 1e-4 on these directions: {np.median(ratios):.3f} in the median of {len(ratios)} "
+            f"runs, {min(ratios):.3f} to {max(ratios):.3f}"
+        )
     return lines
 
 

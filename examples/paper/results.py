@@ -6,6 +6,7 @@ disk or a power failure, is skipped, and its task is run again; any other damage
 
 import base64
 import json
+import math
 from dataclasses import fields
 
 import numpy as np
@@ -14,6 +15,8 @@ from .grid import Task
 
 WITHOUT_VALUES = ("failed", "not separable", "skipped")  # statuses of rows without a predictor
 MEASURED = {"accuracy": float, "train_accuracy": float, "n_validation": int, "signs": str}
+SOLVED = {"gap": float, "norm": float, "margin": float}  # of rows with another status
+TRAINED_ON = {"n_steps": int, "unlike": float}  # of the tasks "length"
 
 
 class DamagedResultsError(ValueError):
@@ -43,10 +46,20 @@ def check(record):
     """Raise ValueError unless it is what a run writes."""
     _expect(record, {"task": dict, "rows": list, "seconds": float}, "a record")
     _expect(record["task"], {field.name: field.type for field in fields(Task)}, "a task")
+    if not record["rows"]:
+        raise ValueError("expected a record with a row at least, got none")
     for row in record["rows"]:
         _expect(row, {"model": str}, "a row")
-        if row.get("status") not in WITHOUT_VALUES:
-            _expect(row, MEASURED, f"a row of {row['model']}")
+        if row.get("status") in WITHOUT_VALUES:
+            continue
+        types = MEASURED | (SOLVED if "status" in row else {})
+        types |= TRAINED_ON if record["task"]["kind"] == "length" else {}
+        _expect(row, types, f"a row of {row['model']}")
+        n_bytes = len(base64.b64decode(row["signs"], validate=True))
+        if n_bytes != math.ceil(row["n_validation"] / 8):
+            raise ValueError(
+                f"expected signs of {row['n_validation']} inputs, a bit each, got {n_bytes} bytes"
+            )
 
 
 class Results:

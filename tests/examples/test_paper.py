@@ -224,6 +224,9 @@ def test_a_last_line_cut_short_is_run_again(tmp_path, capsys):
         ('"task": 3', r"expected a record with a field task \(dict\), got 3"),
         ('"seed": "1"', r"expected a task with a field seed \(int\), got '1'"),
         ('"rows": [1]', "expected a row as an object, got int"),
+        ('"rows": []', "expected a record with a row at least, got none"),
+        ('"gap": null', r"expected a row of SVM-GLN with a field gap \(float\), got None"),
+        ('"signs": "AAAA"', "expected signs of 797 inputs, a bit each, got 3 bytes"),
         ('"signs": null', r"expected a row of SVM-GLN with a field signs \(str\), got None"),
     ],
 )
@@ -233,7 +236,8 @@ def test_damaged_results_are_refused_by_line(line, message, tmp_path, capsys):
     if line[0] == '"':
         name, value = next(iter(json.loads("{" + line + "}").items()))
         broken = json.loads(json.dumps(record))
-        {"seed": broken["task"], "signs": broken["rows"][0]}.get(name, broken)[name] = value
+        first = broken["rows"][0]
+        {"seed": broken["task"], "signs": first, "gap": first}.get(name, broken)[name] = value
         line = json.dumps(broken)
     path.write_text(f"{json.dumps(record)}\n{line}\n")
     with pytest.raises(DamagedResultsError, match=f"quick.jsonl, line 2: {message}"):
