@@ -340,6 +340,23 @@ def test_of_an_interrupted_task_nothing_is_kept(task, interrupting, monkeypatch,
     assert not results.path.exists()
 
 
+def test_an_interruption_that_is_swallowed_is_obeyed(monkeypatch, tmp_path):
+    """So does a solve that is interrupted after it has met its tolerance."""
+
+    def swallow(task, samples):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return [{"model": "SVM-GLN", "status": "optimal"}]
+
+    monkeypatch.setitem(experiments.KINDS, "svm", swallow)
+    results = Results(tmp_path / "results.jsonl")
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run([Task("svm", 60, 3, 2, "median", 1)], results, None, progress=False)
+    assert not results.records
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_ctrl_c_ends_the_command(tmp_path):
     command = [sys.executable, "-m", "examples.paper", "run", "all", "--quick", "--no-progress"]
     process = subprocess.Popen(
