@@ -81,7 +81,7 @@ def draw_layers(ax, history):
             linestyle=dashes,
             label=f"$\\|W_{i + 1}\\|^2 - \\|W_{i + 2}\\|^2$",
         )
-    ax.set(ylabel="squared norm")
+    ax.set(ylabel="squared norm", ylim=(None, 1.5 * squares.max()))  # room for the legend
 
 
 def draw(equal, unequal, decaying, networks):
@@ -102,7 +102,7 @@ def draw(equal, unequal, decaying, networks):
         gap = squares[:, 1] - squares[:, 0]
         difference.plot(history.step, gap, color=colour, linestyle=dashes, label=label)
     difference.set(ylim=(-1, None), ylabel=r"$\|U\|^2 - \|V\|^2$")
-    difference.set_title("An unequal start stays as unequal", loc="left", fontsize="medium")
+    difference.set_title("Only a penalty evens the factors", loc="left", fontsize="medium")
     difference.legend(frameon=False, fontsize="small", loc="center right")
 
     for (scale, history), colour in zip(decaying.items(), (BLUE, GREEN, ORANGE), strict=True):
@@ -118,9 +118,11 @@ def draw(equal, unequal, decaying, networks):
     for ax, (title, history) in zip(deep, networks.items(), strict=True):
         draw_layers(ax, history)
         ax.set_title(title.capitalize(), loc="left", fontsize="medium")
-    deep[0].legend(frameon=False, fontsize="small", loc="upper left")
+        ax.legend(frameon=False, fontsize="small", loc="upper left")
     for ax in figure.axes:
-        ax.set(xlabel="step", xscale="log")
+        ax.set(xlabel="step")
+        ax.set_xscale("symlog", linthresh=1)  # the start, step 0, is on it
+        ax.set_xlim(0, None)
     return figure
 
 

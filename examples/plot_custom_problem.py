@@ -113,7 +113,17 @@ def draw(path, best):
     for h, curve in enumerate(unit_norms.T):
         colour = (BLUE, ORANGE, GREEN, PURPLE)[h % 4]
         left.plot(penalties, curve, color=colour, linestyle=styles[h // 4 % 4], linewidth=1.3)
-    left.set(ylabel=r"unit norm  $\|\zeta_h\|$, one curve a unit", ylim=(0, None))
+    left.set(ylabel=r"unit norm  $\|\zeta_h\|$", ylim=(0, None))
+    left.text(
+        0.97,
+        0.97,
+        "one curve a unit; colours and\ndashes only tell them apart",
+        transform=left.transAxes,
+        ha="right",
+        va="top",
+        fontsize="small",
+        color="0.4",
+    )
     left.annotate(
         "chosen",
         xy=(best["gated"]["penalty"], 1),

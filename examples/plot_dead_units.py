@@ -69,6 +69,19 @@ def line(cells):
     return "".join(f"{cells[column]:{form}}" for column, form in COLUMNS.items()).rstrip()
 
 
+def write(ax, text, height, above=False):
+    """Say what a horizontal line is, at its left end."""
+    ax.annotate(
+        text,
+        xy=(12, height),
+        xytext=(0, 3 if above else -4),
+        textcoords="offset points",
+        verticalalignment="bottom" if above else "top",
+        fontsize="small",
+        color="0.3",
+    )
+
+
 def draw(histories, dead_ratio, share):
     figure = Figure(figsize=(10.0, 5.6), layout="constrained")
     panels = figure.subplots(2, 3, sharex=True, sharey="col")
@@ -80,20 +93,15 @@ def draw(histories, dead_ratio, share):
     for (margin, shares, residual), name in zip(panels, KINDS.values(), strict=True):
         margin.axhline(1, color="0.6", linewidth=0.8, zorder=0)
         margin.axhline(dead_ratio, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
-        margin.annotate(
-            "optimum without\nthe unit",
-            xy=(12, dead_ratio),
-            xytext=(0, -4),
-            textcoords="offset points",
-            verticalalignment="top",
-            fontsize="small",
-            color="0.3",
-        )
+        write(margin, "optimum without\nthe unit", dead_ratio)
+        write(margin, "optimum", 1)
         margin.set(xlim=(10, N_STEPS), xscale="log", ylim=(0.4, 1.04), ylabel="margin ratio")
         margin.set_title(name, loc="left", fontsize="medium")
         shares.axhline(share, color="0.6", linewidth=0.8, zorder=0)
-        shares.set(yscale="log", ylabel="share of the unit in the norm")
+        write(shares, "its share at the optimum", share, above=True)
+        shares.set(yscale="log", ylabel="share of the unit in the norm", ylim=(None, 30))
         residual.set(yscale="log", ylabel="KKT residual")
+        shares.set_title("zero is not shown: its share stays 0", loc="left", fontsize="small")
     for ax in panels[1]:
         ax.set_xlabel("step")
     panels[0, 2].legend(title="unit starts at", frameon=False, loc="lower left")

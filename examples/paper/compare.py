@@ -6,12 +6,15 @@ predictor does not exist), ``descent_error`` of the network it is compared with,
 """
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
 
 from .data import Experiment, read_results
-from .results import inconsistency
+from .grid import Grid
+from .results import Results, inconsistency
 
 FITTED = 0.9  # training accuracy that every network reaches, unless it has lost its units
 CONFIGURATION = ("n_units", "n_contexts", "n_train", "cutoff", "seed", "momentum")
@@ -141,6 +144,34 @@ class Ours:
                     rows.append({**record, "cutoff": "", "momentum": momentum})
         lost = {tuple(row[name] for name in CONFIGURATION) for row in self.collapsed()}
         return [r for r in rows if tuple(r[name] for name in CONFIGURATION) not in lost]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a report is made from; the published records are none if they are of other data."""
+
+    results: Results
+    grid: Grid
+
+    @property
+    def is_published_data(self):
+        return self.grid.data == Grid.data
+
+    @cached_property
+    def ours(self):
+        return Ours(self.results)
+
+    @cached_property
+    def gln(self):
+        return list(published_gln()) if self.is_published_data else []
+
+    @cached_property
+    def shallow(self):
+        return list(published_shallow()) if self.is_published_data else []
+
+    @cached_property
+    def relu(self):
+        return list(published_relu()) if self.is_published_data else []
 
 
 def _as_error(row):

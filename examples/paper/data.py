@@ -13,6 +13,16 @@ import numpy as np
 from gnorm.datasets import load_mnist
 
 PUBLISHED = Path(__file__).parent / "published"
+GATES = PUBLISHED / "gates.npz"
+
+
+def scaled(images):
+    """Pixels of 0 to 255 in [-1, 1] and a constant feature, in one array from the start."""
+    X = np.empty((len(images), images.shape[1] + 1))
+    np.divide(images, 127.5, out=X[:, :-1])
+    X[:, :-1] -= 1.0
+    X[:, -1] = 1.0
+    return X
 
 
 class Experiment:
@@ -27,7 +37,7 @@ class Experiment:
 
     def __init__(self, images, digits):
         self._images, self._digits = images, digits
-        with np.load(PUBLISHED / "gates.npz") as file:
+        with np.load(GATES) as file:
             self._arrays = dict(file)
         self._index = np.concatenate([self._arrays["train_index"], self._arrays["val_index"]])
 
@@ -44,11 +54,14 @@ class Experiment:
 
     @cached_property
     def X(self):
-        return np.column_stack([self._images[self._index] / 127.5 - 1.0, np.ones(len(self._index))])
+        return scaled(self._images[self._index])
 
     @cached_property
     def y(self):
         return np.where(self._digits[self._index] < 5, 1, -1)
+
+    def has_gates(self, n_units, n_contexts, cutoff, seed):
+        return f"H{n_units}_C{n_contexts}_seed{seed}_{cutoff}" in self._arrays
 
     def activations(self, n_units, n_contexts, cutoff):
         """One-hot gates of a published run, shape (n_train + n_validation, n_units, n_contexts)."""
@@ -72,5 +85,10 @@ def in_published_groups(activations):
 
 def read_results(name):
     """Rows of a table in ``published/``, a dict of str each."""
-    with (PUBLISHED / f"{name}.csv").open(newline="") as file:
+    path = PUBLISHED / f"{name}.csv"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"expected the published results, part of this repository, in {path}"
+        )
+    with path.open(newline="") as file:
         return list(csv.DictReader(file))

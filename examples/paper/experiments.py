@@ -6,18 +6,20 @@ fails is recorded with its reason; the other predictors of the task are not touc
 
 import time
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.optimize import linprog
 
 from gnorm import NotSeparableError, gated, kernels, max_margin, norms
-from gnorm.descent import GatedNetwork, GradientDescent, Steps, compare
+from gnorm.descent import GatedNetwork, GradientDescent, Steps, Stop, compare
+from gnorm.margin import Status
 from gnorm.margin.design import PredictorL2Design
 from gnorm.margin.engine import merged_design, solve_merged
 
 from .data import in_published_groups
-from .grid import LENGTHS
+from .grid import LENGTHS, STARTS
 from .results import pack
 
 TOL = 1e-6
@@ -29,11 +31,14 @@ MOST_L2 = 20_000  # samples up to which the engine holds the kernel matrix of th
 _UNPENALISED = 1e-4  # weight that stands for none, beside the eigenvalues C^2 and 1
 
 
-# Predictors: (samples, gates, rows) -> values of all samples, facts
+# What gnorm gives back when Ctrl-C stops it, a best point or half a run, would stay in the results
+# file as if it were the answer: both functions below pass the interruption on instead.
 
 
 def solved(solution):
     """What is recorded of a certified solve; ArithmeticError if it is far from the optimum."""
+    if solution.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
     if not solution.duality_gap <= MOST_GAP:
         reached = f"{solution.status.value} at a gap of {solution.duality_gap:.1e}"
         raise ArithmeticError(f"expected a gap of at most {MOST_GAP:.0e}, {reached}")
@@ -44,6 +49,18 @@ def solved(solution):
         "status": solution.status.value,
         "n_support": len(solution.support),
     }
+
+
+def trained(network, descent, X, y, gates, history=None):
+    """History of a run that was not interrupted, which goes on where ``history`` ended."""
+    history = descent.train(network, X, y, gates, history=history)
+    if history.stop is Stop.INTERRUPTED:
+        raise KeyboardInterrupt
+    return history
+
+
+# Predictors: (X, y, gates, n), of which the first n samples are for training -> decision values of
+# all samples, facts
 
 
 def svm(X, y, gates, n, **options):
@@ -165,9 +182,7 @@ def recipe(momentum=0.0, seed=0, **options):
     return GradientDescent(RECIPE, **(settings | options))
 
 
-def trained(network, descent, X, y, gates, n):
-    """Train on the first n samples."""
-    history = descent.train(network, X[:n], y[:n], None if gates is None else gates[:n])
+def ends_at(history):
     return {"n_steps": history.n_steps, "min_margin": float(history["min_margin"][-1])}
 
 
@@ -196,6 +211,10 @@ class Recorder:
         seconds = round(time.perf_counter() - start, 3)
         self.rows.append({"model": model, **facts, **row, "seconds": seconds})
         return "signs" in row
+
+    def skip(self, model, reason):
+        """Record that a predictor is left out on purpose."""
+        self.rows.append({"model": model, "status": "skipped", "reason": reason, "seconds": 0.0})
 
     def measure(self, values):
         """Accuracies, and the signs of all validation inputs; a value of 0 counts as negative."""
@@ -248,8 +267,8 @@ def run_descent(task, samples):
     recorder = Recorder(y, n, samples.validation)
 
     def train():
-        facts = trained(network, recipe(task.momentum, task.seed), X, y, gates, n)
-        return network.decision_function(X, gates), facts
+        history = trained(network, recipe(task.momentum, task.seed), X[:n], y[:n], gates[:n])
+        return network.decision_function(X, gates), ends_at(history)
 
     if recorder.add("GD-GLN", train, published_gates=is_published) and task.cutoff == "median":
         other = samples.gates_without_median(task.n_units, task.n_contexts, task.seed)
@@ -283,8 +302,8 @@ def run_relu(task, samples):
     recorder = Recorder(y, n, samples.validation)
 
     def train():
-        facts = trained(network, recipe(task.momentum, task.seed), X, y, None, n)
-        return network.decision_function(X), facts
+        history = trained(network, recipe(task.momentum, task.seed), X[:n], y[:n], None)
+        return network.decision_function(X), ends_at(history)
 
     if recorder.add("GD-ReLU", train):
         (opened,) = network.activations(X)
@@ -312,6 +331,7 @@ def run_length(task, samples):
     X, y, n = samples.X, samples.y, task.n_train
     gates, _ = samples.gates(task.n_units, task.n_contexts, task.cutoff, task.seed)
     solution = max_margin(X[:n], y[:n], gates[:n], tol=TOL)
+    solved(solution)
     exact = solution.decision_values(X, gates)
     recorder = Recorder(y, n, samples.validation)
     has_bias = task.variant == "recipe"
@@ -326,33 +346,34 @@ def run_length(task, samples):
             facts |= {"margin_ratio": found.margin_ratio, "kkt_residual": found.kkt_residual}
         return facts
 
-    def start():
+    def start(seed):
         return GatedNetwork.gln(
-            X.shape[1], task.n_units, task.n_contexts, bias=has_bias, random_state=task.seed
+            X.shape[1], task.n_units, task.n_contexts, bias=has_bias, random_state=seed
         )
 
-    if task.variant == "accelerated":
+    if task.variant.startswith("accelerated"):
         # the growth of the margin depends on the length: every length is a run of its own
-        for length in lengths:
+        seeds = STARTS if "starts" in task.variant else (task.seed,)
+        for length, seed in product(lengths, seeds):
 
-            def run(length=length):
-                network = start()
+            def run(length=length, seed=seed):
+                network = start(seed)
                 descent = GradientDescent.accelerated(X[:n], length)
-                descent.train(network, X[:n], y[:n], gates[:n])
+                trained(network, descent, X[:n], y[:n], gates[:n])
                 return network.decision_function(X, gates), record(length, network)
 
-            recorder.add(f"GD-GLN {task.variant}", run)
+            recorder.add(f"GD-GLN {task.variant}", run, start=seed)
         return recorder.rows
 
     batch_size = None if "full batch" in task.variant else BATCH
-    network = start()
+    network = start(task.seed)
     history = None
     for length in lengths:
 
         def run(length=length):
             nonlocal history
             descent = recipe(seed=task.seed, batch_size=batch_size, max_steps=length)
-            history = descent.train(network, X[:n], y[:n], gates[:n], history=history)
+            history = trained(network, descent, X[:n], y[:n], gates[:n], history)
             return network.decision_function(X, gates), record(length, network)
 
         recorder.add(f"GD-GLN {task.variant}", run)
@@ -368,13 +389,10 @@ def run_size(task, samples):
     activations = gates.transform(X)
     recorder = Recorder(y, n, slice(n, None))
     for model, predictor in RIGHT.items():
-
-        def solve(model=model, predictor=predictor):
-            if model == "SVM-L2" and n > MOST_L2:
-                raise MemoryError(f"the kernel matrix of {n} samples is not held in memory")
-            return predictor(X, y, activations, n)
-
-        recorder.add(model, solve)
+        if model == "SVM-L2" and n > MOST_L2:
+            recorder.skip(model, f"the kernel matrix of {n:,} samples is not held in memory")
+        else:
+            recorder.add(model, lambda predictor=predictor: predictor(X, y, activations, n))
     return recorder.rows
 
 

@@ -4,6 +4,8 @@ Means over the seeds with one standard deviation, as in the paper. Colours are t
 Ito, which the colour-blind can tell apart; every model has a marker of its own.
 """
 
+from itertools import product
+
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -11,7 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from . import example
-from .compare import by_seeds, mean_sd, published_gln, published_relu, published_shallow, where
+from .compare import by_seeds, mean_sd, where
+from .grid import LENGTHS
 
 STYLES = {
     "SVM-GLN": {"color": "#0072B2", "marker": "o"},
@@ -111,12 +114,15 @@ def _tick_what_is_there(axes, write="{:,.0f}".format):
             ax.set_xticks(values, [write(value) for value in values])
 
 
-def _legend(figure, models, note):
-    handles = [
+def _handles(models):
+    return [
         Line2D([], [], **STYLES[model], linestyle="", label=NAMES.get(model, model))
         for model in models
     ]
-    _legend_above(figure, handles)
+
+
+def _legend(figure, models, note):
+    _legend_above(figure, _handles(models))
     figure.supxlabel(note, fontsize=7.5, color="0.35")
 
 
@@ -126,29 +132,34 @@ def _legend_above(figure, handles):
 
 
 NOTE = "mean and standard deviation over seeds"
+GREY_LINES = "grey: equal errors (a), independent errors (b)"
+MI = "MI: median cutoffs"
 
 
 def _two_rows(columns, both, models, note=NOTE, size=None, share_columns="col"):
     """A figure of panels (title, x label, y label, draw, chosen), published above found here."""
+    n_rows, n = len(both), len(columns)
+    width, height = size or (2.45 * n, 4.9)
     with rc_context(FONTS):
-        n = len(columns)
-        figure = Figure(figsize=size or (2.45 * n, 4.9), layout="constrained")
-        panels = figure.subplots(2, n, sharex="col", sharey=share_columns, squeeze=False)
+        figure = Figure(figsize=(width, 0.5 + (height - 0.5) * n_rows / 2), layout="constrained")
+        panels = figure.subplots(n_rows, n, sharex="col", sharey=share_columns, squeeze=False)
         for ax_row, (source, records) in zip(panels, both.items(), strict=True):
-            for ax, (title, x, y, draw, chosen) in zip(ax_row, columns, strict=True):
+            for ax, (title, _, y, draw, chosen) in zip(ax_row, columns, strict=True):
                 draw(ax, chosen(records))
                 ax.set_title(f"{title}\n{source}", loc="left")
                 ax.set_ylabel(y)
-                if ax_row is panels[1]:
-                    ax.set_xlabel(x)
+        for ax, (_, x, *_) in zip(panels[-1], columns, strict=True):
+            ax.set_xlabel(x)
         for column in panels.T:
             _tick_what_is_there(column)
         _legend(figure, models, note)
         return figure
 
 
-def _both(published, ours):
-    return {"as published": list(published), "corrected": list(ours)}
+def _both(published, ours, name="corrected"):
+    """Records by their source, a row of panels each; sources that have none are left out."""
+    both = {"as published": list(published), name: list(ours)}
+    return {source: records for source, records in both.items() if records}
 
 
 def figure1():
@@ -204,13 +215,10 @@ def _on(panel, models, **wanted):
     return (lambda ax, records: panel(ax, records, models)), lambda r: where(r, **wanted)
 
 
-def figure2(ours):
-    both = _both(
-        [*published_gln(), *published_shallow()],
-        [*ours.gln(("SVM-GLN", "SVM-L2", "GD-GLN")), *ours.shallow()],
-    )
+def figure2(sources):
+    both = _both([*sources.gln, *sources.shallow], [*sources.ours.gln(), *sources.ours.shallow()])
     models = ("SVM-shallow", *GLN, "GD-GLN")
-    median = {"cutoff": "median", "seed": (1, 2, 3)}
+    median = {"cutoff": "median", "seed": sources.grid.seeds}
     columns = [
         ("a  error", "error of GD-GLN [%]", "error of SVM [%]",
          *_on(error_against_error, GLN, **median)),
@@ -219,7 +227,8 @@ def figure2(ours):
         ("c  best of all sizes", "training images", "error [%]",
          *_on(best_by_samples, models, **median)),
     ]  # fmt: skip
-    return _two_rows(columns, both, models, f"{NOTE}; grey: equal (a), independent errors (b)")
+    note = f"{NOTE}, median cutoffs; {GREY_LINES}"
+    return _two_rows(columns, both, models, note)
 
 
 def _width_columns(models, n_trains, **wanted):
@@ -230,92 +239,93 @@ def _width_columns(models, n_trains, **wanted):
     ]  # fmt: skip
 
 
-def figure2d(ours):
-    both = _both(published_gln(), ours.gln(("SVM-GLN", "SVM-L2", "GD-GLN")))
+def figure2d(sources):
+    grid = sources.grid
+    both = _both(sources.gln, sources.ours.gln())
     models = (*GLN, "GD-GLN")
-    wanted = {"cutoff": "median", "n_contexts": 2, "seed": (1, 2, 3), "n_units": (10, 20, 50, 100)}
-    return _two_rows(
-        _width_columns(models, (500, 1000, 2000), **wanted), both, models, share_columns=True
-    )
+    wanted = {"cutoff": "median", "n_contexts": 2, "seed": grid.seeds, "n_units": grid.widths}
+    columns = _width_columns(models, grid.n_trains, **wanted)
+    note = f"{NOTE}; 2 contexts, median cutoffs"
+    return _two_rows(columns, both, models, note, share_columns=True)
 
 
-def figure4(ours):
-    both = _both(published_gln(), ours.gln(("SVM-GLN", "SVM-L2", "GD-GLN")))
+def figure4(sources):
+    both = _both(sources.gln, sources.ours.gln())
     columns = [
         (f"{letter}  {what}, {name}", "error of GD-GLN [%]", label,
-         *_on(panel, GLN, cutoff=cutoff, seed=(1, 2, 3)))
+         *_on(panel, GLN, cutoff=cutoff, seed=sources.grid.seeds))
         for letter, what, label, panel in (
             ("a", "error", "error of SVM [%]", error_against_error),
             ("b", "inconsistency", "inconsistency [%]", unlike_against_error),
         )
         for cutoff, name in (("median", "with MI"), ("random", "without MI"))
     ]  # fmt: skip
-    return _two_rows(columns, both, GLN, f"{NOTE}; grey: equal (a), independent errors (b)")
+    return _two_rows(columns, both, GLN, f"{NOTE}; {GREY_LINES}; {MI}")
 
 
-def figure4c(ours):
-    both = _both(published_gln(), ours.gln(("SVM-GLN", "SVM-L2", "GD-GLN")))
+def figure4c(sources):
+    grid = sources.grid
+    both = _both(sources.gln, sources.ours.gln())
     models = (*GLN, "GD-GLN")
+    settings = list(product(grid.contexts, ("median", "random")))
+    rows = [(n, source) for n in grid.n_trains for source in both]
     with rc_context(FONTS):
-        figure = Figure(figsize=(9.4, 12.0), layout="constrained")
-        panels = figure.subplots(6, 4, sharex=True, sharey="row")
-        settings = [(c, cutoff) for c in (2, 4) for cutoff in ("median", "random")]
-        for i, n in enumerate((500, 1000, 2000)):
-            for j, (source, records) in enumerate(both.items()):
-                for ax, (c, cutoff) in zip(panels[2 * i + j], settings, strict=True):
-                    wanted = {"n_train": n, "n_contexts": c, "cutoff": cutoff}
-                    widths = {"seed": (1, 2, 3), "n_units": (10, 20, 50, 100)}
-                    error_by_width(ax, where(records, **wanted, **widths), models)
-                    name = "with MI" if cutoff == "median" else "without MI"
-                    ax.set_title(f"{n:,} images, C = {c}, {name}\n{source}", loc="left")
-                    if ax is panels[2 * i + j, 0]:
-                        ax.set_ylabel("error [%]")
-            low, high = zip(*(panels[2 * i + j, 0].get_ylim() for j in (0, 1)), strict=True)
-            for j in (0, 1):
-                panels[2 * i + j, 0].set_ylim(min(low), max(high))
+        size = 0.6 + 2.2 * len(settings), 2.0 * len(rows)
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(len(rows), len(settings), sharex=True, sharey="row", squeeze=False)
+        limits = {}
+        for ax_row, (n, source) in zip(panels, rows, strict=True):
+            for ax, (c, cutoff) in zip(ax_row, settings, strict=True):
+                wanted = {"n_train": n, "n_contexts": c, "cutoff": cutoff}
+                wanted |= {"seed": grid.seeds, "n_units": grid.widths}
+                error_by_width(ax, where(both[source], **wanted), models)
+                name = "with MI" if cutoff == "median" else "without MI"
+                ax.set_title(f"{n:,} images, C = {c}, {name}\n{source}", loc="left")
+            ax_row[0].set_ylabel("error [%]")
+            limits.setdefault(n, []).extend(ax_row[0].get_ylim())
+        for ax_row, (n, _) in zip(panels, rows, strict=True):
+            ax_row[0].set_ylim(min(limits[n]), max(limits[n]))
         for ax in panels[-1]:
             ax.set_xlabel("hidden units")
         _tick_what_is_there(panels.ravel())
-        _legend(figure, models, NOTE)
+        _legend(figure, models, f"{NOTE}; {MI}")
         return figure
 
 
-def _relu(ours):
-    return {"as published": list(published_relu()), "here": ours.relu()}
-
-
-def figure3(ours):
-    momentum = {"momentum": 0.9}
+def figure3(sources):
+    grid, momentum = sources.grid, sources.grid.momenta[-1]
+    with_momentum = {"momentum": momentum}
     columns = [
         ("a  error", "error of GD-ReLU [%]", "error of SVM [%]",
-         *_on(error_against_error, RELU, **momentum)),
+         *_on(error_against_error, RELU, **with_momentum)),
         ("b  inconsistency", "error of GD-ReLU [%]", "inconsistency [%]",
-         *_on(unlike_against_error, RELU, **momentum)),
+         *_on(unlike_against_error, RELU, **with_momentum)),
         ("c  best of all widths", "training images", "error [%]",
          lambda ax, records: best_by_samples(ax, records, (*RELU, "GD-ReLU", "SVM-GLN")),
          lambda records: [
              r for r in records
-             if r["momentum"] == 0.9
+             if r["momentum"] == momentum
              or (r["model"] == "SVM-GLN" and r["n_contexts"] == 2 and r["n_units"] <= 50
-                 and r["cutoff"] == "median" and r["seed"] <= 3)
+                 and r["cutoff"] == "median" and r["seed"] in grid.seeds)
          ]),
     ]  # fmt: skip
-    both = _relu(ours)
-    both["as published"] += where(published_gln(), model="SVM-GLN")
-    both["here"] += ours.gln(("SVM-GLN",))
-    models = (*RELU, "GD-ReLU", "SVM-GLN")
-    return _two_rows(
-        columns, both, models, f"{NOTE}, momentum 0.9; grey: equal (a), independent errors (b)"
+    both = _both(
+        [*sources.relu, *where(sources.gln, model="SVM-GLN")],
+        [*sources.ours.relu(), *sources.ours.gln(("SVM-GLN",))],
+        "here",
     )
+    note = f"{NOTE}, momentum {momentum:g}; {GREY_LINES}\nSVM-GLN: 2 contexts, at most 50 units"
+    return _two_rows(columns, both, (*RELU, "GD-ReLU", "SVM-GLN"), note)
 
 
-def figure3d(ours):
-    models = (*RELU, "GD-ReLU")
-    columns = _width_columns(models, (500, 1000, 2000), momentum=0.9)
-    return _two_rows(columns, _relu(ours), models, f"{NOTE}, momentum 0.9", share_columns=True)
+def figure3d(sources):
+    models, momentum = (*RELU, "GD-ReLU"), sources.grid.momenta[-1]
+    columns = _width_columns(models, sources.grid.n_trains, momentum=momentum)
+    both = _both(sources.relu, sources.ours.relu(), "here")
+    return _two_rows(columns, both, models, f"{NOTE}, momentum {momentum:g}", share_columns=True)
 
 
-def figure5(ours):
+def figure5(sources):
     columns = [
         (f"{letter}  {what}, momentum {momentum:g}", "error of GD-ReLU [%]", label,
          *_on(panel, RELU, momentum=momentum))
@@ -323,23 +333,22 @@ def figure5(ours):
             ("a", "error", "error of SVM [%]", error_against_error),
             ("b", "inconsistency", "inconsistency [%]", unlike_against_error),
         )
-        for momentum in (0.0, 0.9)
+        for momentum in sources.grid.momenta
     ]  # fmt: skip
-    return _two_rows(
-        columns, _relu(ours), RELU, f"{NOTE}; grey: equal (a), independent errors (b)",
-        (10.6, 4.9),
-    )  # fmt: skip
+    both = _both(sources.relu, sources.ours.relu(), "here")
+    return _two_rows(columns, both, RELU, f"{NOTE}; {GREY_LINES}", (10.6, 4.9))
 
 
-def figure5c(ours):
+def figure5c(sources):
     models = (*RELU, "GD-ReLU")
     columns = [
         (f"N = {n:,}, momentum {momentum:g}", "hidden units", "error [%]",
          *_on(error_by_width, models, n_train=n, momentum=momentum))
-        for momentum in (0.0, 0.9)
-        for n in (500, 1000, 2000)
+        for momentum in sources.grid.momenta
+        for n in sources.grid.n_trains
     ]  # fmt: skip
-    return _two_rows(columns, _relu(ours), models, size=(13.0, 4.9), share_columns=True)
+    both = _both(sources.relu, sources.ours.relu(), "here")
+    return _two_rows(columns, both, models, size=(13.0, 4.9), share_columns=True)
 
 
 DESCENTS = {  # label, colour, marker, and a factor of the steps, for points that would coincide
@@ -350,14 +359,14 @@ DESCENTS = {  # label, colour, marker, and a factor of the steps, for points tha
 }
 
 
-def figure_lengths(results):
+def figure_lengths(sources):
     """Inconsistency and margin ratio against the length of training."""
-    rows = results.select(kind="length")
+    rows = [r for r in sources.results.select(kind="length") if "unlike" in r]
     widths = sorted({row["n_units"] for row in rows})
     with rc_context(FONTS):
-        figure = Figure(figsize=(8.0, 2.6 * max(len(widths), 1) + 0.5), layout="constrained")
-        panels = figure.subplots(max(len(widths), 1), 2, sharex=True, squeeze=False)
-        for (left, right), width in zip(panels, widths, strict=False):
+        figure = Figure(figsize=(8.0, 2.6 * len(widths) + 0.7), layout="constrained")
+        panels = figure.subplots(len(widths), 2, sharex=True, squeeze=False)
+        for (left, right), width in zip(panels, widths, strict=True):
             for variant, (_, color, marker, factor) in DESCENTS.items():
                 chosen = [r for r in rows if (r["variant"], r["n_units"]) == (variant, width)]
                 for ax, quantity in (
@@ -381,6 +390,11 @@ def figure_lengths(results):
                             marker=marker,
                             elinewidth=0.7,
                         )
+            starts = [r for r in rows if "starts" in r["variant"] and r["n_units"] == width]
+            hollow = {"color": DESCENTS["accelerated"][1], "markerfacecolor": "none"}
+            steps = [r["n_steps"] for r in starts]
+            left.plot(steps, [100 * r["unlike"] for r in starts], "D", markersize=3, **hollow)
+            right.plot(steps, [1 - r["margin_ratio"] for r in starts], "D", markersize=3, **hollow)
             for ax, label in (
                 (left, "inconsistency with\nSVM-GLN [%]"),
                 (right, "1 - margin ratio"),
@@ -394,17 +408,23 @@ def figure_lengths(results):
             for label, color, marker, _ in DESCENTS.values()
         ]
         _legend_above(figure, handles)
-        figure.supxlabel("mean and range over seeds; a network with a bias has no margin ratio",
-                         fontsize=7.5, color="0.35")  # fmt: skip
+        figure.supxlabel(
+            "mean and range over seeds of gates and initial weights; hollow: five initial weights, "
+            "gates of one seed\nlines of the accelerated descent join separate runs, each planned "
+            f"for its length; points beside {min(LENGTHS['recipe']):,} steps belong\nto it, moved "
+            "apart to be seen; a network with a bias has no margin ratio",
+            fontsize=7.5,
+            color="0.35",
+        )
         return figure
 
 
-def figure_beyond(results, ours):
+def figure_beyond(sources):
     """More samples, more units, and norm against error."""
     with rc_context(FONTS):
-        figure = Figure(figsize=(10.4, 3.4), layout="constrained")
+        figure = Figure(figsize=(10.4, 3.7), layout="constrained")
         sizes, active, norm = figure.subplots(1, 3)
-        rows = [r for r in results.select(kind="size") if "accuracy" in r]
+        rows = [r for r in sources.results.select(kind="size") if "accuracy" in r]
         models = ("SVM-GLN", "SVM-L2", "SVM-plain")
         for model in models:
             groups = {}
@@ -422,7 +442,10 @@ def figure_beyond(results, ours):
         sizes.yaxis.set_minor_locator(NullLocator())
         _tick_what_is_there([sizes], lambda n: f"{n / 1000:g}k" if n >= 1000 else f"{n:g}")
         sizes.set_title("a  more images", loc="left")
-        gln = where(ours.gln(("SVM-GLN",)), cutoff="median", n_contexts=2)
+        if rows:
+            sizes.legend(handles=_handles(models), fontsize=7)
+        gln = where(sources.ours.gln(("SVM-GLN",)), cutoff="median", n_contexts=2)
+        gln = [r for r in gln if r["error"] is not None]
         counts = sorted({r["n_train"] for r in gln})
         for n, color in zip(counts, ("#56B4E9", "#0072B2", "#000000"), strict=False):
             groups = by_seeds(where(gln, n_train=n))
@@ -441,33 +464,57 @@ def figure_beyond(results, ours):
         _tick_what_is_there([active])
         active.set_title("b  units in use (SVM-GLN)", loc="left")
         if gln:
-            active.legend(fontsize=7)
-        norm.set(xlabel="margin = 1 / GLN norm", ylabel="error [%]")
+            for ax in (active, norm):
+                ax.legend(fontsize=7)
+        norm.set(xlabel="margin = 1 / GLN norm", ylabel="validation error [%]")
         norm.set_title("c  norm and error (SVM-GLN)", loc="left")
-        _legend(figure, models, f"{NOTE} (a, b); one point a draw of gates (c)")
+        figure.supxlabel(
+            f"{NOTE} (a, b; one seed from 10,000 images on); one point a draw of gates, of any "
+            f"number of units (c)\n2 contexts and median cutoffs, {sources.grid.size_width} units "
+            "in a",
+            fontsize=7.5,
+            color="0.35",
+        )
         return figure
 
 
 FIGURES = {
-    "fig1": lambda results, ours: figure1(),
-    "fig2": lambda results, ours: figure2(ours),
-    "fig2d": lambda results, ours: figure2d(ours),
-    "fig3": lambda results, ours: figure3(ours),
-    "fig3d": lambda results, ours: figure3d(ours),
-    "fig4": lambda results, ours: figure4(ours),
-    "fig4c": lambda results, ours: figure4c(ours),
-    "fig5": lambda results, ours: figure5(ours),
-    "fig5c": lambda results, ours: figure5c(ours),
-    "lengths": lambda results, ours: figure_lengths(results),
+    "fig1": lambda sources: figure1(),
+    "fig2": figure2,
+    "fig2d": figure2d,
+    "fig3": figure3,
+    "fig3d": figure3d,
+    "fig4": figure4,
+    "fig4c": figure4c,
+    "fig5": figure5,
+    "fig5c": figure5c,
+    "lengths": figure_lengths,
     "beyond": figure_beyond,
+}
+NEEDS = {  # what has to be among the results for a figure to show anything of them
+    "fig1": (),
+    "fig2": ("svm", "shallow"),
+    "fig2d": ("svm",),
+    "fig3": ("relu",),
+    "fig3d": ("relu",),
+    "fig4": ("svm",),
+    "fig4c": ("svm",),
+    "fig5": ("relu",),
+    "fig5c": ("relu",),
+    "lengths": ("length",),
+    "beyond": ("size", "svm"),
 }
 
 
-def draw_all(results, ours, folder):
-    """Draw every figure, as PNG and SVG; return their names."""
-    for name, draw in FIGURES.items():
-        figure = draw(results, ours)
+def draw_all(sources, folder, names=None):
+    """Draw the figures for which there is anything, as PNG and SVG; return their names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kinds = {record["task"]["kind"] for record in sources.results.records.values()}
+    names = FIGURES if names is None else names
+    drawn = [name for name in names if not NEEDS[name] or kinds & set(NEEDS[name])]
+    for name in drawn:
+        figure = FIGURES[name](sources)
         with rc_context(FONTS):
             figure.savefig(folder / f"{name}.png", dpi=130)
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-    return list(FIGURES)
+    return drawn

@@ -3,51 +3,44 @@
 import numpy as np
 
 from . import example
-from .compare import (
-    Ours,
-    by_draw,
-    by_seeds,
-    interval,
-    mean_sd,
-    paired,
-    published_gln,
-    published_relu,
-    published_shallow,
-    where,
-)
+from .compare import FITTED, by_draw, by_seeds, interval, mean_sd, paired, where
 from .errata import ERRATA
 from .figures import draw_all
-from .grid import QUICK, Grid
+from .grid import LENGTHS
 
 CUTOFFS = {"median": "with median cutoffs", "random": "without median cutoffs"}
 
 
-def write_report(results, out, is_quick=False):
+def write_report(sources, out):
     """Write figures and report.md into a folder; return the path of the page."""
-    ours = Ours(results)
-    grid = QUICK if is_quick else Grid()
-    figures = out / "figures"
-    figures.mkdir(exist_ok=True)
-    drawn = draw_all(results, ours, figures)
+    drawn = draw_all(sources, out / "figures")
     sections = [
-        ["# Report", ""],
-        progress(results, grid),
+        ["# Report", "", *data_section(sources)],
+        progress(sources),
         figure1_section(),
-        *([gln_table(ours, grid, cutoff) for cutoff in CUTOFFS]),
-        best_table(ours, grid),
-        best_relu_table(ours, grid),
-        relu_table(ours, grid),
-        claims_section(ours, grid),
-        gln_against_l2(ours, grid),
-        inconsistency_section(results, ours, grid),
-        size_table(results),
-        norm_section(ours, grid),
-        ["## Errata", "", "```text", *(erratum(results).text for erratum in ERRATA), "```", ""],
+        *(gln_table(sources, cutoff) for cutoff in CUTOFFS),
+        best_table(sources),
+        best_relu_table(sources),
+        relu_table(sources),
+        claims_section(sources),
+        gln_against_l2(sources),
+        inconsistency_section(sources),
+        size_table(sources),
+        norm_section(sources),
+        ["## Errata", "", "```text", *(e(sources.results).text for e in ERRATA), "```", ""],
         ["## Figures", "", *(f"![{name}](figures/{name}.png)" for name in drawn), ""],
     ]
     page = out / "report.md"
     page.write_text("\n".join(line for section in sections for line in section))
     return page
+
+
+def data_section(sources):
+    grid = sources.grid
+    text = f"Data: {grid.data}; {sources.results.path.name}."
+    if not sources.is_published_data:
+        text += " Nothing here can be compared with the published numbers, which are about MNIST."
+    return [text, ""]
 
 
 def table(header, rows):
@@ -56,13 +49,20 @@ def table(header, rows):
     return [lines[0], "|" + "---|" * len(header), *lines[1:], ""]
 
 
+def without_published(header, rows, is_shown):
+    """The same table; columns that speak of published numbers only if they are shown."""
+    kept = [i for i, name in enumerate(header) if is_shown or "published" not in name]
+    return table([header[i] for i in kept], [[row[i] for i in kept] for row in rows])
+
+
 def number(mean, sd=np.nan, digits=2):
     if not np.isfinite(mean):
         return "-"
     return f"{mean:.{digits}f}" + (f" ± {sd:.{digits}f}" if np.isfinite(sd) else "")
 
 
-def progress(results, grid):
+def progress(sources):
+    results, grid = sources.results, sources.grid
     lines = ["## What is there", ""]
     rows = []
     for what in ("fig2", "fig3", "fig4", "fig5", "errata", "beyond", "all"):
@@ -78,8 +78,8 @@ def progress(results, grid):
     lines += table(
         ("model", "ended as", "number"), [(*key, n) for key, n in sorted(counts.items())]
     )
-    failed = [row for row in results.rows if row.get("status") in ("failed", "stalled", "max_iter")]
-    for row in failed:
+    ends = ("failed", "skipped", "stalled", "max_iter")
+    for row in (row for row in results.rows if row.get("status") in ends):
         reason = row.get("reason", f"gap {row.get('gap', float('nan')):.1e}")
         lines.append(
             f"- {row['model']}, H = {row['n_units']}, C = {row['n_contexts']}, "
@@ -87,7 +87,7 @@ def progress(results, grid):
         )
     gaps = [row["gap"] for row in results.rows if row.get("status") == "optimal"]
     if gaps:
-        lines += [f"Largest relative duality gap of a solved problem: {max(gaps):.1e}.", ""]
+        lines += ["", f"Largest relative duality gap of a solved problem: {max(gaps):.1e}.", ""]
     return lines
 
 
@@ -98,7 +98,7 @@ def figure1_section():
     return ["## Figure 1", "", *table(("predictor", "GLN norm", "L2 norm"), rows)]
 
 
-def gln_table(ours, grid, cutoff):
+def gln_table(sources, cutoff):
     """Published, published norm redone, corrected; of SVM-GLN, SVM-L2 and GD-GLN."""
     models = {
         "SVM-GLN": "SVM-GLN published groups",
@@ -106,9 +106,10 @@ def gln_table(ours, grid, cutoff):
         "GD-GLN": "GD-GLN",
     }
     others = ("SVM-L2 of (23)", "SVM-plain")
-    here = ours.gln((*models, *models.values(), *others))
+    grid = sources.grid
+    here = sources.ours.gln((*models, *models.values(), *others))
     here = where(here, seed=grid.seeds, n_units=grid.widths, cutoff=cutoff, momentum=0.0)
-    theirs = where(published_gln(), cutoff=cutoff)
+    theirs = where(sources.gln, cutoff=cutoff)
     rows = []
     for (model, h, c, n, *_), group in sorted(by_seeds(here).items()):
         if model not in models:
@@ -120,20 +121,22 @@ def gln_table(ours, grid, cutoff):
         theirs_mean, theirs_sd = mean_sd(published)
         rows.append((
             model, n, c, h,
-            number(theirs_mean, theirs_sd), number(*mean_sd(redone)) if model != "GD-GLN" else "",
-            number(mean, sd), number(mean - theirs_mean), f"{len(published)}, {len(group)}",
+            number(theirs_mean, theirs_sd), len(published),
+            number(*mean_sd(redone)) if model != "GD-GLN" else "",
+            number(mean, sd), len(group), number(mean - theirs_mean),
         ))  # fmt: skip
     header = (
-        "model", "N", "C", "H", "published", "published groups, redone", "corrected",
-        "corrected - published", "seeds (published, here)",
+        "model", "N", "C", "H", "published", "seeds published", "mixed groups, redone",
+        "corrected", "seeds", "corrected - published",
     )  # fmt: skip
     figure = "s 2 and 4" if cutoff == "median" else " 4"
     lines = [
         f"## Figure{figure}: error in % {CUTOFFS[cutoff]}, mean ± standard deviation over seeds",
         "",
-        "The published SVM-L2 has no unique solution (see E3); redone is one of small zeta.",
+        "Redone are the groups of the published solver, which mix contexts of different units "
+        "(see E3). With them SVM-L2 has no unique solution; redone is one of small zeta.",
         "",
-        *table(header, rows),
+        *without_published(header, rows, sources.is_published_data),
     ]
     return lines + l2_variants(here, cutoff)
 
@@ -141,8 +144,8 @@ def gln_table(ours, grid, cutoff):
 def l2_variants(here, cutoff):
     """The three readings of SVM-L2, on average over all configurations that have all of them."""
     names = ("SVM-L2 published groups", "SVM-L2 of (23)", "SVM-L2", "SVM-GLN", "SVM-plain")
-    groups = {name: by_seeds(where(here, model=name), ("n_units", "n_contexts", "n_train", "seed"))
-              for name in names}  # fmt: skip
+    keys = "n_units", "n_contexts", "n_train", "seed"
+    groups = {name: by_seeds(where(here, model=name), keys) for name in names}
     common = set.intersection(*(set(group) for group in groups.values()))
     rows = [
         (name, number(np.mean([groups[name][key][0]["error"] for key in common])))
@@ -170,9 +173,10 @@ def best_rows(source, records):
 BEST_HEADER = ("source", "model", "N", "least mean error [%]", "at H", "at C")
 
 
-def best_table(ours, grid):
+def best_table(sources):
     """Figure 2c: least mean error over the sizes."""
-    published = where([*published_gln(), *published_shallow()], cutoff="median")
+    grid, ours = sources.grid, sources.ours
+    published = where([*sources.gln, *sources.shallow], cutoff="median")
     here = where([*ours.gln(), *ours.shallow()], cutoff="median", seed=grid.seeds, momentum=0.0)
     here = where(here, n_units=tuple({*grid.widths, *grid.depths}))
     rows = [*best_rows("published", published), *best_rows("corrected", here)]
@@ -181,11 +185,12 @@ def best_table(ours, grid):
             *table(BEST_HEADER, rows)]  # fmt: skip
 
 
-def best_relu_table(ours, grid):
+def best_relu_table(sources):
     """Figure 3c: the same of the machines on ReLU networks, and of GLN with as many weights."""
+    grid, ours = sources.grid, sources.ours
     small = {"model": "SVM-GLN", "cutoff": "median", "n_contexts": 2, "seed": grid.seeds}
     small["n_units"] = tuple(h for h in grid.widths if h <= 50)
-    published = [*where(published_relu(), momentum=0.9), *where(published_gln(), **small)]
+    published = [*where(sources.relu, momentum=0.9), *where(sources.gln, **small)]
     here = [*where(ours.relu(), momentum=0.9), *where(ours.gln(), **small)]
     rows = [*best_rows("published", published), *best_rows("here", here)]
     text = (
@@ -196,8 +201,8 @@ def best_relu_table(ours, grid):
     return [title, "", text, "", *table(BEST_HEADER, rows)]
 
 
-def relu_table(ours, grid):
-    theirs, here = list(published_relu()), ours.relu()
+def relu_table(sources):
+    theirs, here = sources.relu, sources.ours.relu()
     groups = {}
     for record in here:
         key = record["momentum"], record["model"], record["n_train"], record["n_units"]
@@ -220,37 +225,38 @@ def relu_table(ours, grid):
             "" if model == "GD-ReLU" else number(*unlike),
         ))  # fmt: skip
     header = (
-        "momentum", "model", "N", "H", "error published [%]", "runs", "error here [%]", "runs",
-        "proven not separable", "unlike GD published [%]", "unlike GD here [%]",
+        "momentum", "model", "N", "H", "error published [%]", "runs published", "error here [%]",
+        "runs", "proven not separable", "unlike GD published [%]", "unlike GD here [%]",
     )  # fmt: skip
+    lines = ["## Figures 3 and 5: ReLU networks", ""]
     missing = [r for r in theirs if r["error"] is None]
-    text = (
-        f"Of the published rows {len(missing)} are empty: "
-        + ", ".join(
+    if missing:
+        counts = [
             f"{sum(r['model'] == model for r in missing)} {model}" for model in ("SVM-LC", "SVM-HL")
-        )
-        + "."
-    )
-    lost = ours.collapsed()
-    text += (
-        f" Of our networks {len(lost)} lost their units in training and are left out, with what "
-        "was made of them: "
-        + "; ".join(
+        ]
+        lines += [f"Of the published rows {len(missing)} are empty: {', '.join(counts)}.", ""]
+    if lost := sources.ours.collapsed():
+        networks = [
             f"H = {r['n_units']}, N = {r['n_train']}, momentum {r['momentum']:g}, seed {r['seed']}"
             for r in lost
-        )
-        + "."
-    )
-    return ["## Figures 3 and 5: ReLU networks", "", text, "", *table(header, rows)]
+        ]
+        lines += [
+            f"Networks that lost their units in training, with a training accuracy below {FITTED}, "
+            f"are left out, with what was made of them: {'; '.join(networks)}.",
+            "",
+        ]
+    return [*lines, *without_published(header, rows, sources.is_published_data)]
 
 
-def claims_section(ours, grid):
+def claims_section(sources):
     """What the text of the paper says of its figures, published and here."""
-    here = where(ours.gln(), seed=grid.seeds, n_units=grid.widths)
-    relu = ours.relu()
-    sources = {"published": (list(published_gln()), list(published_relu())), "here": (here, relu)}
+    grid = sources.grid
+    here = where(sources.ours.gln(), seed=grid.seeds, n_units=grid.widths)
+    both = {"published": (sources.gln, sources.relu), "here": (here, sources.ours.relu())}
     rows = []
-    for source, (gln, of_relu) in sources.items():
+    for source, (gln, of_relu) in both.items():
+        if not gln and not of_relu:
+            continue
         for cutoff in CUTOFFS:
             chosen = where(gln, cutoff=cutoff, momentum=0.0)
             for model in ("SVM-GLN", "SVM-L2"):
@@ -267,7 +273,7 @@ def claims_section(ours, grid):
                 ]
                 correlation = np.corrcoef(np.transpose(points))[0, 1] if len(points) > 2 else np.nan
                 rows.append((
-                    source, f"{model} - GD-GLN", CUTOFFS[cutoff], len(differences),
+                    source, f"{model} - GD-GLN", CUTOFFS[cutoff], len(differences), len(draws),
                     number(*interval(draws)), number(correlation),
                 ))  # fmt: skip
         for momentum in (0.0, 0.9):
@@ -280,11 +286,11 @@ def claims_section(ours, grid):
             ):
                 values = paired([r | {"n_contexts": 1, "cutoff": ""} for r in chosen], model, other)
                 rows.append((
-                    source, f"{model} - {other}", f"momentum {momentum:g}", len(values),
+                    source, f"{model} - {other}", f"momentum {momentum:g}", len(values), "",
                     number(*interval([v["difference"] for v in values])), "",
                 ))  # fmt: skip
-    header = ("source", "errors compared", "where", "runs", "difference [points]",
-              "correlation over configurations")  # fmt: skip
+    header = ("source", "errors compared", "where", "runs", "draws of gates",
+              "difference [points]", "correlation over configurations")  # fmt: skip
     text = (
         "Mean difference of errors and 95 % interval: over draws of gates (GLN), over runs (ReLU, "
         "where both exist). Correlation of the mean errors of the two over H, C and N."
@@ -292,7 +298,7 @@ def claims_section(ours, grid):
     return ["## The claims of the text", "", text, "", *table(header, rows)]
 
 
-def gln_against_l2(ours, grid):
+def gln_against_l2(sources):
     """SVM-L2 and the plain norm less SVM-GLN, with intervals over draws of the gates."""
     lines = [
         "## Does the GLN norm generalise better?",
@@ -302,7 +308,8 @@ def gln_against_l2(ours, grid):
         "All draws share the images, so that the intervals say nothing about other images.",
         "",
     ]
-    records = where(ours.gln(), n_units=grid.widths)
+    grid = sources.grid
+    records = where(sources.ours.gln(), n_units=grid.widths)
     models = {"SVM-L2": "SVM-L2", "plain": "SVM-plain"}
     for cutoff, name in CUTOFFS.items():
         rows = []
@@ -315,10 +322,10 @@ def gln_against_l2(ours, grid):
                     mean, half = interval(draws)
                     n_seeds = len({r["seed"] for r in differences})
                     rows.append((label, n_seeds, len(draws), len(differences), number(mean, half)))
-        published = paired(where(published_gln(), cutoff=cutoff), "SVM-L2", "SVM-GLN")
-        draws = by_draw(published)
-        rows.append(("SVM-L2, as published", 3, len(draws), len(published),
-                     number(*interval(draws))))  # fmt: skip
+        published = paired(where(sources.gln, cutoff=cutoff), "SVM-L2", "SVM-GLN")
+        if draws := by_draw(published):
+            rows.append(("SVM-L2, as published", 3, len(draws), len(published),
+                         number(*interval(draws))))  # fmt: skip
         lines += [
             f"All of H, C and N, {name}:",
             "",
@@ -338,11 +345,11 @@ def gln_against_l2(ours, grid):
     return lines
 
 
-def inconsistency_section(results, ours, grid):
+def inconsistency_section(sources):
     lines = ["## Is the inconsistency an effect of finite time?", ""]
-    theirs = list(published_gln())
+    grid, theirs = sources.grid, sources.gln
     rows = []
-    here = where(ours.gln(), seed=grid.seeds, n_units=grid.widths)
+    here = where(sources.ours.gln(), seed=grid.seeds, n_units=grid.widths)
     for cutoff in CUTOFFS:
         for model in ("SVM-GLN", "SVM-L2", "SVM-plain"):
             published = [r["unlike"] for r in where(theirs, model=model, cutoff=cutoff)] \
@@ -353,10 +360,11 @@ def inconsistency_section(results, ours, grid):
                 cutoff, model, number(np.mean(published)) if published else "-", len(published),
                 number(np.mean(found)) if found else "-", len(found),
             ))  # fmt: skip
-    header = ("cutoff", "SVM", "published [%]", "runs", "here [%]", "runs")
-    lines += ["Inconsistency with GD-GLN after the published recipe:", "", *table(header, rows)]
+    header = ("cutoff", "SVM", "published [%]", "runs published", "here [%]", "runs")
+    shown = without_published(header, rows, sources.is_published_data)
+    lines += ["Inconsistency with GD-GLN after 3,200 steps of the recipe:", "", *shown]
     groups = {}
-    for row in results.select(kind="length"):
+    for row in sources.results.select(kind="length"):
         if "unlike" in row:
             key = row["n_units"], row["variant"], row["n_steps"]
             groups.setdefault(key, []).append(row)
@@ -370,13 +378,25 @@ def inconsistency_section(results, ours, grid):
             number(*mean_sd([100 * (1 - r["accuracy"]) for r in group])),
         ))  # fmt: skip
     header = ("H", "training", "steps", "seeds", "unlike SVM-GLN [%]", "1 - margin ratio", "error")
-    n = grid.length_train
-    return [*lines, f"Longer training, N = {n}, C = 2, median cutoffs:", "", *table(header, rows)]
+    lines += [
+        f"Longer training, N = {grid.length_train}, C = 2, median cutoffs; gates and initial "
+        "weights of one seed, but for the five starts, which share their gates:",
+        "",
+        *table(header, rows),
+    ]
+    rows = [
+        (r["n_units"], r["start"], number(100 * r["unlike"]), f"{1 - r['margin_ratio']:.1e}")
+        for r in sources.results.select(kind="length")
+        if "starts" in r["variant"] and "unlike" in r
+    ]
+    header = ("H", "seed of the weights", "unlike SVM-GLN [%]", "1 - margin ratio")
+    text = f"The five starts, {max(LENGTHS['accelerated']):,} steps, gates of seed {grid.seeds[0]}:"
+    return [*lines, text, "", *table(header, sorted(rows))]
 
 
-def size_table(results):
+def size_table(sources):
     groups = {}
-    for row in results.select(kind="size"):
+    for row in sources.results.select(kind="size"):
         groups.setdefault((row["n_train"], row["model"]), []).append(row)
     rows = []
     for (n, model), group in sorted(groups.items()):
@@ -388,16 +408,16 @@ def size_table(results):
             group[0].get("status"),
         ))  # fmt: skip
     header = ("N", "model", "seeds", "test error [%]", "seconds", "ended as")
-    title = "## More training images: H = {}, C = 2, median cutoffs, test images"
-    width = {row["n_units"] for row in results.select(kind="size")}
-    return [title.format(*width or "-"), "", *table(header, rows)]
+    width = sources.grid.size_width
+    title = f"## More training images: H = {width}, C = 2, median cutoffs, test images"
+    return [title, "", *table(header, rows)]
 
 
-def norm_section(ours, grid):
+def norm_section(sources):
     """Units in use, and rank correlation of the norm with the error over draws of gates."""
     lines = ["## Units in use, and norm against error (SVM-GLN, median cutoffs)", ""]
     rows = []
-    records = where(ours.gln(("SVM-GLN",)), cutoff="median")
+    records = where(sources.ours.gln(("SVM-GLN",)), cutoff="median")
     for (_, h, c, n, *_), group in sorted(by_seeds(records).items()):
         solved = [r["row"] for r in group]
         norms = [r["norm"] for r in solved]

@@ -1,6 +1,9 @@
 """Runs tasks that have no result yet, and appends each result as soon as it is known."""
 
+import signal
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
 
@@ -18,13 +21,41 @@ def load(folder):
     return DigitsSamples() if folder is None else MnistSamples(folder)
 
 
+@contextmanager
+def obeyed_interrupt():
+    """Raise KeyboardInterrupt in the end if there was one that went no further.
+
+    A solve of gnorm that is interrupted returns what it has, and where that has met the tolerance
+    by then, it says nothing of the interruption.
+    """
+    previous = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()  # others get no signals
+    if not is_main or previous in (None, signal.SIG_IGN):
+        yield
+        return
+    came = []
+
+    def note(number, frame):
+        came.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if came:
+        raise KeyboardInterrupt
+
+
 def execute(task, folder):
-    """Run one task on one thread, whatever happens in it."""
+    """Run one task on one thread, whatever happens in it but an interruption."""
+    samples = load(folder)
     start = time.perf_counter()
     record = {"task": asdict(task)}
-    with threadpool_limits(1):
+    with threadpool_limits(1), obeyed_interrupt():
         try:
-            record["rows"] = KINDS[task.kind](task, load(folder))
+            record["rows"] = KINDS[task.kind](task, samples)
         except Exception as error:  # of whatever kind: the other tasks go on, and the file has it
             reason = f"{type(error).__name__}: {error}"
             record["rows"] = [{"model": task.kind, "status": "failed", "reason": reason}]
@@ -33,7 +64,12 @@ def execute(task, folder):
 
 
 def run(tasks, results, folder, n_jobs=1, progress=True):
-    """Run the tasks that ``results`` lacks, in their order; the bar counts estimated time."""
+    """Run the tasks that ``results`` lacks, in their order; the bar counts estimated time.
+
+    A task of which a part failed, for want of memory perhaps, is run again. Wrong data raise
+    OSError or ValueError before anything is run.
+    """
+    load(folder)
     waiting = [task for task in tasks if not results.has(task)]
     total = sum(task.cost for task in tasks)
     bar = tqdm(

@@ -7,7 +7,7 @@ import numpy as np
 from gnorm import HyperplaneGates
 from gnorm.datasets import load_binary_digits, load_mnist
 
-from .data import PUBLISHED, Experiment
+from .data import Experiment, scaled
 
 
 def with_constant(pixels):
@@ -19,7 +19,8 @@ class Samples:
 
     Hyperplanes have normal weights of standard deviation 36 on all features, the constant one
     included. Their cutoffs are the medians over a population of inputs, or normal of standard
-    deviation 9; the hyperplanes of a seed are the same with both.
+    deviation 9; the hyperplanes of a seed are the same with both. Gates that were drawn are kept, a
+    bit each.
     """
 
     def __init__(self, X, y, n_train, population=None):
@@ -44,8 +45,10 @@ class Samples:
         """Activations of all samples, and whether they are those of the published run."""
         key = n_units, n_contexts, cutoff, seed
         if key not in self._drawn:  # a draw costs more than many a solve
-            self._drawn[key] = self.draw(*key).transform(self.X)
-        return self._drawn[key], False
+            self._drawn[key] = np.packbits(self.draw(*key).transform(self.X))
+        shape = len(self.X), n_units, n_contexts
+        bits = np.unpackbits(self._drawn[key], count=np.prod(shape))
+        return bits.astype(bool).reshape(shape), False
 
     def gates_without_median(self, n_units, n_contexts, seed):
         """Gates of the same hyperplanes with random cutoffs, None if they are not known."""
@@ -74,34 +77,29 @@ class MnistSamples(Samples):
         self._images, self._digits = images, digits
         self._tests = test_images, test_digits
         self._experiment = Experiment(images, digits)
-        with np.load(PUBLISHED / "gates.npz") as file:
-            self._stored = set(file.files)
         super().__init__(
             self._experiment.X,
             self._experiment.y,
             self._experiment.n_train,
-            lambda: with_constant(images / 127.5 - 1.0),
+            lambda: scaled(images),  # 0.4 GB
         )
 
-    def _is_stored(self, n_units, n_contexts, cutoff, seed):
-        return f"H{n_units}_C{n_contexts}_seed{seed}_{cutoff}" in self._stored
-
     def gates(self, n_units, n_contexts, cutoff, seed):
-        if self._is_stored(n_units, n_contexts, cutoff, seed):
+        if self._experiment.has_gates(n_units, n_contexts, cutoff, seed):
             return self._experiment.activations(n_units, n_contexts, cutoff), True
         return super().gates(n_units, n_contexts, cutoff, seed)
 
     def gates_without_median(self, n_units, n_contexts, seed):
-        same_source = {self._is_stored(n_units, n_contexts, c, seed) for c in ("median", "random")}
-        if len(same_source) == 2:
-            return None
+        has = self._experiment.has_gates
+        if has(n_units, n_contexts, "median", seed) != has(n_units, n_contexts, "random", seed):
+            return None  # two draws of hyperplanes
         return super().gates_without_median(n_units, n_contexts, seed)
 
     def larger(self, n_train, seed):
         """Any of the 60,000 training images, and the 10,000 test images."""
         rows = np.random.default_rng(seed).permutation(len(self._images))[:n_train]
         (X, y), (X_test, y_test) = (
-            (with_constant(images / 127.5 - 1.0), np.where(digits < 5, 1, -1))
+            (scaled(images), np.where(digits < 5, 1, -1))
             for images, digits in ((self._images[rows], self._digits[rows]), self._tests)
         )
         return X, y, X_test, y_test

@@ -1,23 +1,50 @@
 """The paper's experiments on a tiny grid of the bundled digits, and the machinery around them."""
 
+import contextlib
+import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from examples.paper import example, experiments
+from examples.paper import data, errata, example, experiments
 from examples.paper.__main__ import main
-from examples.paper.compare import by_draw, interval, paired, published_gln, published_relu
-from examples.paper.data import in_published_groups
-from examples.paper.errata import e1_factor_of_the_norm, e2_root_of_the_l2_form
+from examples.paper.compare import (
+    Sources,
+    by_draw,
+    interval,
+    paired,
+    published_gln,
+    published_relu,
+)
+from examples.paper.data import in_published_groups, read_results
+from examples.paper.errata import (
+    NOT_SEEN,
+    UNCHECKED,
+    e1_factor_of_the_norm,
+    e2_root_of_the_l2_form,
+    e3_groups,
+    e4_reloaded_gates,
+    e5_bias_and_batches,
+    e6_dead_units,
+)
 from examples.paper.figures import FIGURES
 from examples.paper.grid import QUICK, Grid, Task
-from examples.paper.results import Results, inconsistency, pack, unpack
+from examples.paper.results import DamagedResultsError, Results, inconsistency, pack, unpack
 from examples.paper.runner import execute, run
 from examples.paper.samples import DigitsSamples
 from gnorm import HyperplaneGates, NotSeparableError, max_margin, norms
+from gnorm.margin import interior_point
 
+REPOSITORY = Path(__file__).parents[2]
 TINY = Grid(
+    data="8 x 8 digits",
     n_trains=(60,),
     widths=(3,),
     contexts=(2,),
@@ -40,47 +67,116 @@ def digits():
     return samples.X[:150], samples.y[:150], gates[:150], 100
 
 
-def test_run_all_and_report(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("examples.paper.__main__.QUICK", TINY)
-    monkeypatch.setattr("examples.paper.report.QUICK", TINY)
-    monkeypatch.setitem(experiments.LENGTHS, "recipe", (200, 400))
-    monkeypatch.setitem(experiments.LENGTHS, "accelerated", (100, 300))
-    main(["run", "all", "--quick", "--no-progress", "--out", str(tmp_path)])
-    printed = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """A folder with the results of the whole tiny grid, and what the command printed."""
+    folder = tmp_path_factory.mktemp("paper")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("examples.paper.__main__.QUICK", TINY)
+        patch.setitem(experiments.LENGTHS, "recipe", (200, 400))
+        patch.setitem(experiments.LENGTHS, "accelerated", (100, 300))
+        patch.setitem(experiments.LENGTHS, "accelerated, five starts", (100,))
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            assert main(["run", "all", "--quick", "--no-progress", "--out", str(folder)]) == 0
+    return folder, printed.getvalue()
+
+
+def test_run_all(everything, monkeypatch, capsys):
+    folder, printed = everything
     assert "0 predictors failed" in printed
     assert all(f"E{i}: " in printed for i in range(1, 7))
 
-    results = Results(tmp_path / "quick.jsonl")
-    n_tasks = len(TINY.tasks("all"))
-    assert len(results.records) == n_tasks
+    results = Results(folder / "quick.jsonl")
+    assert len(results.records) == len(TINY.tasks("all"))
     solved = [row for row in results.rows if row.get("status") == "optimal"]
     assert solved
     assert max(row["gap"] for row in solved) <= experiments.TOL
+    starts = [row["start"] for row in results.rows if "start" in row and row["n_steps"] == 100]
+    assert sorted(starts) == [0, 1, 1, 2, 2, 3, 4]  # seeds 1 and 2 of the gates, and five starts
     # what was run is not run again
-    main(["run", "fig5", "--quick", "--no-progress", "--out", str(tmp_path)])
-    assert "6 tasks, 0 of them run now" in capsys.readouterr().out
+    monkeypatch.setattr("examples.paper.__main__.QUICK", TINY)
+    main(["run", "fig5", "--quick", "--no-progress", "--out", str(folder)])
+    assert "8 x 8 digits: 6 tasks, 0 run now" in capsys.readouterr().out
 
+
+def test_report(everything, monkeypatch):
+    folder, _ = everything
     some = {name: FIGURES[name] for name in ("fig1", "fig2", "fig3d", "lengths", "beyond")}
+    monkeypatch.setattr("examples.paper.__main__.QUICK", TINY)
     monkeypatch.setattr("examples.paper.figures.FIGURES", some)  # the others take their time
-    main(["report", "--quick", "--out", str(tmp_path)])
-    page = (tmp_path / "report.md").read_text()
+    assert main(["report", "--quick", "--out", str(folder)]) == 0
+    page = (folder / "report.md").read_text()
+    n_tasks = len(TINY.tasks("all"))
     assert f"| all | {n_tasks} | {n_tasks} |" in page
     for name in some:
         assert f"figures/{name}.png" in page
-        assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 5_000
-        assert (tmp_path / "figures" / f"{name}.svg").stat().st_size > 5_000
+        assert (folder / "figures" / f"{name}.png").stat().st_size > 5_000
+        assert (folder / "figures" / f"{name}.svg").stat().st_size > 5_000
+    # the published numbers are of other images
+    assert "8 x 8 digits" in page
+    numbers = page.partition("## Errata")[0]
+    assert "published |" not in numbers
+    assert "| published" not in numbers
+    assert "left out" not in numbers  # no network lost its units
 
 
-def test_report_of_nothing(tmp_path, monkeypatch):
-    some = {name: FIGURES[name] for name in ("fig2", "beyond")}
-    monkeypatch.setattr("examples.paper.figures.FIGURES", some)
-    main(["report", "--quick", "--out", str(tmp_path)])
-    assert "| all | 0 |" in (tmp_path / "report.md").read_text()
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("grid", [TINY, Grid()], ids=["digits", "as-of-mnist"])
+def test_every_figure_says_what_its_axes_are(name, grid, everything):
+    sources = Sources(Results(everything[0] / "quick.jsonl"), grid)
+    axes = FIGURES[name](sources).axes
+    bottom = [ax for ax in axes if ax.get_subplotspec().is_last_row()]
+    left = [ax for ax in axes if ax.get_subplotspec().is_first_col()]
+    assert bottom
+    assert all(ax.get_xlabel() for ax in bottom)
+    assert all(ax.get_ylabel() for ax in left)
+    assert all(ax.lines or ax.collections for ax in axes) or grid is not TINY
 
 
-def test_run_needs_data_or_quick(tmp_path):
+def test_report_of_nothing_makes_nothing(tmp_path, capsys):
+    with pytest.raises(SystemExit) as raised:
+        main(["report", "--out", str(tmp_path / "typo")])
+    assert raised.value.code == 2
+    assert "got none: `run` writes them" in capsys.readouterr().err
+    assert not (tmp_path / "typo").exists()
+
+
+def test_figure_1_takes_no_results(tmp_path, capsys):
+    assert main(["run", "fig1", "--out", str(tmp_path)]) == 0
+    assert "figure 1 takes no tasks" in capsys.readouterr().out
+    assert (tmp_path / "figures" / "fig1.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["run", "fig2"], "run needs --data"),
+        (["run", "fig2", "--data", "nowhere"], "expected --data to be the folder of the MNIST"),
+        (["run", "fig2", "--quick", "--data", "nowhere"], "got both"),
+        (["run", "fig2", "--quick", "--jobs", "0"], "expected a number of processes, at least 1"),
+        (["run", "fig2", "--quick", "--jobs", "two"], "expected a number of processes, at least 1"),
+    ],
+)
+def test_commands_that_make_no_sense(options, message, tmp_path, capsys):
+    with pytest.raises(SystemExit) as raised:
+        main([*options, "--out", str(tmp_path / "out")])
+    assert raised.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_out_is_a_folder(tmp_path, capsys):
+    (tmp_path / "file").touch()
     with pytest.raises(SystemExit):
-        main(["run", "fig2", "--out", str(tmp_path)])
+        main(["run", "fig2", "--quick", "--out", str(tmp_path / "file")])
+    assert "expected --out to be a folder, got the file" in capsys.readouterr().err
+
+
+def test_lost_tables_are_named(everything, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("examples.paper.__main__.QUICK", Grid())  # as if it were MNIST
+    monkeypatch.setattr(data, "PUBLISHED", tmp_path)
+    assert main(["report", "--quick", "--out", str(everything[0])]) == 1
+    assert "grid_descent.csv" in capsys.readouterr().err
 
 
 def test_grid_is_that_of_the_paper():
@@ -95,8 +191,8 @@ def test_grid_is_that_of_the_paper():
         QUICK.tasks("fig9")
 
 
-def test_results_survive_a_line_cut_short(tmp_path):
-    path = tmp_path / "results.jsonl"
+def test_a_last_line_cut_short_is_run_again(tmp_path, capsys):
+    path = tmp_path / "quick.jsonl"
     tasks = TINY.tasks("fig2")[:3]
     results = Results(path)
     for task in tasks[:2]:
@@ -105,9 +201,49 @@ def test_results_survive_a_line_cut_short(tmp_path):
     path.write_text(text[:-40])
 
     again = Results(path)
+    assert again.skipped == f"{path}, line 2 was cut short: its task has no result"
     assert [again.has(task) for task in tasks] == [True, False, False]
+    main(["report", "--quick", "--out", str(tmp_path)])
+    assert "line 2 was cut short" in capsys.readouterr().err
     assert run(tasks, again, None, progress=False) == 2
     assert all(Results(path).has(task) for task in tasks)
+    path.write_text(path.read_text().rstrip())  # whole, but for its end
+    whole = Results(path)
+    assert whole.skipped is None
+    whole.append(execute(tasks[0], None))
+    assert len(path.read_text().splitlines()) == 4
+    assert all(Results(path).has(task) for task in tasks)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "Expecting property name"),
+        ("[]", "expected a record as an object, got list"),
+        ("{}", r"expected a record with a field task \(dict\), got none"),
+        ('"task": 3', r"expected a record with a field task \(dict\), got 3"),
+        ('"seed": "1"', r"expected a task with a field seed \(int\), got '1'"),
+        ('"rows": [1]', "expected a row as an object, got int"),
+        ('"rows": []', "expected a record with a row at least, got none"),
+        ('"gap": null', r"expected a row of SVM-GLN with a field gap \(float\), got None"),
+        ('"signs": "AAAA"', "expected signs of 797 inputs, a bit each, got 3 bytes"),
+        ('"signs": null', r"expected a row of SVM-GLN with a field signs \(str\), got None"),
+    ],
+)
+def test_damaged_results_are_refused_by_line(line, message, tmp_path, capsys):
+    path = tmp_path / "quick.jsonl"
+    record = execute(Task("svm", 60, 3, 2, "median", 1), None)
+    if line[0] == '"':
+        name, value = next(iter(json.loads("{" + line + "}").items()))
+        broken = json.loads(json.dumps(record))
+        first = broken["rows"][0]
+        {"seed": broken["task"], "signs": first, "gap": first}.get(name, broken)[name] = value
+        line = json.dumps(broken)
+    path.write_text(f"{json.dumps(record)}\n{line}\n")
+    with pytest.raises(DamagedResultsError, match=f"quick.jsonl, line 2: {message}"):
+        Results(path)
+    assert main(["report", "--quick", "--out", str(tmp_path)]) == 1
+    assert f"error: {path}, line 2" in capsys.readouterr().err
 
 
 def test_two_processes_give_the_results_of_one(tmp_path):
@@ -133,6 +269,116 @@ def test_a_failure_is_recorded_and_stops_nothing(monkeypatch):
     broken = execute(Task("svm", 60, 3, 3, "median", 1), None)["rows"]  # three contexts: no gates
     assert broken[0]["status"] == "failed"
     assert "power of two" in broken[0]["reason"]
+
+
+@pytest.mark.parametrize("error", [FloatingPointError, MemoryError])
+def test_what_failed_ends_with_1_and_is_tried_again(error, monkeypatch, tmp_path, capsys):
+    def fail(*_):
+        raise error("on purpose")
+
+    grid = Grid(n_trains=(60,), widths=(3,), contexts=(2,), seeds=(1,), depths=(2,))
+    monkeypatch.setattr("examples.paper.__main__.QUICK", grid)
+    command = ["run", "fig2", "--quick", "--no-progress", "--out", str(tmp_path)]
+    with monkeypatch.context() as broken:
+        broken.setitem(experiments.RIGHT, "SVM-L2", fail)
+        assert main(command) == 1
+    printed = capsys.readouterr().out
+    assert "4 tasks, 4 run now; 1 predictors failed" in printed
+    assert f"SVM-L2: {error.__name__}: on purpose" in printed
+    assert main(command) == 0
+    assert "4 tasks, 1 run now; 0 predictors failed" in capsys.readouterr().out
+
+
+def test_l2_of_many_samples_is_skipped(monkeypatch):
+    monkeypatch.setattr(experiments, "MOST_L2", 100)
+    rows = execute(Task("size", 120, 3, 2, "median", 1), None)["rows"]
+    assert [row["status"] for row in rows] == ["optimal", "skipped", "optimal"]
+    assert rows[1]["reason"] == "the kernel matrix of 120 samples is not held in memory"
+
+
+def interrupt(step=100, network=None):
+    if step == 100:
+        signal.raise_signal(signal.SIGINT)
+
+
+def interrupted_descent(monkeypatch):
+    recipe = experiments.recipe
+    monkeypatch.setattr(
+        experiments, "recipe", lambda *args, **kw: recipe(*args, callback=interrupt, log_every=50)
+    )
+
+
+def interrupted_solve(monkeypatch):
+    advance = interior_point.CentralPath._advance
+
+    def interrupted(path):
+        interrupt()
+        return advance(path)
+
+    monkeypatch.setattr(interior_point.CentralPath, "_advance", interrupted)
+
+
+@pytest.mark.filterwarnings("ignore:.*interrupted")
+@pytest.mark.parametrize(
+    ("task", "interrupting"),
+    [
+        (Task("descent", 60, 3, 2, "median", 1), interrupted_descent),
+        (Task("relu", 60, 3, 1, "", 1), interrupted_descent),
+        (Task("length", 60, 3, 2, "median", 1, variant="recipe"), interrupted_descent),
+        (Task("svm", 60, 3, 2, "median", 1), interrupted_solve),
+        (Task("svm_published", 60, 3, 2, "median", 1), interrupted_solve),
+        (Task("length", 60, 3, 2, "median", 1, variant="recipe"), interrupted_solve),
+        (Task("size", 60, 3, 2, "median", 1), interrupted_solve),
+    ],
+)
+def test_of_an_interrupted_task_nothing_is_kept(task, interrupting, monkeypatch, tmp_path):
+    results = Results(tmp_path / "results.jsonl")
+    interrupting(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        run([task], results, None, progress=False)
+    assert not results.records
+    assert not results.path.exists()
+
+
+def test_an_interruption_that_is_swallowed_is_obeyed(monkeypatch, tmp_path):
+    """So does a solve that is interrupted after it has met its tolerance."""
+
+    def swallow(task, samples):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return [{"model": "SVM-GLN", "status": "optimal"}]
+
+    monkeypatch.setitem(experiments.KINDS, "svm", swallow)
+    results = Results(tmp_path / "results.jsonl")
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run([Task("svm", 60, 3, 2, "median", 1)], results, None, progress=False)
+    assert not results.records
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_ends_the_command(tmp_path):
+    command = [sys.executable, "-m", "examples.paper", "run", "all", "--quick", "--no-progress"]
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path)],
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    path = tmp_path / "quick.jsonl"
+    deadline = time.monotonic() + 60
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "interrupted: of the tasks in progress nothing is kept" in said
+    assert "Traceback" not in said
+    results = Results(path)
+    assert results.skipped is None
+    assert all(row.get("status") in (None, "optimal") for row in results.rows)
 
 
 def test_what_cannot_be_separated_keeps_its_residual():
@@ -238,9 +484,89 @@ def test_pairs_and_intervals():
     assert (mean, round(half, 3)) == (2.0, 2.484)  # 4.303 / sqrt(3)
 
 
-def test_errata_that_need_no_results():
+def test_published_tables_agree_where_they_repeat_each_other():
+    names = "n_units", "n_contexts", "cutoff", "n_train", "seed", "momentum"
+    descents = {tuple(row[n] for n in names): row for row in read_results("grid_descent")}
+    repeated = [row for row in read_results("descent") if row["model"] == "GD-GLN"]
+    assert repeated
+    for row in repeated:
+        assert row["published"] == descents[tuple(row[n] for n in names)]["correct"]
+    machines = {
+        tuple(row[n] for n in names[:4]): row
+        for row in read_results("grid_svm")
+        if (row["model"], row["seed"]) == ("SVM-GLN", "1")
+    }
+    for row in read_results("max_margin"):
+        if row["published"]:
+            other = machines[tuple(row[n] for n in names[:4])]
+            assert row["published"] == other["correct"]
+            assert row["unlike_descent"] == other["unlike_descent"]
+
+
+def test_errata_that_need_no_results(monkeypatch):
     assert "1.414214 to 1.414214" in e1_factor_of_the_norm().text
     assert "deviations weigh 40 times too much (C^2 H = 40)" in e2_root_of_the_l2_form().text
+    assert "its margin is 0.88 of that" in e6_dead_units().verdict
+
+
+def test_verdicts_follow_from_the_numbers(monkeypatch):
+    """Were the claims of the paper true, the checks would say so."""
+    monkeypatch.setattr(errata, "matrix_of_23", root_of_the_l2_form)
+    assert e2_root_of_the_l2_form().verdict == NOT_SEEN
+    monkeypatch.setattr(errata, "margin_ratio", lambda *_: 1.0)
+    assert e6_dead_units().verdict == NOT_SEEN
+
+
+def root_of_the_l2_form(n_units, n_contexts):
+    size = n_units * n_contexts
+    same_unit = np.kron(np.eye(n_units), np.ones((n_contexts, n_contexts)))
+    within = np.eye(size) - same_unit / n_contexts
+    return np.sqrt(n_contexts) * within + 1.0 / np.sqrt(size)
+
+
+@pytest.mark.parametrize("erratum", [e3_groups, e4_reloaded_gates, e5_bias_and_batches])
+def test_errata_without_results_are_not_judged(erratum, tmp_path):
+    assert erratum(Results(tmp_path / "none.jsonl")).verdict == UNCHECKED
+
+
+class Made:
+    """Results with made-up signs: what is wrong, and where predictors differ, is given."""
+
+    def __init__(self, wrong):
+        config = {"n_units": 10, "n_contexts": 2, "n_train": 500, "seed": 1, "cutoff": "median"}
+        self.rows = []
+        for model, n_wrong in wrong.items():
+            signs = np.arange(12_000) >= n_wrong
+            self.rows.append({
+                **config, "kind": "svm", "momentum": 0.0, "model": model, "published_gates": True,
+                "accuracy": float(np.mean(signs)), "n_validation": 12_000, "signs": pack(signs),
+                "norm": 1.0,
+            })  # fmt: skip
+
+
+@pytest.mark.parametrize(("shift", "is_seen"), [(100, True), (0, False)])
+def test_verdict_on_the_groups(shift, is_seen):
+    models = {"SVM-GLN published groups": 1803, "SVM-GLN": 1803 + shift}  # published are 1,803
+    l2 = {"SVM-L2 published groups": 0, "SVM-L2 of (23)": 0}
+    erratum = e3_groups(Made(models | l2))
+    if is_seen:
+        assert "its accuracies come out to 0 images, with the right ones only to 100" in (
+            erratum.verdict
+        )
+    else:
+        assert erratum.verdict == NOT_SEEN
+
+
+@pytest.mark.parametrize(("reloaded", "own", "is_seen"), [(1700, 900, True), (900, 1700, False)])
+def test_verdict_on_the_gates(reloaded, own, is_seen):
+    """Published are 1,680 images on which network and machine differ."""
+    models = {"SVM-GLN published groups": 0, "SVM-GLN": 0}
+    erratum = e4_reloaded_gates(Made(models | {"GD-GLN reloaded": reloaded, "GD-GLN": own}))
+    if is_seen:
+        assert "14.0 % are published, ours differ on 14.2 %" in erratum.verdict
+        assert "on 7.5 % under the same gates" in erratum.verdict
+    else:
+        assert erratum.verdict == NOT_SEEN
 
 
 def test_example_of_figure_1():
