@@ -224,7 +224,8 @@ def _score(
     for problem, (sign, truth) in enumerate(zip(signs, truths, strict=True)):
         start = perf_counter()
         try:
-            for k, solution in enumerate(solve_path(design, sign, merged, Cs, **options)):
+            path = solve_path(design, sign, merged, Cs, **options)  # from the largest C down
+            for k, solution in zip(reversed(range(len(Cs))), path, strict=True):
                 if solution.status is Status.INTERRUPTED:
                     raise KeyboardInterrupt  # some of the scores are no basis for a choice
                 model.zeta_ = solution.zeta[None]
@@ -258,7 +259,7 @@ class GLNNormSVCCV(_PathCV, GLNNormSVC):
     r"""Max-margin classifier of the GLN norm with C chosen by cross-validation.
 
     :class:`GLNNormSVC` along the path of :func:`gnorm.gln_norm_path`: on each split all ``Cs`` are
-    solved in increasing order, each from the solution before.
+    solved, each from the solution for the next larger one.
 
     Parameters
     ----------
@@ -339,7 +340,7 @@ class FReLUSVCCV(_PathCV, FReLUSVC):
     r"""Max-margin classifier of the FReLU norm with C chosen by cross-validation.
 
     :class:`FReLUSVC` along the path of :func:`gnorm.gln_norm_path`: on each split all ``Cs`` are
-    solved in increasing order, each from the solution before.
+    solved, each from the solution for the next larger one.
 
     Parameters
     ----------

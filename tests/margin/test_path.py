@@ -180,9 +180,9 @@ def test_beyond_the_hard_margin_nothing_is_solved():
     X, y, activations = labelled(60, 30)
     largest = max_margin(X, y, activations, tol=1e-8).dual_coef.max()
     path = gln_norm_path(X, y, activations, [2 * largest, 10 * largest, np.inf], tol=1e-6)
-    assert path.solutions[0].n_iter > 0
-    assert [solution.n_iter for solution in path.solutions[1:]] == [0, 0]
-    for solution in path.solutions[1:]:
+    assert path.solutions[2].n_iter > 0
+    assert [solution.n_iter for solution in path.solutions[:2]] == [0, 0]
+    for solution in path.solutions:
         assert solution.duality_gap <= 1e-6
         assert (y * solution.decision_values(X, activations)).min() >= 1 - 1e-6
 
@@ -192,7 +192,7 @@ def test_Cs_are_sorted_and_printed(capfd):
     path = gln_norm_path(X, y, activations, [1.0, 0.1, 1.0], verbose=1)
     assert path.Cs.tolist() == [0.1, 1.0]
     lines = capfd.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines] == ["1.000e-01", "1.000e+00"]
+    assert [line.split()[1] for line in lines] == ["1.000e+00", "1.000e-01"]
 
 
 def test_unfinished_solves_warn_and_state_their_gap():
@@ -240,7 +240,8 @@ def test_an_interrupted_path_ends_with_what_there_is(monkeypatch):
     with pytest.warns(ConvergenceWarning, match="interrupted after [123] of 4 Cs"):
         path = gln_norm_path(X, y, activations, Cs)
     assert 0 < len(path.solutions) == len(path.Cs) < 4
-    for solution, expected in zip(path.solutions[:-1], whole.solutions, strict=False):
+    assert path.Cs[-1] == 2.0
+    for solution, expected in zip(path.solutions[:0:-1], whole.solutions[::-1], strict=False):
         assert solution.primal_value == pytest.approx(expected.primal_value, rel=1e-3)
 
 
@@ -367,9 +368,8 @@ def test_linear_term_is_the_same_however_it_was_summed_up():
 def test_path_of_another_norm():
     X, y, activations = labelled(60, 12)
     design, merged = merged_design(PredictorL2Design, X, y, activations, np.ones(60))
-    for C, solution in zip(
-        [0.01, 0.1, 1.0], solve_path(design, y, merged, [0.01, 0.1, 1.0], tol=1e-7), strict=True
-    ):
+    Cs = [0.01, 0.1, 1.0]
+    for C, solution in zip(reversed(Cs), solve_path(design, y, merged, Cs, tol=1e-7), strict=True):
         problem = MarginProblem(design, y[merged.rows].astype(float), merged.times(C).upper)
         cold, _ = solve_near(problem, None, tol=1e-7)
         assert_allclose(solution.primal_value, cold.primal_value, rtol=1e-6)

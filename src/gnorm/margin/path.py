@@ -1,4 +1,8 @@
-r"""The whole path of max-margin predictors over C, each from the one before.
+r"""The whole path of max-margin predictors over C, each from the one for the next larger C.
+
+The path is followed downwards. With C falling more and more samples come to their upper bounds and
+stay there, and those inside the margin of one solution say which; upwards samples would leave their
+bounds, and where to is for the solver to find out.
 
 While C is small every sample is at its upper bound, :math:`a = C w` with the sample weights
 :math:`w`, and the predictor is C times a fixed one: :math:`\zeta_h = C \mu_h V_h` with :math:`V_h =
@@ -57,7 +61,7 @@ __all__ = [
     "solve_path",
 ]
 
-_FARTHEST = 3.5  # times the C before up to which a solution is a good start
+_FARTHEST = 5.0  # times as large a C at most has a solution that is a good start
 _GRAM_SHARE = 0.2  # of the memory allowed, up to which the Gram matrix of all samples is kept
 _VANISHING = 1e-13  # length of a sum of features, relative to those of its terms, that is rounding
 _TIED = 1e-9  # relative difference of lengths below which units count as equally long
@@ -104,10 +108,6 @@ class Saturation:
     weights: np.ndarray
     margins: np.ndarray
 
-    def known(self, C: float, weight: np.ndarray) -> _Known:
-        """Return the solution for a C up to this one as a start for others."""
-        return _Known(C, C * weight, Near(C * weight, self.weights, C * self.margins))
-
 
 def gln_norm_path(
     X: Any,
@@ -124,7 +124,7 @@ def gln_norm_path(
     sample_weight: ArrayLike | None = None,
     verbose: int = 0,
 ) -> NormPath:
-    r"""Max-margin predictors of the gated norm for many C, each started from the one before.
+    r"""Max-margin predictors of the gated norm for many C, each started from the next larger C.
 
     The problem for each C is that of :func:`max_margin`, and so is the certificate. Inputs, gates
     and their Gram matrix are shared. No iteration is spent on exact zeros alone: at the same gap a
@@ -148,8 +148,8 @@ def gln_norm_path(
     eps : float, default=1e-4
         Least over largest C of that grid if the data are not separable.
     method : {"auto", "interior-point", "working-set", "primal", "clarabel", "scs"}, default="auto"
-        See :func:`max_margin`. The first two start from the solution before; the others start
-        anew.
+        See :func:`max_margin`. The first two start from the solution for a larger C; the others
+        start anew.
     tol : float, default=1e-4
         Relative duality gap, over all samples, at which a problem counts as solved.
     max_iter : int, default=None
@@ -178,7 +178,7 @@ def gln_norm_path(
     -----
     ConvergenceWarning
         If the gap reached for some C is above ``tol``, or if Ctrl-C ended the path: what is
-        returned then is the path up to there.
+        returned then is the path for the largest Cs.
 
     Examples
     --------
@@ -221,9 +221,9 @@ def gln_norm_path(
     solutions: list[MarginSolution] = []
     try:
         for solution in solve_path(design, labels, merged, grid, end=end, hard=hard, **options):
+            solutions.insert(0, solution)
             if verbose:
-                _print_line(grid[len(solutions)], solution)
-            solutions.append(solution)
+                _print_line(grid[-len(solutions)], solution)
             warn_if_unfinished(solution, tol)
             if solution.status is Status.INTERRUPTED:
                 break
@@ -236,7 +236,8 @@ def gln_norm_path(
             ConvergenceWarning,
             stacklevel=2,
         )
-    return NormPath(grid[: len(solutions)], tuple(solutions), end.C, time.perf_counter() - start)
+    done = grid[-len(solutions) :]
+    return NormPath(done, tuple(solutions), end.C, time.perf_counter() - start)
 
 
 def _print_line(C: float, solution: MarginSolution) -> None:
@@ -362,7 +363,7 @@ def solve_path(
     tol: float,
     **options: Any,
 ) -> Iterator[MarginSolution]:
-    """Solve on the distinct samples for each C in turn and report on all.
+    """Solve on the distinct samples for each C, from the largest down, and report on all.
 
     Parameters
     ----------
@@ -386,11 +387,11 @@ def solve_path(
     Yields
     ------
     MarginSolution
-        The solution for each C.
+        The solution for each C, that of the largest first.
     """
     at_one = MarginProblem(design, y[merged.rows].astype(float), merged.upper)
     follower = _Follower(at_one, merged, end or saturation(at_one), tol, options)
-    for C in map(float, Cs):
+    for C in map(float, reversed(Cs)):
         try:
             solution = follower.at(C, hard)
         except NotSeparableError as error:
@@ -400,7 +401,7 @@ def solve_path(
 
 
 class _Follower:
-    """Goes along the path, and knows the last two places."""
+    """Goes down the path, and knows the last two places."""
 
     def __init__(
         self,
@@ -416,61 +417,54 @@ class _Follower:
         self.tol = tol
         self.options = options | {"tol": tol}
         self.bounded = Bounded(at_one.design, at_one.y * merged.upper)
-        # at half the length, too, for the direction in which the path begins
-        Cs = (self.end.C / 2, self.end.C) if np.isfinite(self.end.C) else ()
-        self.known = [self.end.known(C, merged.upper) for C in Cs]
-
-    def problem(self, C: float) -> MarginProblem:
-        return MarginProblem(self.at_one.design, self.at_one.y, self.merged.times(C).upper)
+        self.known: list[_Known] = []
 
     def at(self, C: float, hard: Solved | None) -> MarginSolution:
-        """Solve on the distinct samples for a C that is not less than the ones before."""
+        """Solve on the distinct samples for a C that is not more than the ones before."""
         start = time.perf_counter()
-        problem = self.problem(C)
-        if C <= self.end.C and np.isfinite(C):
-            point = Point(problem.upper, (problem.upper, self.end.weights), Status.OPTIMAL, 0)
+        upper = self.merged.times(C).upper
+        problem = MarginProblem(self.at_one.design, self.at_one.y, upper)
+        if np.isfinite(C) and C <= self.end.C:
+            point = Point(upper, (upper, self.end.weights), Status.OPTIMAL, 0)
             return certified(problem, point, "closed form", self.tol, start)[0]
-        if self.known and (same := self.known[-1].beyond(problem, self.tol, start)) is not None:
+        if self.known and (same := self.known[-1].within(problem, self.tol, start)) is not None:
             return same
         if np.isinf(C) and hard is not None:
-            return hard[0]
-        options = self.options
-        if np.isfinite(C):
-            options = options | {"linear": partial(self.bounded.fixed, factor=C)}
-        solution, margins = solve_anyhow(problem, self._near(C, problem.upper), **options)
+            solution, margins = hard
+        else:
+            options = self.options
+            if np.isfinite(C):
+                options = options | {"linear": partial(self.bounded.fixed, factor=C)}
+            solution, margins = solve_anyhow(problem, self._near(C, upper), **options)
+            solution = replace(solution, seconds=time.perf_counter() - start)
+        # from this C on no sample is at its bound any more
+        least = min(C, float(np.max(solution.dual_coef / self.at_one.upper)))
         near = near_to(problem, solution, margins)
-        self.known = [*self.known[-1:], _Known(C, problem.upper, near, solution)]
-        return replace(solution, seconds=time.perf_counter() - start)
+        self.known = [*self.known[-1:], _Known(least, upper, near, solution)]
+        return solution
 
     def _near(self, C: float, upper: np.ndarray) -> Near | None:
         """Where to start from what is known; None if that is too far away."""
-        if not self.known:
+        if not self.known or self.known[-1].C > _FARTHEST * C:
             return None
-        if np.isinf(C):
-            return self.known[-1].near
-        return _ahead(self.known, C, upper) if C <= _FARTHEST * self.known[-1].C else None
+        return _ahead(self.known, C, upper)
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known at one C."""
+    """What is known at one C, the least that it is the solution for."""
 
     C: float
     upper: np.ndarray
     near: Near
-    solution: MarginSolution | None = None
+    solution: MarginSolution
 
-    @property
-    def is_bounded(self) -> np.ndarray:
-        """Which samples are at their bounds."""
-        return is_at_bound(self.near.dual_coef, self.upper)
+    def within(self, problem: MarginProblem, tol: float, start: float) -> MarginSolution | None:
+        """Return the solution for smaller bounds, if no sample is at or beyond its own.
 
-    def beyond(self, problem: MarginProblem, tol: float, start: float) -> MarginSolution | None:
-        """Return the solution for larger bounds, if no sample is at its own.
-
-        It is the same, but a margin that is short of 1 by a rounding error costs more.
+        It is the same, but a margin that is short of 1 by a rounding error costs less.
         """
-        if self.solution is None or np.any(self.is_bounded):
+        if np.any(is_at_bound(self.near.dual_coef, problem.upper)):
             return None
         value, theta = problem.scale_primal(self.solution.norm, self.near.margins)
         gap = relative_gap(value, self.solution.dual_value)
@@ -493,14 +487,14 @@ def _ahead(known: list[_Known], C: float, upper: np.ndarray) -> Near:
     """Where the solution for C is likely to be, on the line through the last two in log C."""
     *earlier, last = known
     a, mu, margins = last.near.dual_coef, last.near.weights, last.near.margins
-    if earlier:
+    if earlier and earlier[-1].C > last.C > C:
         before = earlier[-1]
-        share = float(np.log(C / last.C) / np.log(last.C / before.C))
+        share = float(np.log(last.C / C) / np.log(before.C / last.C))
         a = np.maximum(a + share * (a - before.near.dual_coef), 0.0)
         mu = np.maximum(mu + share * (mu - before.near.weights), 0.0)
         margins = margins + share * (margins - before.near.margins)
     # a sample at its bound goes with it
-    a = np.where(last.is_bounded, upper, np.minimum(a, upper))
+    a = np.where(is_at_bound(last.near.dual_coef, last.upper), upper, np.minimum(a, upper))
     return Near(a, mu / np.sum(mu), margins)
 
 
