@@ -9,9 +9,9 @@ from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
 from gnorm import max_margin
-from gnorm.margin import Status, choice, interior_point, primal, working_set
+from gnorm.margin import Status, choice, engine, interior_point, primal, working_set
 from gnorm.margin.design import GatedDesign
-from gnorm.margin.problem import MarginProblem
+from gnorm.margin.problem import MarginProblem, Point
 
 LOTS = 1e12
 
@@ -182,3 +182,32 @@ def test_methods_agree_where_they_meet():
 def test_working_set_runs_on_few_samples_too():
     point = working_set.solve(problem(30), tol=1e-6, max_iter=50, memory_limit=None)
     assert point.status is Status.OPTIMAL
+
+
+def stalled(problem, **options):
+    """A method that gets nowhere."""
+    none = np.full(len(problem.y), 1e-9)
+    recovery = none, np.full(problem.design.n_units, 1 / problem.design.n_units)
+    return Point(none, recovery, Status.STALLED, 3)
+
+
+@pytest.mark.parametrize("method", ["primal", "working-set"])
+def test_where_a_method_gives_up_another_is_tried(method, monkeypatch, capfd):
+    tall = method == "primal"
+    given = problem(2000 if tall else 500, n_features=4 if tall else 40)
+    assert choice.choose(given, LOTS).method == method
+    monkeypatch.setitem(engine._METHODS, method, stalled)
+    solution = max_margin(*arrays(given), verbose=1)
+    assert solution.method == ("working-set" if tall else "primal")
+    assert solution.duality_gap <= 1e-6
+    assert f"method {solution.method}: {method} ended at a gap of" in capfd.readouterr().out
+    with pytest.warns(ConvergenceWarning, match=rf"{method} stopped after 3 iterations"):
+        max_margin(*arrays(given), method=method)  # as it was asked for
+
+
+def test_nothing_else_is_tried_where_it_would_not_fit(monkeypatch):
+    given = problem(450, n_features=800)
+    monkeypatch.setitem(engine._METHODS, "working-set", stalled)
+    monkeypatch.setitem(engine._METHODS, "primal", None)
+    with pytest.warns(ConvergenceWarning, match="working-set stopped after 3 iterations"):
+        max_margin(*arrays(given))

@@ -185,3 +185,19 @@ def test_support_names_every_copy():
     single = max_margin(X, y, activations)
     double = max_margin(X[twice], y[twice], activations[twice])
     assert_array_equal(double.support, np.concatenate([single.support, single.support + 10]))
+
+
+def test_a_sum_of_bounds_that_overflows_is_refused():
+    X, gates = np.ones((4, 2)), np.ones((4, 1, 1), dtype=bool)
+    with pytest.raises(ValueError, match="expected C times the weights to be finite in float64"):
+        merge_samples(X, np.ones(4), gates, np.full(4, 1e308))
+    assert merge_samples(X, np.ones(4), gates, np.full(4, np.inf)).upper.tolist() == [np.inf]
+
+
+def test_samples_whose_hashes_agree_are_still_compared(monkeypatch):
+    no_hash = "gnorm.margin.merge._row_hashes"
+    monkeypatch.setattr(no_hash, lambda X, codes, gates: np.zeros(len(codes), np.uint64))
+    X = np.random.default_rng(0).integers(2, size=(40, 3)).astype(float)
+    merged = merge_samples(X, np.ones(40), np.ones((40, 1, 1), dtype=bool), np.ones(40))
+    assert len(merged.rows) == len(np.unique(X, axis=0))
+    assert_array_equal(X[merged.rows[merged.group]], X)

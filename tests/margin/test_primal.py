@@ -263,3 +263,19 @@ def test_coded_gates_give_the_kernels_of_all_units(design, n_contexts):
         assert_allclose(np.tril((X @ X.T) * (mapped @ mapped.T)), kernel, atol=1e-12)
     lengths = np.sqrt(np.einsum("ii->i", design.weighted_gram(np.eye(design.n_units)[0])))
     assert_allclose(design.max_feature_norm, lengths.max())
+
+
+def test_a_start_that_overflows_ends_as_it_is():
+    rng = np.random.default_rng(0)
+    X, y = 1e-150 * rng.normal(size=(50, 2)), np.where(rng.random(50) < 0.5, 1, -1)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        solution = max_margin(X, y, np.ones((50, 1, 1), dtype=bool), 1.0, method="primal")
+    assert solution.duality_gap >= 0
+
+
+@pytest.mark.parametrize("method", ["interior-point", "primal", "working-set"])
+def test_a_tiny_weight_of_the_loss(method):
+    solution = max_margin(*problem_with_a_boundary(), 1e-300, method=method)
+    assert_allclose(solution.dual_coef, 1e-300)
+    assert solution.duality_gap <= 1e-6

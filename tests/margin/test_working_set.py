@@ -146,6 +146,27 @@ def test_samples_that_a_bad_guess_has_fixed_become_free(monkeypatch):
     assert primal - dual <= 1.01e-6 * primal
 
 
+@pytest.mark.parametrize("C", [1e-2, 1.0, "mixed"])
+@pytest.mark.parametrize("n_rare", [1, 3])
+def test_a_rare_class_is_in_the_first_chunk(C, n_rare, monkeypatch):
+    monkeypatch.setattr("gnorm.margin.guess._AT_ONCE", 300)
+    monkeypatch.setattr("gnorm.margin.guess._FIRST", 200)
+    problem = noisy_problem(n_samples=600)
+    y = np.where(np.arange(600) < n_rare, 1.0, -1.0)
+    upper = np.full(600, 1.0 if C == "mixed" else C)
+    if C == "mixed":
+        upper[::2] = INF
+    problem = MarginProblem(problem.design, y, upper)
+    assert guess(problem) is not None
+    primal, dual = value(problem, working_set.solve(problem, tol=1e-4, max_iter=100))
+    assert primal - dual <= 1.01e-4 * primal
+
+
+def test_there_is_no_guess_from_one_label():
+    problem = noisy_problem(C=1.0)
+    assert guess(MarginProblem(problem.design, np.ones(1200), problem.upper)) is None
+
+
 def test_guess_of_a_hard_margin_is_the_bias_free_machine(monkeypatch):
     monkeypatch.setattr("gnorm.margin.guess._HARD_TOL", 1e-4)
     monkeypatch.setattr("gnorm.margin.guess._STEPS", 10**5)

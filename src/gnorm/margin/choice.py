@@ -10,7 +10,7 @@ from scipy.sparse import issparse
 
 from gnorm.margin.problem import MarginProblem
 
-__all__ = ["Choice", "available_memory", "check_memory", "choose"]
+__all__ = ["Choice", "available_memory", "check_memory", "choose", "n_coded_features"]
 
 FEW = 400  # samples that are not worth choosing from
 TALL = 4  # samples a coded feature from which on the features are the smaller side
@@ -66,6 +66,11 @@ def n_coded_gates(problem: MarginProblem) -> int:
     return int(n_units * (n_contexts - 1) + 1 if is_coded else n_units * n_contexts)
 
 
+def n_coded_features(problem: MarginProblem) -> int:
+    """Features of these gates together, the size of the systems of "primal"."""
+    return n_coded_gates(problem) * int(problem.design.X.shape[1])
+
+
 def check_memory(problem: MarginProblem, method: str, limit: float) -> None:
     """Raise MemoryError if a method is known to need more than the limit in bytes.
 
@@ -101,10 +106,10 @@ def choose(problem: MarginProblem, limit: float) -> Choice:
     Choice
         Method and reason.
     """
-    n_samples, n_features = len(problem.y), problem.design.X.shape[1]
+    n_samples = len(problem.y)
     if n_samples <= FEW:  # the least memory, too
         return Choice("interior-point", f"{n_samples} samples are few (at most {FEW})")
-    n_coded = n_coded_gates(problem) * n_features
+    n_coded = n_coded_features(problem)
     ratio, sizes = TALL, f"{n_samples} samples, {n_coded} gated features"
     if (spread := _spread(problem)) > UNEVEN:
         # the working set would stall, and start again and again

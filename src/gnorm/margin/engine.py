@@ -16,7 +16,7 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from gnorm import kernels, norms
 from gnorm.margin import interior_point, primal, warm, working_set
-from gnorm.margin.choice import available_memory, check_memory, choose
+from gnorm.margin.choice import available_memory, check_memory, choose, n_coded_features
 from gnorm.margin.design import GatedDesign
 from gnorm.margin.merge import Merged, merge_samples
 from gnorm.margin.problem import MarginProblem, Point, relative_gap
@@ -61,6 +61,7 @@ _METHODS: dict[str, Callable[..., Point]] = {
 }
 GRAM_METHODS = ("interior-point", "working-set")
 """Methods that use the Gram matrix; they also start near a solution if there is one."""
+_FEW_FEATURES = 2000  # gated features that "primal" may be tried with on fewer samples
 _DEFAULT_MAX_ITER = {
     "interior-point": 100,
     "working-set": 100,
@@ -109,8 +110,8 @@ def max_margin(
         "working-set" runs it on the samples that come near the margin, and certifies the result on
         all. "primal" is an interior point through the features, in time and memory linear in the
         samples, for many samples of few gated features. "clarabel" and "scs" solve the same
-        problem through cvxpy. "auto" picks one of the first three by the sizes of the problem;
-        ``verbose=1`` says which and why.
+        problem through cvxpy. "auto" picks one of the first three by the sizes of the problem, and
+        tries another where that one gives up; ``verbose=1`` says which and why.
     tol : float, default=1e-6
         Relative duality gap, over all samples, at which the problem counts as solved. Rounding
         errors end the iteration at about 1e-8, later or earlier with the data.
@@ -463,11 +464,38 @@ def solve_near(
 
 
 def solve_anyhow(problem: MarginProblem, near: Near | None, **options: Any) -> Solved:
-    """Solve from a start if it leads anywhere, else without; see :func:`solve_near`."""
+    """Solve from a start if it leads anywhere, else without, and "auto" by another method at last.
+
+    See :func:`solve_near` for the options.
+    """
     solved = solve_near(problem, near, **options)
     while solved is None:
         solved = solve_near(problem, None, **options)
-    return solved
+    if options.get("method", "auto") != "auto" or not _gave_up(solved[0], options["tol"]):
+        return solved
+    return _second_opinion(problem, solved, **options)
+
+
+def _gave_up(solution: MarginSolution, tol: float) -> bool:
+    """Whether a method ended above the tolerance, and not because it was told to."""
+    is_spent = solution.n_iter >= _DEFAULT_MAX_ITER.get(solution.method, np.inf)
+    return solution.duality_gap > tol and (solution.status is Status.STALLED or is_spent)
+
+
+def _second_opinion(problem: MarginProblem, first: Solved, **options: Any) -> Solved:
+    """Solve by another method and return the better of the two."""
+    method = "working-set" if first[0].method == "primal" else "primal"
+    if method == "primal" and n_coded_features(problem) > max(len(problem.y), _FEW_FEATURES):
+        return first
+    if options.get("verbose"):
+        print(f"method {method}: {first[0].method} ended at a gap of {first[0].duality_gap:.1e}")
+    try:
+        second = solve_near(problem, None, **options | {"method": method})
+    except MemoryError:  # what there is fits
+        return first
+    assert second is not None
+    best, margins = min(first, second, key=lambda solved: solved[0].duality_gap)
+    return replace(best, seconds=first[0].seconds + second[0].seconds), margins
 
 
 def warn_if_unfinished(solution: MarginSolution, tol: float, stacklevel: int = 3) -> None:

@@ -25,6 +25,7 @@ from gnorm.margin.scan import decision_values
 __all__ = ["Guess", "guess"]
 
 _FIRST = 2000  # samples of the first chunk
+_LEAST = 100  # samples of each label in it, or all of them
 _AT_ONCE = 3000  # samples that are taken as one chunk
 _PROBE = 300  # samples that show the length of a hard-margin solution
 _NEAR = 1.15  # margin up to which a sample of a chunk stays for the next one
@@ -66,12 +67,17 @@ def guess(problem: MarginProblem, most: float = np.inf) -> Guess | None:
     Returns
     -------
     Guess or None
-        None if LIBSVM comes to no end or finds no margin in the first chunk.
+        None if LIBSVM comes to no end or finds no margin in the first chunk, or without a second
+        label.
     """
     n_samples, n_units = len(problem.y), problem.design.n_units
     order = np.random.default_rng(0).permutation(n_samples)
-    chunk = np.sort(order[: n_samples if n_samples <= min(_AT_ONCE, most) else _FIRST])
+    first = order[: n_samples if n_samples <= min(_AT_ONCE, most) else _FIRST]
+    rare = [order[problem.y[order] == label][:_LEAST] for label in np.unique(problem.y)]
+    chunk = np.unique(np.concatenate([first, *rare]))
     is_hard = bool(problem.is_hard.all())
+    if not is_hard and len(rare) == 1:
+        return None
     length = 1.0  # sum of the coefficients of a hard-margin solution, for kernels up to 1
     if is_hard:
         probed = np.sort(order[:_PROBE])

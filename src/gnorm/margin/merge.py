@@ -53,10 +53,8 @@ class Merged:
                 np.multiply(factor, bounds, out=np.zeros(len(bounds)), where=bounds > 0)
                 for bounds in (self.upper, self.sample_upper)
             )
-        if np.isfinite(factor) and not np.all(np.isfinite(upper)):
-            raise ValueError(
-                "expected C times the weights to be finite in float64, got an overflow"
-            )
+        if np.isfinite(factor):
+            _refuse_overflow(upper, np.isfinite(self.upper))
         return replace(self, upper=upper, sample_upper=sample_upper)
 
     def expand(self, dual_coef: np.ndarray) -> np.ndarray:
@@ -103,7 +101,13 @@ def merge_samples(X: Any, labels: np.ndarray, activations: np.ndarray, upper: np
     group = np.full(len(codes), -1)
     group[kept] = group_of_kept.reshape(-1)
     summed = np.bincount(group[kept], weights=upper[kept], minlength=len(first))
+    _refuse_overflow(summed, np.bincount(group[kept], np.isinf(upper[kept]), len(first)) == 0)
     return Merged(kept[first], group, summed, upper)
+
+
+def _refuse_overflow(upper: np.ndarray, is_bounded: np.ndarray) -> None:
+    if np.any(np.isinf(upper) & is_bounded):
+        raise ValueError("expected C times the weights to be finite in float64, got an overflow")
 
 
 def _row_hashes(X: Any, codes: np.ndarray, gates: np.ndarray) -> np.ndarray:
@@ -127,7 +131,10 @@ def _multipliers(random: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _words(values: np.ndarray) -> np.ndarray:
-    """Bits of floats, without a sign of zero. The low halves of simple numbers are empty: fill."""
+    """Bits of floats, without a sign of zero.
+
+    The low halves of simple numbers are empty, and would be so in their multiples: they are filled.
+    """
     words = (values + 0.0).view(np.uint64)
     words ^= words >> np.uint64(32)
     return words

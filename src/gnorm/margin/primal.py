@@ -175,7 +175,7 @@ class _Best:
     def __init__(self, newton: FeatureNewton, state: FeatureState) -> None:
         self.newton = newton
         self.primal_value, self.dual_value = np.inf, -np.inf
-        self.primal = state
+        self.primal, self.dual, self.n_iter = state, state.a, 0
         self.update(state, 0)
 
     @property

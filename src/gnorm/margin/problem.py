@@ -131,9 +131,9 @@ class MarginProblem:
         # Summed from the far end, where a large C must leave no rounding error behind.
         gains = np.append(C[order] * margins[order], float(C[is_wrong] @ margins[is_wrong]))
         slopes = np.cumsum(gains[::-1])[::-1]
-        piece = int(np.argmax(np.append(breakpoints * norm**2 >= slopes[:-1], True)))
+        piece = int(np.argmax(np.append(breakpoints * norm * norm >= slopes[:-1], True)))
         pieces = np.concatenate(([0.0], breakpoints, [np.inf]))
-        return float(np.clip(slopes[piece] / norm**2, pieces[piece], pieces[piece + 1]))
+        return float(np.clip(slopes[piece] / norm / norm, pieces[piece], pieces[piece + 1]))
 
     def scale_dual(self, a: np.ndarray, dual_norm: float) -> tuple[float, float]:
         r"""Value and length of the best feasible multiple of a dual point.
@@ -159,7 +159,8 @@ class MarginProblem:
         positive = a > 0
         with np.errstate(over="ignore"):
             longest = float(np.min(self.upper[positive] / a[positive], initial=np.inf))
-        theta = min(total / dual_norm**2, longest) if dual_norm > 0 else longest
+        # not by the square, which may underflow
+        theta = min(total / dual_norm / dual_norm, longest) if dual_norm > 0 else longest
         if not np.isfinite(theta):  # an unbounded ray, or a = 0: leave the point as it is
             theta = 1.0
         return theta * total - 0.5 * (theta * dual_norm) ** 2, theta
