@@ -246,11 +246,12 @@ class FeatureNewton:
         V = self.factors @ state.V
         self.excess = 0.5 * _squares(V) - state.t + state.s
         self.p = np.einsum("hrk,hrd->hkd", self.factors, V)
-        self.w = state.mu / state.s
-        self.centre = np.tensordot(self.w / self.w.sum(), self.p, 1)
-        diagonal = state.z / state.a
-        diagonal[self.bounded] += state.u / state.v
-        self.weights = 1.0 / diagonal
+        with np.errstate(all="ignore"):  # a quotient out of range ends it below
+            self.w = state.mu / state.s
+            self.centre = np.tensordot(self.w / self.w.sum(), self.p, 1)
+            diagonal = state.z / state.a
+            diagonal[self.bounded] += state.u / state.v
+            self.weights = 1.0 / diagonal
         if not (np.isfinite(self.weights).all() and np.isfinite(self.w).all()):
             return False
 
