@@ -2,7 +2,7 @@
 
     GNORM_MNIST=<folder of the MNIST files> python examples/mnist_ten_classes.py [n_samples]
 
-Long: with all 60,000 images it takes tens of minutes on one core; 2,000 images take seconds. Every
+Long: with all 60,000 images it takes a minute or a few on one core; 2,000 images take seconds. Every
 class is printed as soon as it is solved.
 """
 
