@@ -2,8 +2,8 @@
 
     GNORM_MNIST=<folder of the MNIST files> python examples/mnist_ten_classes.py [n_samples]
 
-Long: with all 60,000 images it takes a minute or a few on one core; 2,000 images take seconds. Every
-class is printed as soon as it is solved.
+Long: with all 60,000 images it takes a minute or a few on one core; 2,000 images take seconds.
+Every class is printed as soon as it is solved.
 """
 
 import os
