@@ -162,6 +162,24 @@ def test_a_rare_class_is_in_the_first_chunk(C, n_rare, monkeypatch):
     assert primal - dual <= 1.01e-4 * primal
 
 
+def test_a_gap_that_single_precision_does_not_see_is_closed_in_double(monkeypatch):
+    precisions, build = [], Sets.newton
+
+    def noted(*arguments, **options):
+        newton = build(*arguments, **options)
+        precisions.append(newton.precision)
+        return newton
+
+    monkeypatch.setattr(Sets, "newton", noted)
+    problem = noisy_problem()
+    working_set.solve(problem, tol=1e-6, max_iter=100)
+    assert set(precisions) == {np.float32}
+    monkeypatch.setattr(working_set, "_exact_gap", lambda problem, point: 1.1e-6)
+    primal, dual = value(problem, working_set.solve(problem, tol=1e-6, max_iter=100))
+    assert precisions[-2:] == [np.float32, np.float64]
+    assert primal - dual <= 1.01e-6 * primal
+
+
 def test_there_is_no_guess_from_one_label():
     problem = noisy_problem(C=1.0)
     assert guess(MarginProblem(problem.design, np.ones(1200), problem.upper)) is None

@@ -28,7 +28,7 @@ from gnorm.margin.newton import Fixed, Newton, State
 from gnorm.margin.problem import MarginProblem, Point
 from gnorm.margin.solution import MarginSolution, NotSeparableError, Status
 from gnorm.margin.threads import one_blas
-from gnorm.margin.working_set import LEAST_SINGLE, Memory, Sets, next_sets, scan, transferred
+from gnorm.margin.working_set import Memory, Sets, next_sets, scan, transferred
 
 __all__ = ["Bounded", "Linear", "Near", "Solved", "is_at_bound", "solve"]
 
@@ -41,6 +41,7 @@ Solved = tuple[MarginSolution, np.ndarray]
 _NEAR = 0.1  # distance from the margin up to which a sample is taken
 _START = 0.01  # gap at which to enter the central path, relative to the sum of the coefficients
 _LOOSE = 5e-3  # relative gap at which the margins of all samples are scanned
+_LEAST_SINGLE = 1e-5  # relative gap that single precision is trusted to reach
 _MANY = 0.05  # share of missed samples in a set that is then solved loosely once more
 _UPSET = 2.0  # growth of the largest unit gradient at which new samples undo the path
 _BOUNDARY = 1e-6  # share of a bound from which a coefficient counts as at it
@@ -178,7 +179,7 @@ def _solve(
             return None
         is_last = loose is not None and (n_round >= _LOOSE_ROUNDS or not is_far)
         free = problem.restricted(sets.free)
-        is_single = not is_last or tol >= LEAST_SINGLE
+        is_single = not is_last or tol >= _LEAST_SINGLE
         newton = Newton(free, scale, linear(sets.masks()[1], free), is_single=is_single)
         if state is None:
             with np.errstate(all="ignore"):  # out of range: no start

@@ -31,7 +31,7 @@ from gnorm.margin.scan import decision_values, sums
 from gnorm.margin.solution import NotSeparableError, Status
 from gnorm.margin.threads import one_blas
 
-__all__ = ["LEAST_SINGLE", "Memory", "Sets", "next_sets", "scan", "solve", "transferred"]
+__all__ = ["Memory", "Sets", "next_sets", "scan", "solve", "transferred"]
 
 Known = tuple[np.ndarray, np.ndarray]
 """Some samples and their margins."""
@@ -47,7 +47,7 @@ _ALL = 4000  # samples up to which all are taken where choosing fails
 # Samples of a set up to which a Newton matrix in double precision makes up for the digits that
 # single has not. Conjugate gradients, which do as well, take longer than its factorisation.
 _DOUBLE = 12_000
-LEAST_SINGLE = 1e-7  # relative gap that single precision reaches without either
+_LEAST_SINGLE = 1e-7  # relative gap that single precision reaches without either
 _DRIFT = 2e-8  # ... up to an error of the gap that it cannot see
 _UPSET = 2.0  # growth of the largest unit gradient at which new samples undo the path
 _FEWEST = 100  # samples of a set
@@ -285,7 +285,7 @@ def _rounds(
     while True:
         memory.check(len(sets.free))
         is_double = len(sets.free) <= most_double and memory.fits_double(len(sets.free))
-        is_rough &= not is_last or tol >= LEAST_SINGLE
+        is_rough &= not is_last or tol >= _LEAST_SINGLE
         is_single = is_rough or not is_double
         newton = sets.newton(problem, scale, is_single=is_single)
         newton.is_refined = is_single and is_last and not is_rough
@@ -303,7 +303,8 @@ def _rounds(
                 raise error.scattered(sets.free, n_samples) from None
             n_iter = path.n_iter
             point = sets.on_all(path.best.point(status, n_iter), problem)
-            if is_last and sets.is_everything() and status is not Status.STALLED:
+            is_exact = is_last and not is_rough
+            if is_exact and sets.is_everything() and status is not Status.STALLED:
                 return point
             norm, margins = scan(problem, point, (sets.free, path.best.primal.margins))
             primal_value, _ = problem.scale_primal(norm, margins)
@@ -333,11 +334,15 @@ def _rounds(
             continue
         if is_last:
             length = path.best.primal.length
-            if not _is_any_misplaced(sets, length * margins, _ROUNDING):
-                return point
-            norm, margins = _scan_exactly(problem, point)
-            primal_value, _ = problem.scale_primal(norm, margins)
-            if relative_gap(primal_value, dual_value) <= tol:
+            is_solved = not _is_any_misplaced(sets, length * margins, _ROUNDING)
+            if not is_solved:
+                norm, margins = _scan_exactly(problem, point)
+                primal_value, _ = problem.scale_primal(norm, margins)
+                is_solved = relative_gap(primal_value, dual_value) <= tol
+            if is_solved and is_rough and _exact_gap(problem, point) > tol:
+                is_rough = False  # single precision did not see what is left of the gap
+                continue
+            if is_solved:
                 return point
             # in the length that is best for the set: one missed sample must not hide others
             margins *= length
@@ -395,6 +400,13 @@ def _scan_exactly(problem: MarginProblem, point: Point) -> tuple[float, np.ndarr
     coef, weights = point.recovery
     zeta = design.unit_weights(y * coef, weights)
     return float(np.sum(design.unit_norms(zeta))), y * design.decision_values(zeta)
+
+
+def _exact_gap(problem: MarginProblem, point: Point) -> float:
+    """Relative duality gap of a point over all samples, in double precision."""
+    primal_value, _ = problem.scale_primal(*_scan_exactly(problem, point))
+    largest = float(np.max(problem.design.dual_norms(problem.y * point.dual_coef)))
+    return relative_gap(primal_value, problem.scale_dual(point.dual_coef, largest)[0])
 
 
 def _is_any_misplaced(sets: Sets, margins: np.ndarray, slack: float) -> bool:
