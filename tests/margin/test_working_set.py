@@ -163,14 +163,14 @@ def test_a_rare_class_is_in_the_first_chunk(C, n_rare, monkeypatch):
 
 
 def test_a_gap_that_single_precision_does_not_see_is_closed_in_double(monkeypatch):
-    precisions, build = [], Sets.newton
+    precisions, build = [], working_set.Sets.newton
 
     def noted(*arguments, **options):
         newton = build(*arguments, **options)
         precisions.append(newton.precision)
         return newton
 
-    monkeypatch.setattr(Sets, "newton", noted)
+    monkeypatch.setattr(working_set.Sets, "newton", noted)
     problem = noisy_problem()
     working_set.solve(problem, tol=1e-6, max_iter=100)
     assert set(precisions) == {np.float32}
