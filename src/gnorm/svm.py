@@ -206,7 +206,7 @@ class _GatedSVC(ClassifierMixin, BaseEstimator):
                 delattr(self, name)
         try:
             yield
-        except BaseException:
+        except BaseException:  # Ctrl-C as well; it is raised again
             self.__dict__.clear()
             self.__dict__.update(before)
             raise

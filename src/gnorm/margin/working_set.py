@@ -47,8 +47,8 @@ _ALL = 4000  # samples up to which all are taken where choosing fails
 # Samples of a set up to which a Newton matrix in double precision makes up for the digits that
 # single has not. Conjugate gradients, which do as well, take longer than its factorisation.
 _DOUBLE = 12_000
-_LEAST_SINGLE = 1e-7  # relative gap that single precision reaches without either
-_DRIFT = 2e-8  # ... up to an error of the gap that it cannot see
+_LEAST_SINGLE = 1e-7  # relative gap to which single precision is tried, and checked at the end
+_DRIFT = 2e-8  # how much further it goes, since it does not see its own error of the gap
 _UPSET = 2.0  # growth of the largest unit gradient at which new samples undo the path
 _FEWEST = 100  # samples of a set
 _MOST = 0.8  # share of the samples from which on all are taken
