@@ -16,14 +16,24 @@ if TYPE_CHECKING:
         gated,
         gates,
         kernels,
+        losses,
         margin,
         norms,
         plotting,
+        solvers,
         svm,
         svm_cv,
     )
     from gnorm.gates import FixedGates, HyperplaneGates, ReLUGates
-    from gnorm.margin import MarginSolution, NormPath, NotSeparableError, gln_norm_path, max_margin
+    from gnorm.solvers import (
+        MarginSolution,
+        NormPath,
+        NotSeparableError,
+        Solution,
+        gln_norm_path,
+        max_margin,
+        solve,
+    )
     from gnorm.svm import FReLUSVC, GatedL2SVC, GLNNormSVC, ShallowGLNSVC
     from gnorm.svm_cv import FReLUSVCCV, GLNNormSVCCV
 
@@ -42,6 +52,7 @@ __all__ = [
     "NotSeparableError",
     "ReLUGates",
     "ShallowGLNSVC",
+    "Solution",
     "__version__",
     "atoms",
     "datasets",
@@ -50,10 +61,13 @@ __all__ = [
     "gates",
     "gln_norm_path",
     "kernels",
+    "losses",
     "margin",
     "max_margin",
     "norms",
     "plotting",
+    "solve",
+    "solvers",
     "svm",
     "svm_cv",
 ]
@@ -66,13 +80,15 @@ _MODULE_OF = {
     "GLNNormSVCCV": "svm_cv",
     "GatedL2SVC": "svm",
     "HyperplaneGates": "gates",
-    "MarginSolution": "margin",
-    "NormPath": "margin",
-    "NotSeparableError": "margin",
+    "MarginSolution": "solvers",
+    "NormPath": "solvers",
+    "NotSeparableError": "solvers",
     "ReLUGates": "gates",
     "ShallowGLNSVC": "svm",
-    "gln_norm_path": "margin",
-    "max_margin": "margin",
+    "Solution": "solvers",
+    "gln_norm_path": "solvers",
+    "max_margin": "solvers",
+    "solve": "solvers",
 }
 _MODULES = {
     "atoms",
@@ -81,9 +97,11 @@ _MODULES = {
     "gated",
     "gates",
     "kernels",
+    "losses",
     "margin",
     "norms",
     "plotting",
+    "solvers",
     "svm",
     "svm_cv",
 }
