@@ -1,0 +1,5 @@
+"""How functions scale."""
+from gnorm.homogeneity.dilation import Dilation
+from gnorm.homogeneity.degree import *
+from gnorm.homogeneity.calculus import *
+from gnorm.homogeneity.approximate import *
