@@ -1,4 +1,4 @@
-r"""Functions that are homogeneous up to something, such as networks with biases in their weights."""
+"""Functions that are nearly homogeneous, such as networks with biases in their weights."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def approximate_homogeneity(
     """
     factors = np.asarray(SCALES if scales is None else scales, dtype=np.float64)
     if factors.ndim != 1 or len(np.unique(factors)) < 2:
-        raise ValueError(f"expected at least two different scales, got {scales}")
+        raise ValueError(f"expected at least two different scales, got {factors}")
     if not (np.isfinite([*factors, reference]).all() and min(factors.min(), reference) > 0):
         raise ValueError(
             f"expected positive finite scales, got {factors} and the reference {reference}"

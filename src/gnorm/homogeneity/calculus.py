@@ -189,12 +189,13 @@ def average(
     if len({*degrees}) != 1:
         listed = ", ".join(f"{degree:g}" for degree in degrees)
         raise NotHomogeneousError(
-            f"expected functions of one degree, whose average scales like each, got degrees {listed}"
+            "expected functions of one degree, whose average scales like each, got degrees "
+            + listed
         )
     shares = np.ones(len(functions)) if weights is None else np.asarray(weights, dtype=np.float64)
     if shares.shape != (len(functions),) or not np.isfinite(shares).all() or shares.sum() == 0:
         raise ValueError(
-            f"expected {len(functions)} finite weights whose sum is not zero, got {weights}"
+            f"expected {len(functions)} finite weights whose sum is not zero, got {shares}"
         )
     shares = shares / shares.sum()
     return HomogeneousFunction(

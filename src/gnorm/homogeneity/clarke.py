@@ -19,6 +19,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from numbers import Integral
 from typing import Protocol, runtime_checkable
 
@@ -265,7 +266,7 @@ class ReLUComposition:
     ) -> None:
         self.matrices = [check_rows(matrix) for matrix in matrices]
         shapes = [matrix.shape for matrix in self.matrices]
-        fits = all(b[1] == a[0] for a, b in zip(shapes, shapes[1:], strict=False))
+        fits = all(b[1] == a[0] for a, b in pairwise(shapes))
         if not shapes or shapes[-1][0] != 1 or not fits:
             raise ValueError(
                 "expected matrices that can be multiplied, the last with one row, got shapes "
@@ -300,11 +301,9 @@ class ReLUComposition:
             size = np.abs(A) @ size + np.abs(b)  # of the terms: the rounding of the values
             on_kink = np.abs(values) <= KINK_TOL * size
             slopes = (values > 0) & ~on_kink
-            cones = [
-                (normals, J * (slopes | on_kink)[:, None]) for normals, J in _times(A, cones)
-            ]
+            cones = [(normals, J * (slopes | on_kink)[:, None]) for normals, J in _times(A, cones)]
             for unit in np.flatnonzero(on_kink):
-                cones = [half for cone in cones for half in _split(cone, unit)]
+                cones = [half for cone in cones for half in _split(cone, int(unit))]
                 if len(cones) > _MAX_CELLS:
                     raise ValueError(
                         f"expected at most {_MAX_CELLS} pieces next to the point, got more: too "
@@ -345,9 +344,9 @@ def clarke_subdifferential(
         Gradients of `func` where it has them, from (n_samples, n_features) to the same shape; None
         takes central differences, and leaves out points whose differences straddle a kink.
     radius : float, default=1e-5
-        Radius of the ball, relative to the largest entry of x, or to 1 if that is smaller. Gradients
-        of curved pieces are off by this times the curvature, and a kink that is closer than this
-        counts as one at x.
+        Radius of the ball, relative to the largest entry of x, or to 1 if that is smaller.
+        Gradients of curved pieces are off by this times the curvature, and a kink that is closer
+        than this counts as one at x.
     n_samples : int, default=2000
         Points to draw.
     confidence : float, default=0.999
@@ -492,9 +491,7 @@ def _times(
     return [(normals, A @ J) for normals, J in cones]
 
 
-def _split(
-    cone: tuple[FloatArray, FloatArray], unit: int
-) -> list[tuple[FloatArray, FloatArray]]:
+def _split(cone: tuple[FloatArray, FloatArray], unit: int) -> list[tuple[FloatArray, FloatArray]]:
     """Halves of the cone with an interior, on which max(0, <J_unit, v>) is linear."""
     normals, J = cone
     length = float(np.linalg.norm(J[unit]))

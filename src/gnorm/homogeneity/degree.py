@@ -245,7 +245,7 @@ def check_homogeneous(
         if not difference[where] <= rtol:
             raise NotHomogeneousError(
                 f"expected f = {expected[where]:.6g} at row {int(where[0])} of X scaled by {a:g}, "
-                f"as degree {degree} says, got {values[where]:.6g}"
+                f"as degree {degrees} says, got {values[where]:.6g}"
             )
         worst = max(worst, float(difference[where]))
     return worst
@@ -312,9 +312,7 @@ def euler_residual(
             )
         residual: FloatArray = np.einsum("n...d,nd->n...", gradients, directions) - expected
         return residual
-    forward, backward = (
-        side - expected for side in directional_derivatives(func, X, directions)
-    )
+    forward, backward = (side - expected for side in directional_derivatives(func, X, directions))
     return np.where(np.abs(forward) >= np.abs(backward), forward, backward)
 
 

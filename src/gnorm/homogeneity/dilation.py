@@ -40,7 +40,7 @@ _MAX_STEPS = 200
 _BLOCK = 4096  # rows worked on at a time, few enough that their temporaries stay in the cache
 # Taylor terms of exp(M) for a norm of M up to 1/4: 0.25^13 / 13! = 2e-18 is left.
 _TAYLOR_TERMS = 13
-# The table of exponentials goes up to e^64, far from overflow; longer ways are gone in such strides.
+# The table of exponentials goes up to e^64, far from overflow; longer ways take several of these.
 _TABLE_BITS = 7
 # A step of the general iteration changes the norm by at most e^100, so that a component that it
 # makes small is still there when a later step turns back.
@@ -116,7 +116,7 @@ class Dilation:
         self.alpha, self.beta = _growth_rates(G, self.P)
         self._growth = self.P @ G + G.T @ self.P
         diagonal = self.weights is not None and not (self.P - np.diag(np.diag(self.P))).any()
-        self._log_p = np.log(np.diag(self.P)) if diagonal else None
+        self._log_p: FloatArray | None = np.log(np.diag(self.P)) if diagonal else None
 
     def __repr__(self) -> str:
         value = self.generator if self.weights is None else self.weights
@@ -157,7 +157,8 @@ class Dilation:
             moved = self._move(X, np.broadcast_to(s, len(X)))
         if not np.isfinite(moved).all():
             raise ValueError(
-                f"expected s for which d(s) x is finite, got an overflow at |s| <= {np.abs(s).max()}"
+                f"expected s for which d(s) x is finite, got an overflow with |s| up to "
+                f"{np.abs(s).max():.6g}"
             )
         return moved
 
@@ -185,10 +186,9 @@ class Dilation:
         s = np.full(len(X), -np.inf)
         nonzero = X.any(axis=1)
         if nonzero.any():
-            solve = self._solve_general if self._log_p is None else self._solve_diagonal
             rows = X if nonzero.all() else X[nonzero]
             s[nonzero] = np.concatenate(
-                [solve(rows[i : i + _BLOCK]) for i in range(0, len(rows), _BLOCK)]
+                [self._solve(rows[i : i + _BLOCK]) for i in range(0, len(rows), _BLOCK)]
             )
         return s
 
@@ -464,15 +464,19 @@ class Dilation:
                         left[rows] -= 2**k
         return moved
 
-    def _solve_diagonal(self, X: FloatArray) -> FloatArray:
+    def _solve(self, X: FloatArray) -> FloatArray:
+        if self.weights is None or self._log_p is None:
+            return self._solve_general(X)
+        return self._solve_diagonal(X, 2.0 * self.weights, self._log_p)
+
+    def _solve_diagonal(self, X: FloatArray, rates: FloatArray, log_p: FloatArray) -> FloatArray:
         """Newton's method where log q(s) = log sum_i exp(2 log |x_i| + log p_i - 2 r_i s).
 
         It is convex and falls. The largest of the zeros of its terms lies left of its own zero, so
         that Newton's method from there climbs to it without a safeguard.
         """
-        rates = 2.0 * np.asarray(self.weights)
         with np.errstate(divide="ignore"):
-            logs = 2.0 * np.log(np.abs(X)) + self._log_p
+            logs = 2.0 * np.log(np.abs(X)) + log_p
         s = (logs / rates).max(axis=1)
         terms = np.empty_like(logs)
         for _ in range(_MAX_STEPS):

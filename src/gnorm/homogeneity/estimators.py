@@ -19,7 +19,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from numbers import Real
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,6 +42,9 @@ DilationLike: TypeAlias = (
 )
 
 
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
 class HomogeneityWarning(UserWarning):
     """A dilation was to be estimated, and the samples do not say which."""
 
@@ -53,20 +56,6 @@ class _OnSphere(MetaEstimatorMixin, BaseEstimator):
     dilation: Any
     estimator_: Any
     dilation_: Dilation
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        inner = get_tags(self.estimator)
-        tags.target_tags.single_output = inner.target_tags.single_output
-        tags.target_tags.multi_output = inner.target_tags.multi_output
-        if tags.classifier_tags is not None and inner.classifier_tags is not None:
-            tags.classifier_tags.multi_class = inner.classifier_tags.multi_class
-            tags.classifier_tags.multi_label = inner.classifier_tags.multi_label
-            tags.classifier_tags.poor_score = inner.classifier_tags.poor_score
-        if tags.regressor_tags is not None and inner.regressor_tags is not None:
-            tags.regressor_tags.poor_score = inner.regressor_tags.poor_score
-        tags.non_deterministic = inner.non_deterministic
-        return tags
 
     def _find_dilation(
         self, X: FloatArray, y: FloatArray, weights: FloatArray | None, **options: Any
@@ -139,7 +128,7 @@ class HomogeneousRegressor(RegressorMixin, _OnSphere):
         Whether y is a vector field, with as many outputs as features.
     weighting : {"sphere", "space"}, default="sphere"
         What error g minimises if it minimises a squared one. On the "sphere" each sample counts the
-        same: the error relative to :math:`\|x_n\|_d^\nu`, right where the noise is relative to that.
+        same: the error relative to :math:`\|x_n\|_d^\nu`, right where noise scales as that does.
         In "space" the n-th has the weight :math:`\|x_n\|_d^{2 \nu}`, so that the sum is that of
         :math:`(y_n - h(x_n))^2`: far samples decide. Not for vector fields, whose components have
         weights of their own. Sample weights multiply either.
@@ -190,6 +179,15 @@ class HomogeneousRegressor(RegressorMixin, _OnSphere):
         self.degree = degree
         self.vector_field = vector_field
         self.weighting = weighting
+
+    def __sklearn_tags__(self) -> Any:
+        tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
+        tags.target_tags.single_output = inner.target_tags.single_output
+        tags.target_tags.multi_output = inner.target_tags.multi_output
+        tags.non_deterministic = inner.non_deterministic
+        if inner.regressor_tags is not None:
+            tags.regressor_tags.poor_score = inner.regressor_tags.poor_score
+        return tags
 
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -247,8 +245,7 @@ class HomogeneousRegressor(RegressorMixin, _OnSphere):
         else:
             target = y
         if self.weighting == "space" and self.degree != 0:
-            # relative to the largest, which leaves the minimiser and spares an overflow
-            importance = np.exp(2.0 * self.degree * logs - (2.0 * self.degree * logs).max())
+            importance = np.exp(2.0 * self.degree * logs)
             weights = importance if weights is None else weights * importance
         self._fit_inner(sphere, target, weights)
         return self
@@ -292,14 +289,15 @@ class HomogeneousRegressor(RegressorMixin, _OnSphere):
         return self.dilation_.apply(scaled, logs) if self.vector_field else scaled
 
 
-def _delegates(name: str) -> Any:
+def _delegates(name: str) -> Callable[[_Method], _Method]:
     """Whether the classifier on the sphere, fitted or not, has the method."""
 
     def check(self: Any) -> bool:
         getattr(getattr(self, "estimator_", self.estimator), name)  # its own AttributeError
         return True
 
-    return available_if(check)
+    decorator: Callable[[_Method], _Method] = available_if(check)
+    return decorator
 
 
 class HomogeneousClassifier(ClassifierMixin, _OnSphere):
@@ -354,6 +352,14 @@ class HomogeneousClassifier(ClassifierMixin, _OnSphere):
         self.estimator = estimator
         self.dilation = dilation
 
+    def __sklearn_tags__(self) -> Any:
+        tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
+        tags.non_deterministic = inner.non_deterministic
+        if inner.classifier_tags is not None:
+            tags.classifier_tags.multi_class = inner.classifier_tags.multi_class
+            tags.classifier_tags.poor_score = inner.classifier_tags.poor_score
+        return tags
+
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> HomogeneousClassifier:
@@ -379,12 +385,12 @@ class HomogeneousClassifier(ClassifierMixin, _OnSphere):
             If the dilation is not one of as many features, or weights are given that the estimator
             does not take.
         """
-        X, y = validate_data(self, X, y, dtype=np.float64)
-        check_classification_targets(y)
-        weights = None if sample_weight is None else check_sample_weight(sample_weight, len(X))
-        indicators = (y[:, None] == np.unique(y)).astype(np.float64)
-        self.dilation_ = self._find_dilation(X, indicators, weights, degree=0.0)
-        self._fit_inner(self._decompose(X)[1], y, weights)
+        rows, labels = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(labels)
+        weights = None if sample_weight is None else check_sample_weight(sample_weight, len(rows))
+        indicators = (labels[:, None] == np.unique(labels)).astype(np.float64)
+        self.dilation_ = self._find_dilation(rows, indicators, weights, degree=0.0)
+        self._fit_inner(self._decompose(rows)[1], labels, weights)
         self.classes_ = self.estimator_.classes_
         return self
 
@@ -401,7 +407,8 @@ class HomogeneousClassifier(ClassifierMixin, _OnSphere):
         ndarray of shape (n_samples,)
             Labels.
         """
-        labels: NDArray[Any] = self.estimator_.predict(self._on_sphere(X)[1])
+        _, sphere = self._on_sphere(X)
+        labels: NDArray[Any] = self.estimator_.predict(sphere)
         return labels
 
     @_delegates("predict_proba")
@@ -418,7 +425,8 @@ class HomogeneousClassifier(ClassifierMixin, _OnSphere):
         ndarray of shape (n_samples, n_classes)
             Probabilities.
         """
-        probabilities: FloatArray = self.estimator_.predict_proba(self._on_sphere(X)[1])
+        _, sphere = self._on_sphere(X)
+        probabilities: FloatArray = self.estimator_.predict_proba(sphere)
         return probabilities
 
     @_delegates("decision_function")
@@ -435,7 +443,8 @@ class HomogeneousClassifier(ClassifierMixin, _OnSphere):
         ndarray of shape (n_samples,) or (n_samples, n_classes)
             Decision values.
         """
-        values: FloatArray = self.estimator_.decision_function(self._on_sphere(X)[1])
+        _, sphere = self._on_sphere(X)
+        values: FloatArray = self.estimator_.decision_function(sphere)
         return values
 
 
@@ -457,11 +466,11 @@ def _estimated(
         _warn("expected values other than zero to estimate a dilation, got zeros: scaling is used")
         return standard
     found = find_dilation(values, distinct, sample_weight=counts, **options)
-    if found.dilation is None:
+    if found.dilation is None or not found.is_homogeneous:
         _warn(f"expected samples that point to a dilation, got {found}: scaling is used")
         return standard
-    if not (found.is_homogeneous and found.is_identifiable):
-        _warn(f"expected samples that are homogeneous under one dilation, got {found}")
+    if not found.is_identifiable:
+        _warn(f"expected samples that are homogeneous under one dilation only, got {found}")
     return found.dilation
 
 

@@ -256,20 +256,20 @@ class _Problem:
             (X**2).sum(axis=1)[:, None] * (gradients**2).sum(axis=2)
             + (values**2 if not vector_field else (values**2).sum(axis=1)[:, None])
         )
-        usable = (size > 0).all(axis=1)
-        if not usable.any():
+        if not size.any():
             raise ValueError("expected a function that is not zero everywhere, got zeros only")
-        size = size[usable]
-        self.X, self.overlap = X[usable], points.overlap
-        self.values, self.gradients = values[usable], gradients[usable]
-        # every equation relative to its terms, and weighted as the sample is
-        factor = np.sqrt(points.weights[usable] / points.weights[usable].mean())[:, None] / size
-        self.factor = factor
-        self.noise = noise[usable] * (factor**2)[:, :, None, None]
+        self.X, self.overlap = X, points.overlap
+        self.values, self.gradients = values, gradients
+        # every equation relative to its terms, and weighted as the sample is; where the function
+        # and its gradient are zero there is none
+        weights = np.sqrt(points.weights / points.weights.mean())[:, None]
+        self.factor = np.where(size > 0, weights / np.where(size > 0, size, 1.0), 0.0)
+        self.noise = noise * (self.factor**2)[:, :, None, None]
 
     def has_enough_for(self, structure: str) -> bool:
         d = self.X.shape[1]
-        return self.values.size >= self._n_unknowns(structure) and (structure != "full" or d > 1)
+        n_equations = np.count_nonzero(self.factor)
+        return bool(n_equations >= self._n_unknowns(structure) and (structure != "full" or d > 1))
 
     def _n_unknowns(self, structure: str) -> int:
         d = self.X.shape[1]
@@ -306,9 +306,9 @@ class _Problem:
 
     def solve(self, structure: str) -> FoundDilation:
         """Smallest generalised eigenvalues, the family that they span, and its representative."""
-        d, n_unknowns = self.X.shape[1], self._n_unknowns(structure)
+        n_unknowns = self._n_unknowns(structure)
         rows, noise = self.equations(structure)
-        rows = rows.reshape(-1, n_unknowns)
+        rows = rows[self.factor > 0]
         n_rows = len(rows)
         if n_rows < n_unknowns:
             raise ValueError(

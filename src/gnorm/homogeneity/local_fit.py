@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from gnorm.homogeneity.evaluation import FloatArray
@@ -26,7 +27,7 @@ _MAX_QUADRATIC = 6
 _MAX_CENTRES = 2000
 # Floats of one batch of local problems, 32 MB.
 _BATCH = 4_000_000
-# Relative to the diagonal: what keeps a constant feature, of slope zero, from being a division by 0.
+# Relative to the diagonal: keeps a constant feature, whose slope is zero, from a division by zero.
 _RIDGE = 1e-12
 
 
@@ -90,7 +91,7 @@ def merge_samples(
     present = sample_weight > 0
     distinct, index = np.unique(X[present], axis=0, return_inverse=True)
     index = index.reshape(-1)  # numpy 2.0 gave it the axes of X
-    weights = np.bincount(index, weights=sample_weight[present])
+    weights: FloatArray = np.bincount(index, weights=sample_weight[present]).astype(np.float64)
     means = np.zeros((len(distinct), y.shape[1]))
     np.add.at(means, index, sample_weight[present, None] * y[present])
     return distinct, means / weights[:, None], weights
@@ -157,7 +158,7 @@ def _fit(
     T: FloatArray,
     U: FloatArray,
     weights: FloatArray,
-    centres: FloatArray,
+    centres: NDArray[np.int64],
     k: int,
     order: int,
 ) -> tuple[FloatArray, FloatArray, float]:
@@ -208,8 +209,8 @@ def _in_units(
     coef: FloatArray,
     points: FloatArray,
     scale: FloatArray,
-    log_x: FloatArray,
-    log_y: FloatArray,
+    log_x: NDArray[np.bool_],
+    log_y: NDArray[np.bool_],
     y: FloatArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Values, gradients, and the derivative of (gradient, value) by (value, slopes) as fitted."""
@@ -231,12 +232,12 @@ def _in_units(
     return values, gradients, jacobians
 
 
-def _has_one_sign(columns: FloatArray) -> FloatArray:
-    one_sign: FloatArray = (columns > 0).all(axis=0) | (columns < 0).all(axis=0)
-    return one_sign
+def _has_one_sign(columns: FloatArray) -> NDArray[np.bool_]:
+    one_sign: NDArray[np.bool_] = ((columns > 0) == (columns[0] > 0)).all(axis=0)
+    return one_sign & columns.all(axis=0)
 
 
-def _logarithms(columns: FloatArray, chosen: FloatArray) -> FloatArray:
+def _logarithms(columns: FloatArray, chosen: NDArray[np.bool_]) -> FloatArray:
     result = columns.astype(np.float64)
     result[:, chosen] = np.log(np.abs(columns[:, chosen]))
     return result
