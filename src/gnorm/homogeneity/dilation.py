@@ -183,13 +183,10 @@ class Dilation:
         what moves slowly is lost below what moves fast. No method that is given x can know more.
         """
         X = check_rows(X, self.n_features)
-        s = np.full(len(X), -np.inf)
-        nonzero = X.any(axis=1)
-        if nonzero.any():
-            rows = X if nonzero.all() else X[nonzero]
-            s[nonzero] = np.concatenate(
-                [self._solve(rows[i : i + _BLOCK]) for i in range(0, len(rows), _BLOCK)]
-            )
+        s = np.empty(len(X))
+        for start in range(0, len(X), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            s[block] = self._solve(X[block])
         return s
 
     def norm(self, X: ArrayLike) -> FloatArray:
@@ -465,28 +462,41 @@ class Dilation:
         return moved
 
     def _solve(self, X: FloatArray) -> FloatArray:
-        if self.weights is None or self._log_p is None:
-            return self._solve_general(X)
-        return self._solve_diagonal(X, 2.0 * self.weights, self._log_p)
+        """Zeros of log q(s) = log |d(-s) x|_P^2, -inf for x = 0."""
+        if self.weights is not None and self._log_p is not None:
+            return self._solve_diagonal(X, 2.0 * self.weights[:, None], self._log_p[:, None])
+        s = np.full(len(X), -np.inf)
+        nonzero = X.any(axis=1)
+        if nonzero.any():
+            s[nonzero] = self._solve_general(X[nonzero])
+        return s
 
     def _solve_diagonal(self, X: FloatArray, rates: FloatArray, log_p: FloatArray) -> FloatArray:
         """Newton's method where log q(s) = log sum_i exp(2 log |x_i| + log p_i - 2 r_i s).
 
         It is convex and falls. The largest of the zeros of its terms lies left of its own zero, so
-        that Newton's method from there climbs to it without a safeguard.
+        that Newton's method from there climbs to it without a safeguard. Arrays are of shape
+        (n_features, n_samples) here: sums over the features run through memory in order.
         """
+        logs = np.abs(X.T, order="C")
         with np.errstate(divide="ignore"):
-            logs = 2.0 * np.log(np.abs(X)) + log_p
-        s = (logs / rates).max(axis=1)
-        terms = np.empty_like(logs)
+            np.log(logs, out=logs)
+        logs *= 2.0
+        logs += log_p
+        terms = logs / rates
+        s = terms.max(axis=0)
+        at_zero = np.isneginf(s)
+        logs[:, at_zero], s[at_zero] = 0.0, 0.0  # any numbers, until the end
+        tol = _LAST_STEP * max(1.0, float(np.abs(s).max()))
         for _ in range(_MAX_STEPS):
-            np.multiply.outer(s, rates, out=terms)
+            np.multiply(rates, s, out=terms)
             np.subtract(logs, terms, out=terms)
             np.exp(terms, out=terms)
-            q = terms.sum(axis=1)
-            step = q * np.log(q) / (terms @ rates)
+            q = terms.sum(axis=0)
+            step = q * np.log(q) / (rates[:, 0] @ terms)
             s += step
-            if not step.max() > _LAST_STEP * max(1.0, float(np.abs(s).max())):
+            if not step.max() > tol:
+                s[at_zero] = -np.inf
                 return s
         raise _not_converged(float(step.max()))
 

@@ -121,7 +121,7 @@ class FoundDilation:
         if not self.is_identifiable:
             text += f"; one of a family of {len(self.family)} dimensions"
         if self.dilation is None:
-            text += "; no dilation, since an eigenvalue has no positive real part"
+            text += "; no dilation, since an eigenvalue of this generator has no positive real part"
         return text
 
 
@@ -142,8 +142,8 @@ def find_dilation(
     Least squares on :math:`\langle G x, \nabla f(x) \rangle = \nu f(x)`, each equation relative to
     the size of its terms. A diagonal generator is tried first. A dilation has a scale of its own:
     G and :math:`\nu` can be multiplied by one number. They are normalised to the given degree, or
-    to :math:`\operatorname{tr} G = n`, that of plain scaling. Where a family of dilations fits, the
-    answer is the member nearest to plain scaling, and says so.
+    to :math:`\operatorname{tr} G = n`, that of plain scaling. Where a family fits, the answer is the
+    member nearest to plain scaling, and says so; it need not be a dilation where others are.
 
     Parameters
     ----------
@@ -501,4 +501,5 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floa
 def _with_error(value: float, std: float) -> str:
     if std <= _ZERO:  # normalised to this value
         return f"{value:g}"
-    return f"{value:.4f}" if np.isinf(std) else f"{value:.4f} +- {std:.1g}"
+    text = f"{round(value, 4) + 0.0:.4f}"  # no negative zero
+    return text if np.isinf(std) else f"{text} +- {std:.1g}"
