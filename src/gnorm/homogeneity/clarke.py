@@ -285,13 +285,13 @@ class ReLUComposition:
         result: FloatArray = (values @ self.matrices[-1].T + self.offsets[-1])[:, 0]
         return result
 
-    def limit_gradients(self, x: FloatArray) -> FloatArray:
+    def limit_gradients(self, x: FloatArray, max_pieces: int = _MAX_CELLS) -> FloatArray:
         r"""Gradients on all open cones next to x, without repetition.
 
         Close to x every unit is :math:`z + \langle J, v \rangle` in the displacement v. Where
         :math:`z = 0`, the unit splits each cone of displacements by the sign of
         :math:`\langle J, v \rangle`; the halves that have an interior, which a linear program
-        decides, go on to the next layer.
+        decides, go on to the next layer. More than `max_pieces` cones are an error.
         """
         # a cone: the normals n of its inequalities <n, v> >= 0, and the Jacobian of the layer on it
         cones: list[tuple[FloatArray, FloatArray]] = [(np.empty((0, len(x))), np.eye(len(x)))]
@@ -304,9 +304,9 @@ class ReLUComposition:
             cones = [(normals, J * (slopes | on_kink)[:, None]) for normals, J in _times(A, cones)]
             for unit in np.flatnonzero(on_kink):
                 cones = [half for cone in cones for half in _split(cone, int(unit))]
-                if len(cones) > _MAX_CELLS:
+                if len(cones) > max_pieces:
                     raise ValueError(
-                        f"expected at most {_MAX_CELLS} pieces next to the point, got more: too "
+                        f"expected at most {max_pieces} pieces next to the point, got more: too "
                         "many units are zero there; sample instead, by passing a function that "
                         "calls this one"
                     )

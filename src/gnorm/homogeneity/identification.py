@@ -142,8 +142,8 @@ def find_dilation(
     Least squares on :math:`\langle G x, \nabla f(x) \rangle = \nu f(x)`, each equation relative to
     the size of its terms. A diagonal generator is tried first. A dilation has a scale of its own:
     G and :math:`\nu` can be multiplied by one number. They are normalised to the given degree, or
-    to :math:`\operatorname{tr} G = n`, that of plain scaling. Where a family fits, the answer is the
-    member nearest to plain scaling, and says so; it need not be a dilation where others are.
+    to :math:`\operatorname{tr} G = n`, that of plain scaling. Where a family fits, the answer is
+    the member nearest to plain scaling, and says so; it need not be a dilation where others are.
 
     Parameters
     ----------
@@ -158,8 +158,8 @@ def find_dilation(
         Gradients of a callable `func`, from X to shape (n_samples, n_features) or (n_samples,
         n_outputs, n_features); None takes difference quotients, and leaves out kinks.
     structure : {"auto", "diagonal", "full"}, default="auto"
-        Kind of generator. "auto" takes the full one only if no diagonal one fits, and it does or
-        leaves less than half the residual.
+        Kind of generator. "auto" takes the full one only if it fits so much better than a diagonal
+        one that its further unknowns pay, by the Bayesian information criterion.
     vector_field : bool, default=False
         Whether the outputs are a vector that is moved along,
         :math:`f(d(s) x) = e^{\nu s} d(s) f(x)`; as many outputs as features then.
@@ -221,10 +221,10 @@ def find_dilation(
     if structure != "auto":
         return problem.solve(structure)
     found = problem.solve("diagonal")
-    if found.is_homogeneous or not problem.has_enough_for("full"):
+    if not problem.has_enough_for("full"):
         return found
     full = problem.solve("full")
-    return full if full.is_homogeneous or full.residual < found.residual / 2.0 else found
+    return full if problem.prefers(full, found) else found
 
 
 class _Problem:
@@ -270,6 +270,15 @@ class _Problem:
         d = self.X.shape[1]
         n_equations = np.count_nonzero(self.factor)
         return bool(n_equations >= self._n_unknowns(structure) and (structure != "full" or d > 1))
+
+    def prefers(self, full: FoundDilation, diagonal: FoundDilation) -> bool:
+        """Whether the full generator fits so much better that its further unknowns pay (BIC)."""
+        n_independent = np.count_nonzero(self.factor) / self.overlap
+        # in units of the noise: what is below it is fitted already
+        misfits = [max(1.0, found.singular_values[0]) for found in (diagonal, full)]
+        n_further = self._n_unknowns("full") - self._n_unknowns("diagonal")
+        gain = 2.0 * n_independent * np.log(misfits[0] / misfits[1])
+        return bool(gain > n_further * np.log(max(n_independent, 1.0)))
 
     def _n_unknowns(self, structure: str) -> int:
         d = self.X.shape[1]
@@ -333,31 +342,33 @@ class _Problem:
         family /= np.linalg.norm(family, axis=0)
 
         theta, normal, is_normalized = self._representative(family, structure)
-        terms = np.sqrt((rows**2 @ theta**2).mean())
+        # a constant has no terms if its degree is known to be 0: nothing is left of nothing
+        terms = np.sqrt((rows**2 @ theta**2).mean()) or 1.0
         residual = float(np.sqrt(np.square(rows @ theta).mean()) / terms)
         expected = float(np.sqrt(theta @ noise @ theta) / terms)
-        covariance = np.full((n_unknowns, n_unknowns), np.inf)
+        stds = np.full(n_unknowns, np.inf)
         if n_family == 1:
             excess = moments - eigenvalues[0] * noise
             # an error that all fits share shows in no residual: at least the noise that is known
             variances = np.maximum(np.square(rows @ theta), theta @ noise @ theta)
-            covariance = self._covariance(rows, excess, variances, theta, normal, free)
+            stds = self._standard_errors(rows, excess, variances, theta, normal, free)
         generator = self._matrix(theta, structure)
-        stds = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-        generator_std = np.abs(self._matrix(stds, structure))
-        degrees = self.ratios @ theta[n_unknowns - self.ratios.shape[1] :]
-        degrees_std = self.ratios**2 @ np.diag(covariance)[n_unknowns - self.ratios.shape[1] :]
-        if self.is_given:
-            degrees_std = np.zeros(len(self.ratios))
+        first = n_unknowns - self.ratios.shape[1]
+        degrees = self.ratios @ theta[first:]
+        degrees_std = np.zeros(len(degrees)) if self.is_given else stds[first:]
+        if self.is_given and is_normalized:
+            degrees = self.ratios[:, 0]
+        if self.vector_field:
+            degrees, degrees_std = degrees[:1], degrees_std[:1]
         is_dilation = bool(np.linalg.eigvals(generator).real.min() > _ZERO)
         diagonal = structure == "diagonal"
         scalar = self.one_axis or self.vector_field
-        family_degrees = self.ratios @ family[n_unknowns - self.ratios.shape[1] :]
+        family_degrees = self.ratios @ family[first:]
         return FoundDilation(
             generator=generator,
             degree=float(degrees[0]) if scalar else degrees,
-            generator_std=generator_std,
-            degree_std=float(np.sqrt(degrees_std[0])) if scalar else np.sqrt(degrees_std),
+            generator_std=self._matrix(stds, structure),
+            degree_std=float(degrees_std[0]) if scalar else degrees_std,
             dilation=Dilation(np.diag(generator) if diagonal else generator)
             if is_dilation
             else None,
@@ -400,7 +411,7 @@ class _Problem:
         coef = np.linalg.lstsq(system, right, rcond=None)[0][:-1]
         return family @ coef, normal / target, True
 
-    def _covariance(
+    def _standard_errors(
         self,
         rows: FloatArray,
         excess: FloatArray,
@@ -409,7 +420,7 @@ class _Problem:
         normal: FloatArray,
         free: Any,
     ) -> FloatArray:
-        """Sandwich estimate, from a variance of each equation.
+        """Roots of the diagonal of the sandwich estimate, from a variance of each equation.
 
         Fits that overlap have errors in common. They are taken for equal, which is the worst case.
         """
@@ -421,9 +432,9 @@ class _Problem:
         inner = inverse @ (part.T @ (part * variances[:, None]) * correction) @ inverse
         # the normalisation moves the solution along itself
         along = np.eye(len(inner)) - np.outer(theta[free], normal[free])
-        covariance = np.zeros((len(theta), len(theta)))
-        covariance[np.ix_(free, free)] = along @ inner @ along.T
-        return covariance
+        stds = np.zeros(len(theta))
+        stds[free] = np.sqrt(np.maximum(np.diag(along @ inner @ along.T), 0.0))
+        return stds
 
     def _matrix(self, theta: FloatArray, structure: str) -> FloatArray:
         """Generator in the features' own units."""
