@@ -130,7 +130,7 @@ def test_a_norm_that_overflows_has_a_logarithm():
     with pytest.raises(ValueError, match=r"expected points whose homogeneous norm.*got one of e\^"):
         d.norm(X)
     assert d.bracket(X)[1] == np.inf
-    with pytest.raises(ValueError, match="expected s for which .* is finite, got an overflow"):
+    with pytest.raises(ValueError, match=r"expected s for which .* is finite, got an overflow"):
         d.apply(X, 1e6)
 
 

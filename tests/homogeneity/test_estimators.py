@@ -153,7 +153,7 @@ def test_an_estimate_that_the_samples_do_not_support_warns():
     with pytest.warns(HomogeneityWarning, match="expected samples that point to a dilation, got"):
         model.fit(X, np.exp(3 * X[:, 0]) + X[:, 1])
     assert_array_equal(model.dilation_.weights, [1.0, 1.0])
-    with pytest.warns(HomogeneityWarning, match="under one dilation only, got .* family"):
+    with pytest.warns(HomogeneityWarning, match=r"under one dilation only, got .* family"):
         model.set_params(degree=2.0).fit(X, X[:, 0] * X[:, 1])
 
 
