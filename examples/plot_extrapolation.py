@@ -84,7 +84,7 @@ def draw(errors):
     panels[0].annotate(
         "error of the answer 0", (1.0, 1.06), fontsize="small", color="0.3", va="bottom"
     )
-    panels[1].legend(frameon=False, loc="upper left", bbox_to_anchor=(0, 0.93))
+    panels[0].legend(frameon=False, loc="lower right")
     return figure
 
 

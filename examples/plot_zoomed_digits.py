@@ -3,13 +3,13 @@
     python examples/plot_zoomed_digits.py [figure]
 
 A zoom by the factor a multiplies the moment m_pq of an image, the sum of x^p y^q times its
-intensity about its centre, by a^(2 + p + q). It is a dilation of the moments with weights 2 + p + q,
-and what a digit is does not depend on it: a function of degree 0. A classifier on the unit sphere of
-this dilation is trained on the moments of digits at scale 1 and tested at scales 0.3 to 3, where
-images are drawn anew in so many pixels. Beside it stand the same classifier on the moments as they
-are, the same trained on all scales, and the same on moments that are divided by the power of m_00
-that takes out the scale, the classical answer. It prints a table and saves a figure, by default to
-docs/images/zoomed_digits.png.
+intensity about its centre, by a^(2 + p + q). It is a dilation of the moments, with weights
+2 + p + q, and what a digit is does not depend on it: a function of degree 0. A classifier on the
+unit sphere of this dilation is trained on the moments of digits at scale 1 and tested at scales 0.3
+to 3, where images are drawn anew in so many pixels. Beside it stand the same classifier on the
+moments as they are, the same trained on all scales, and the same on moments that are divided by the
+power of m_00 that takes out the scale, the classical answer. It prints a table and saves a figure,
+by default to docs/images/zoomed_digits.png.
 """
 
 import sys
@@ -74,26 +74,24 @@ def draw(images, accuracies):
         sheet = np.column_stack([sheet, frame])
     left.imshow(-sheet[:, :-6], cmap="gray")
     left.set_title("A digit at scales 0.3, 1 and 3", loc="left", fontsize="medium")
-    left.axis("off")
+    left.set(xticks=[], yticks=[])
     styles = {
-        "on the sphere": (BLUE, "o"),
-        "as they are": (RED, "s"),
-        "as they are, trained at all scales": (GREEN, "^"),
-        "divided by powers of $m_{00}$": (ORANGE, "v"),
+        "on the sphere": (BLUE, "o", 4.0),  # wide, since the next covers it
+        "divided by powers of $m_{00}$": (ORANGE, "v", 1.5),
+        "as they are": (RED, "s", 1.5),
+        "as they are, trained at all scales": (GREEN, "^", 1.5),
     }
-    for name, (colour, marker) in styles.items():
+    for name, (colour, marker, width) in styles.items():
         values = 100 * np.array(accuracies[name])
-        right.plot(SCALES, values, color=colour, marker=marker, markersize=5, label=name)
+        right.plot(SCALES, values, color=colour, marker=marker, linewidth=width, label=name)
     right.set(
         xscale="log", ylim=(0, 100), xlabel="scale of the tested images", ylabel="correct [%]"
     )
     right.set_xticks(SCALES, [f"{scale:g}" for scale in SCALES])
     right.minorticks_off()
     right.axhline(10, color="0.6", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
-    right.annotate(
-        "chance", (SCALES[-1], 10), va="bottom", ha="right", fontsize="small", color="0.3"
-    )
-    right.legend(frameon=False, loc="center right")
+    right.annotate("chance", (1.0, 10), va="top", ha="center", fontsize="small", color="0.3")
+    figure.legend(frameon=False, loc="outside lower right", ncols=2)
     right.set_title("Moments learnt at scale 1", loc="left", fontsize="medium")
     return figure
 

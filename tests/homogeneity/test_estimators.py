@@ -170,7 +170,7 @@ def test_zero_vectors():
     flat = HomogeneousRegressor(DecisionTreeRegressor(), dilation=d, degree=0)
     assert_allclose(flat.fit(with_zero[:-1], np.append(X[:, 0], 5.0)).predict([[0, 0]]), 5.0)
     negative = HomogeneousRegressor(Ridge(), degree=-1.0).fit(with_zero, y)
-    with pytest.raises(ValueError, match="expected samples other than zero, .* in row 1"):
+    with pytest.raises(ValueError, match=r"expected samples other than zero, .* in row 1"):
         negative.predict([[1.0, 0.0], [0.0, 0.0]])
     classifier = HomogeneousClassifier(DecisionTreeClassifier())
     classifier.fit(with_zero, np.append(np.sign(X[:, 0]), [2, 2]))
