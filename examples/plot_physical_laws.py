@@ -12,8 +12,8 @@ q one of degree 4. find_dilation is given samples of T, T0, h and q, and not the
 one per cent, and without. Kepler's third law is found from the eight planets, period against
 semi-major axis. The pressure drop in a pipe, 8 mu L Q / (pi R^4), is a product of powers: weights
 of any four numbers give it a degree, and find_dilation says that it can tell no more than that
-family. It prints what is found, and saves a figure of error against the number of samples, by default to
-docs/images/physical_laws.png.
+family. It prints what is found, and saves a figure of error against the number of samples, where
+more than half of the repeats leave no family, by default to docs/images/physical_laws.png.
 """
 
 import sys
@@ -70,12 +70,12 @@ def draw(studies):
     panels = figure.subplots(1, len(studies), sharey=True)
     for ax, (title, (errors, stds)) in zip(panels, studies.items(), strict=True):
         for i, (name, colour) in enumerate(zip(FEATURES, COLOURS, strict=True)):
-            rms = np.sqrt((errors[:, :, i] ** 2).mean(axis=1))
+            stated = np.ma.masked_invalid(np.median(stds[:, :, i], axis=1))
+            rms = np.ma.array(np.sqrt((errors[:, :, i] ** 2).mean(axis=1)), mask=stated.mask)
             label = f"weight of ${name.replace('0', '_0')}$"
             ax.plot(SIZES, rms, color=colour, marker="o", markersize=4, label=label)
-            stated = np.ma.masked_invalid(np.median(stds[:, :, i], axis=1))
             ax.plot(SIZES, stated, color=colour, linestyle=":", linewidth=1.3)
-        ax.set(xscale="log", yscale="log", xlabel="samples")
+        ax.set(xscale="log", yscale="log", xlabel="samples", xlim=(90, 2200))
         ax.set_xticks(SIZES, [str(n) for n in SIZES])
         ax.minorticks_off()
         ax.set_title(title, loc="left", fontsize="medium")

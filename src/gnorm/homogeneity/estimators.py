@@ -141,7 +141,7 @@ class HomogeneousRegressor(RegressorMixin, _OnSphere):
         The dilation.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, if X has names.
 
     See Also
@@ -325,7 +325,7 @@ class HomogeneousClassifier(ClassifierMixin, _OnSphere):
         Class labels.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, if X has names.
 
     See Also
