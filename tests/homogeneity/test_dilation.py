@@ -134,6 +134,16 @@ def test_a_norm_that_overflows_has_a_logarithm():
         d.apply(X, 1e6)
 
 
+def test_moves_beyond_all_numbers():
+    for d in (DILATIONS["weights"], DILATIONS["jordan"]):
+        assert_array_equal(d.apply([[1.0, 1.0, 0.0]], -1e300), 0.0)
+        with pytest.raises(ValueError, match=r"expected s for which .* got an overflow"):
+            d.apply([[1.0, 1.0, 1.0]], 1e300)
+    # many turns in one stretch: the table of exponentials must not take a step a turn
+    fast = Dilation([[0.01, -1000.0], [1000.0, 0.01]])
+    assert_allclose(fast.log_norm([[1e150, 0.0]]), np.log(1e150) / 0.01, rtol=1e-7)
+
+
 def test_published_example():
     # Polyakov (2023): G = diag(1, 2), degree 3
     d = Dilation([1.0, 2.0])

@@ -473,10 +473,10 @@ def _last(n: int) -> FloatArray:
 
 def _extreme_points(points: FloatArray, tol: float) -> FloatArray:
     """Points that are not in the hull of the others, in lexicographic order."""
-    distinct: list[FloatArray] = []
-    for point in np.unique(points, axis=0):
-        if all(np.abs(point - other).max() > tol for other in distinct):
-            distinct.append(point)
+    left, distinct = np.unique(points, axis=0), []
+    while len(left):
+        distinct.append(left[0])
+        left = left[np.abs(left - left[0]).max(axis=1) > tol]
     kept = list(range(len(distinct)))
     for i in range(len(distinct)):
         others = [distinct[j] for j in kept if j != i]

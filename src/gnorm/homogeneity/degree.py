@@ -231,6 +231,8 @@ def check_homogeneous(
     """
     X = check_rows(X)
     degrees = np.asarray(degree, dtype=np.float64)
+    if not rtol > 0:
+        raise ValueError(f"expected rtol > 0, got {rtol}")
     base = evaluate(func, X)
     radius = np.stack([_radius(X, nu, dilation) for nu in np.atleast_1d(degrees)], axis=1)
     radius = radius.reshape(len(X), *[-1] * (base.ndim - 1))

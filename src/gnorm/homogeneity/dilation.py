@@ -40,8 +40,10 @@ _MAX_STEPS = 200
 _BLOCK = 4096  # rows worked on at a time, few enough that their temporaries stay in the cache
 # Taylor terms of exp(M) for a norm of M up to 1/4: 0.25^13 / 13! = 2e-18 is left.
 _TAYLOR_TERMS = 13
-# The table of exponentials goes up to e^64, far from overflow; longer ways take several of these.
-_TABLE_BITS = 7
+# The largest entry of the table of exponentials grows the norm by at most e^64, far from overflow;
+# longer ways take several of these, and one of e^100000 ends in overflow or zero anyway.
+_STRIDE_GROWTH = 64.0
+_MAX_GROWTH = 1e5
 # A step of the general iteration changes the norm by at most e^100, so that a component that it
 # makes small is still there when a later step turns back.
 _STEP_GROWTH = 100.0
@@ -153,8 +155,10 @@ class Dilation:
             raise ValueError(
                 f"expected finite s of shape () or ({len(X)},), one a row of X, got {s!r}"
             )
+        # beyond what any number survives, all that matters is the sign
+        limit = _MAX_GROWTH / self.alpha
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            moved = self._move(X, np.broadcast_to(s, len(X)))
+            moved = self._move(X, np.broadcast_to(np.clip(s, -limit, limit), len(X)))
         if not np.isfinite(moved).all():
             raise ValueError(
                 f"expected s for which d(s) x is finite, got an overflow with |s| up to "
@@ -207,15 +211,7 @@ class Dilation:
         ValueError
             If a norm overflows.
         """
-        logs = self.log_norm(X)
-        with np.errstate(over="ignore"):
-            norms = np.exp(logs)
-        if np.isinf(norms).any():
-            raise ValueError(
-                "expected points whose homogeneous norm is a finite number, got one of "
-                f"e^{logs.max():.0f}: log_norm has its logarithm"
-            )
-        return norms
+        return _exponentials(self.log_norm(X))
 
     def project(self, X: ArrayLike) -> FloatArray:
         r"""Points of the sphere on the orbits, :math:`\pi(x) = d(-\log \|x\|_d) \, x`.
@@ -309,7 +305,7 @@ class Dilation:
         Returns
         -------
         lower, upper : ndarray of shape (n_samples,)
-            The bounds.
+            The bounds; infinite where they overflow.
         """
         X = check_rows(X, self.n_features)
         size = np.abs(X).max(axis=1)
@@ -341,7 +337,7 @@ class Dilation:
         nonzero = X.any(axis=1)
         if nonzero.any():
             s, z = self.decompose(X[nonzero])
-            coordinates[nonzero] = np.exp(s)[:, None] * z
+            coordinates[nonzero] = _exponentials(s)[:, None] * z
         return coordinates
 
     def phi_inverse(self, Y: ArrayLike) -> FloatArray:
@@ -431,7 +427,8 @@ class Dilation:
     def _table(self) -> tuple[float, list[FloatArray], list[FloatArray]]:
         """A stride h with a norm of hG of 1/2, and exponentials of 2^k h G and of its negative."""
         h = 0.5 / float(np.linalg.norm(self.generator, 1))
-        powers = [2.0**k * h * self.generator for k in range(_TABLE_BITS + 1)]
+        n_powers = 1 + max(0, int(np.log2(_STRIDE_GROWTH / (h * self.beta))))
+        powers = [2.0**k * h * self.generator for k in range(n_powers)]
         return h, [expm(M) for M in powers], [expm(-M) for M in powers]
 
     def _move(self, X: FloatArray, s: FloatArray) -> FloatArray:
@@ -454,7 +451,7 @@ class Dilation:
             left = np.maximum(sign * count, 0.0).astype(np.int64)
             while left.any():
                 # the largest stride as often as it takes, then the others once each
-                for k in range(_TABLE_BITS, -1, -1):
+                for k in reversed(range(len(table))):
                     rows = left >= 2**k
                     if rows.any():
                         moved[rows] = moved[rows] @ table[k].T
@@ -529,6 +526,18 @@ class Dilation:
             size = np.abs(Y).max(axis=1)
             Y, log_size = Y / size[:, None], log_size + np.log(size)
         raise _not_converged(float(np.abs(step).max()))
+
+
+def _exponentials(logs: FloatArray) -> FloatArray:
+    """Norms from their logarithms, as long as they are finite."""
+    with np.errstate(over="ignore"):
+        norms = np.exp(logs)
+    if np.isinf(norms).any():
+        raise ValueError(
+            "expected points whose homogeneous norm is a finite number, got one of "
+            f"e^{logs.max():.0f}: log_norm has its logarithm"
+        )
+    return norms
 
 
 def _not_converged(step: float) -> RuntimeError:

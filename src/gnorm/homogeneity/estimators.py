@@ -32,7 +32,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validat
 from gnorm.homogeneity.dilation import Dilation
 from gnorm.homogeneity.evaluation import FloatArray
 from gnorm.homogeneity.identification import check_sample_weight, find_dilation
-from gnorm.homogeneity.local_fit import merge_samples, samples_needed
+from gnorm.homogeneity.local_fit import samples_needed
 
 __all__ = ["HomogeneityWarning", "HomogeneousClassifier", "HomogeneousRegressor"]
 
@@ -455,17 +455,18 @@ def _estimated(
     n_features = X.shape[1]
     standard = Dilation.standard(n_features)
     all_weights = np.ones(len(X)) if weights is None else weights
-    distinct, values, counts = merge_samples(X, y.reshape(len(X), -1), all_weights)
-    if len(distinct) < samples_needed(n_features):
+    present = all_weights > 0
+    n_distinct = len(np.unique(X[present], axis=0))
+    if n_distinct < samples_needed(n_features):
         _warn(
             f"expected at least {samples_needed(n_features)} different samples to estimate a "
-            f"dilation of {n_features} features, got {len(distinct)}: scaling is used"
+            f"dilation of {n_features} features, got {n_distinct}: scaling is used"
         )
         return standard
-    if not values.any():
+    if not y[present].any():
         _warn("expected values other than zero to estimate a dilation, got zeros: scaling is used")
         return standard
-    found = find_dilation(values, distinct, sample_weight=counts, **options)
+    found = find_dilation(y, X, sample_weight=all_weights, **options)
     if found.dilation is None or not found.is_homogeneous:
         _warn(f"expected samples that point to a dilation, got {found}: scaling is used")
         return standard

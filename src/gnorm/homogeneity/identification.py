@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 from sklearn.base import clone
 from sklearn.utils import check_array
+from sklearn.utils.validation import has_fit_parameter
 
 from gnorm.homogeneity.dilation import Dilation
 from gnorm.homogeneity.evaluation import FloatArray, Function, check_rows, evaluate, gradient
@@ -307,7 +308,9 @@ class _Problem:
             block = np.einsum("noij,ni,nj->ij", of_gradient, X, X)
             cross = -np.einsum("noi,ni,oq->iq", mixed, X, self.ratios)
         else:
-            block = np.einsum("noij,nk,nl->ikjl", of_gradient, X, X, optimize=True)
+            block = np.empty((d, d, d, d))
+            for i, j in np.ndindex(d, d):
+                block[i, :, j] = X.T @ (X * of_gradient[:, :, i, j].sum(axis=1)[:, None])
             block = block.reshape(d * d, d * d)
             cross = -np.einsum("noi,nk,oq->ikq", mixed, X, self.ratios).reshape(d * d, -1)
         corner = np.einsum("no,oq,or->qr", self.noise[:, :, d, d], self.ratios, self.ratios)
@@ -465,7 +468,13 @@ def _known_at(
     if gradient_of is not None:
         raise ValueError("expected a function with the gradient, got its values")
     if surrogate is not None:
-        model = clone(surrogate).fit(X, y)
+        options = {} if (weights == 1).all() else {"sample_weight": weights}
+        if options and not has_fit_parameter(surrogate, "sample_weight"):
+            raise ValueError(
+                "expected a surrogate whose fit takes sample_weight, got "
+                f"{type(surrogate).__name__}"
+            )
+        model = clone(surrogate).fit(X, y, **options)
         return _evaluated(model.predict, X, None, weights)
     merged = merge_samples(X, y.reshape(len(X), -1), weights)
     return fit_locally(*merged), y.ndim == 1

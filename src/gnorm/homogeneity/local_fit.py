@@ -176,7 +176,9 @@ def _fit(
         near = near.reshape(-1, k)
         Z = T[near] - T[centres[part], None]
         # the radius of the neighbourhood as unit: the normal equations are well scaled then
+        # (but for samples that differ by their last digit alone, which have none)
         radius = np.sqrt((Z**2).sum(axis=2).max(axis=1))[:, None, None]
+        radius[radius == 0] = 1.0
         Z = Z / radius
         terms = [np.ones((*Z.shape[:2], 1)), Z]
         if order == 2:
