@@ -143,6 +143,11 @@ def test_not_homogeneous_says_where():
         check_homogeneous(lambda X: X[:, 0] + 1.0, [[1.0]], 1, scales=[2.0])
 
 
+def test_a_tolerance_of_zero_is_refused():
+    with pytest.raises(ValueError, match="expected rtol > 0, got 0"):
+        check_homogeneous(lambda X: X[:, 0], X, 1, rtol=0)
+
+
 def test_kinks_along_the_ray_give_the_larger_residual():
     # |x - 1| at 1: slopes -1 and 1, value 0
     assert_allclose(np.abs(euler_residual(lambda X: np.abs(X[:, 0] - 1), [[1.0]], 1)), 1.0)

@@ -114,6 +114,8 @@ def test_surrogate():
     found = find_dilation(head(X[:150]), X[:150], degree=2, surrogate=model)
     assert_allclose(found.weights, [2.0, 1.0], atol=0.02)
     assert not hasattr(model, "X_train_")
+    with pytest.raises(ValueError, match="expected a surrogate whose fit takes sample_weight"):
+        find_dilation(head(X), X, surrogate=model, sample_weight=np.arange(len(X)))
 
 
 def test_gradients_are_used():
