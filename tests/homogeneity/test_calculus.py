@@ -93,8 +93,9 @@ def test_bad_arguments():
         power(HomogeneousFunction(lambda X: X[:, 0], 1), 0.5)(np.array([[-1.0]]))
     with pytest.raises(ValueError, match=r"expected values other than zero for a power of -1"):
         power(HomogeneousFunction(lambda X: X[:, 0], 1), -1)(np.array([[0.0]]))
-    with pytest.raises(ValueError, match="expected the order of a norm, at least 1"):
-        radial_spherical(of_degree(1), norm=0.5)
+    for norm in (0.5, "l2"):
+        with pytest.raises(ValueError, match="expected the order of a norm, at least 1"):
+            radial_spherical(of_degree(1), norm=norm)
 
 
 @pytest.mark.parametrize("norm", [1, 2, 3.5, np.inf, Dilation([1.0, 1.0])])

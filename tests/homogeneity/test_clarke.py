@@ -185,6 +185,11 @@ def test_too_many_pieces_are_refused():
         (lambda: clarke_subdifferential(np.abs, [0.0], radius=0), "expected a positive radius"),
         (lambda: clarke_subdifferential(np.abs, [0.0], n_samples=0), "expected n_samples >= 1"),
         (lambda: clarke_subdifferential(np.abs, [0.0], confidence=1), "expected a confidence"),
+        (lambda: clarke_subdifferential(MaxAffine([[1.0]]), [0, 1]), "expected X with 1 features"),
+        (
+            lambda: clarke_subdifferential(ReLUComposition([[[1.0, 1.0]]]), [0]),
+            "expected X with 2 features, got 1",
+        ),
         (lambda: ClarkeSubdifferential([[1.0]]).contains([1.0, 2.0]), "expected X with 1 features"),
     ],
 )

@@ -189,5 +189,13 @@ def test_bad_scales(scales, message):
 def test_bad_functions():
     with pytest.raises(ValueError, match=r"expected func\(X\) of shape \(40,\).*got shape \(3,\)"):
         estimate_degree(lambda X: X.sum(axis=0), X)
+    with pytest.raises(ValueError, match="expected a function with real values, got complex"):
+        estimate_degree(lambda X: X[:, 0] + 1j, X)
+    with pytest.raises(TypeError, match="expected a function of rows, got str"):
+        estimate_degree("f", X)
+    with pytest.raises(ValueError, match="expected a finite degree, or one for each output"):
+        check_homogeneous(lambda X: X, X, [1, 1])
+    with pytest.raises(ValueError, match=r"got \[1. 1.\] for values of shape \(40,\)"):
+        euler_residual(lambda X: X[:, 0], X, [1, 1])
     with pytest.raises(ValueError, match="expected a function with finite values, got NaN"):
         estimate_degree(lambda X: np.full(len(X), np.nan), X)

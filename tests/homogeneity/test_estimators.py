@@ -177,6 +177,15 @@ def test_zero_vectors():
     assert_array_equal(classifier.predict(np.zeros((1, 2))), [2])
 
 
+def test_norms_whose_power_is_no_number_are_refused():
+    model = HomogeneousRegressor(Ridge(), dilation=[0.01, 1.0], degree=2)
+    with pytest.raises(ValueError, match=r"norm to the power of 2 is a number, got one of e\^"):
+        model.fit(1e4 * X, X[:, 0])
+    model.set_params(dilation=None).fit(X, X[:, 0])
+    with pytest.raises(ValueError, match=r"is a number, got one of e\^"):
+        model.predict([[1e200, 0.0]])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

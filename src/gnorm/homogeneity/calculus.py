@@ -9,6 +9,7 @@ All that depends on :math:`\|x\|` is in the degree: :math:`f(x) = \|x\|^r f(x / 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -291,7 +292,7 @@ def radial_spherical(
             HomogeneousFunction(lambda X: evaluate(func, dilation.project(X)), 0.0),
         )
     order = norm
-    if not order >= 1:
+    if not isinstance(order, Real) or not order >= 1:
         raise ValueError(f"expected the order of a norm, at least 1, or a Dilation, got {norm!r}")
 
     def length(X: FloatArray) -> FloatArray:

@@ -221,6 +221,7 @@ class MaxAffine:
 
     def limit_gradients(self, x: FloatArray) -> FloatArray:
         """Slopes of the pieces that are largest at x: their hull is the subdifferential."""
+        x = check_rows(x[None], self.slopes.shape[1])[0]
         values = self.slopes @ x + self.offsets
         size = np.abs(self.slopes) @ np.abs(x) + np.abs(self.offsets)
         active: FloatArray = self.slopes[values >= values.max() - KINK_TOL * size.max()]
@@ -293,6 +294,7 @@ class ReLUComposition:
         :math:`\langle J, v \rangle`; the halves that have an interior, which a linear program
         decides, go on to the next layer. More than `max_pieces` cones are an error.
         """
+        x = check_rows(x[None], self.matrices[0].shape[1])[0]
         # a cone: the normals n of its inequalities <n, v> >= 0, and the Jacobian of the layer on it
         cones: list[tuple[FloatArray, FloatArray]] = [(np.empty((0, len(x))), np.eye(len(x)))]
         activation, size = x, np.abs(x)

@@ -230,10 +230,10 @@ def check_homogeneous(
     0.0
     """
     X = check_rows(X)
-    degrees = np.asarray(degree, dtype=np.float64)
     if not rtol > 0:
         raise ValueError(f"expected rtol > 0, got {rtol}")
     base = evaluate(func, X)
+    degrees = _check_degrees(degree, base)
     radius = np.stack([_radius(X, nu, dilation) for nu in np.atleast_1d(degrees)], axis=1)
     radius = radius.reshape(len(X), *[-1] * (base.ndim - 1))
     worst = 0.0
@@ -305,7 +305,7 @@ def euler_residual(
     X = check_rows(X)
     directions = X if dilation is None else X @ dilation.generator.T
     values = evaluate(func, X)
-    expected = np.asarray(degree, dtype=np.float64) * values
+    expected = _check_degrees(degree, values) * values
     if gradient is not None:
         gradients = np.asarray(gradient(X), dtype=np.float64)
         if gradients.shape != (*values.shape, X.shape[1]):
@@ -320,6 +320,16 @@ def euler_residual(
 
 def _move(X: FloatArray, scale: float, dilation: Dilation | None) -> FloatArray:
     return scale * X if dilation is None else dilation.apply(X, float(np.log(scale)))
+
+
+def _check_degrees(degree: ArrayLike, values: FloatArray) -> FloatArray:
+    degrees = np.asarray(degree, dtype=np.float64)
+    if degrees.shape not in ((), values.shape[1:]) or not np.isfinite(degrees).all():
+        raise ValueError(
+            "expected a finite degree, or one for each output of a function with an axis of them, "
+            f"got {degrees} for values of shape {values.shape}"
+        )
+    return degrees
 
 
 def _check_scales(scales: ArrayLike | None) -> FloatArray:

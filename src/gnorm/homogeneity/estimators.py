@@ -36,6 +36,8 @@ from gnorm.homogeneity.local_fit import samples_needed
 
 __all__ = ["HomogeneityWarning", "HomogeneousClassifier", "HomogeneousRegressor"]
 
+# Logarithm of the largest number, and nearly minus that of the smallest of full precision.
+_LOG_LARGEST = float(np.log(np.finfo(np.float64).max))
 WEIGHTINGS = ("sphere", "space")
 DilationLike: TypeAlias = (
     "Dilation | ArrayLike | Callable[[int], Dilation | ArrayLike] | str | None"
@@ -215,7 +217,8 @@ class HomogeneousRegressor(RegressorMixin, _OnSphere):
         ------
         ValueError
             If an option is none of those above, the dilation is not one of as many features, all
-            samples are zero, or weights are needed that the estimator does not take.
+            samples are zero, a norm to the power of the degree is no number, or weights are needed
+            that the estimator does not take.
         """
         if not isinstance(self.degree, Real) or not np.isfinite(self.degree):
             raise ValueError(f"expected a finite number as degree, got {self.degree!r}")
@@ -245,7 +248,7 @@ class HomogeneousRegressor(RegressorMixin, _OnSphere):
         else:
             target = y
         if self.weighting == "space" and self.degree != 0:
-            importance = np.exp(2.0 * self.degree * logs)
+            importance = _power(logs, 2.0 * self.degree)
             weights = importance if weights is None else weights * importance
         self._fit_inner(sphere, target, weights)
         return self
@@ -266,7 +269,8 @@ class HomogeneousRegressor(RegressorMixin, _OnSphere):
         Raises
         ------
         ValueError
-            If the degree is negative and a sample is zero, where there is no value.
+            If the degree is negative and a sample is zero, where there is no value; or the norm of
+            a sample to the power of the degree is no number.
         """
         logs, sphere = self._on_sphere(X)
         values = np.asarray(self.estimator_.predict(sphere), dtype=np.float64)
@@ -284,9 +288,19 @@ class HomogeneousRegressor(RegressorMixin, _OnSphere):
 
     def _scale(self, values: FloatArray, logs: FloatArray) -> FloatArray:
         """Values times the norm to the degree; those of a vector field also moved along."""
-        factor = np.exp(float(self.degree) * logs).reshape(-1, *[1] * (values.ndim - 1))
-        scaled = values * factor
+        scaled = values * _power(logs, self.degree).reshape(-1, *[1] * (values.ndim - 1))
         return self.dilation_.apply(scaled, logs) if self.vector_field else scaled
+
+
+def _power(logs: FloatArray, exponent: float) -> FloatArray:
+    """Powers of norms, of which the logarithms are given, if they are numbers."""
+    powers = float(exponent) * logs
+    if np.abs(powers).max() > _LOG_LARGEST:
+        raise ValueError(
+            f"expected samples whose homogeneous norm to the power of {exponent:g} is a number, "
+            f"got one of e^{powers[np.argmax(np.abs(powers))]:.0f}"
+        )
+    return np.exp(powers)
 
 
 def _delegates(name: str) -> Callable[[_Method], _Method]:

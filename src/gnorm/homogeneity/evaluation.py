@@ -39,10 +39,17 @@ def evaluate(func: Function, X: FloatArray) -> FloatArray:
 
     Raises
     ------
+    TypeError
+        If `func` is no function.
     ValueError
-        If `func` returns another shape, or values that are not finite.
+        If `func` returns another shape, or values that are not real or not finite.
     """
-    values = np.asarray(func(X), dtype=np.float64)
+    if not callable(func):
+        raise TypeError(f"expected a function of rows, got {type(func).__name__}")
+    returned = np.asarray(func(X))
+    if np.iscomplexobj(returned):
+        raise ValueError("expected a function with real values, got complex ones")
+    values = returned.astype(np.float64)
     if values.ndim not in (1, 2) or len(values) != len(X):
         raise ValueError(
             f"expected func(X) of shape ({len(X)},) or ({len(X)}, n_outputs), one value or one row "
