@@ -79,6 +79,9 @@ def draw(studies):
         ax.set_xticks(SIZES, [str(n) for n in SIZES])
         ax.minorticks_off()
         ax.set_title(title, loc="left", fontsize="medium")
+        last = SIZES[int(stated.mask.sum()) - 1]  # of the sizes that leave a family
+        ax.axvspan(0, 1.2 * last, color="0.93", zorder=0)
+        ax.text(98, 8e-4, "a family fits", color="0.3", fontsize="small", rotation=90)
     panels[0].set_ylabel("error of the weight (dotted: stated)")
     panels[0].legend(frameon=False)
     return figure

@@ -79,7 +79,7 @@ def directional_derivatives(
     Returns
     -------
     forward, backward : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        Limits of (f(x + hv) - f(x)) / h for h falling and rising to zero.
+        Limits of (f(x + hv) - f(x)) / h for h to zero from above and from below.
     """
     h = STEP
     centre = evaluate(func, X)
