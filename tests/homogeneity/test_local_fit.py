@@ -50,6 +50,13 @@ def test_constant_features_and_outputs():
     assert_allclose(fit(X, np.zeros(100)).gradients, 0.0)
 
 
+def test_features_that_are_combinations_of_others():
+    plane = rng.normal(size=(60, 3))
+    X = np.column_stack([plane, plane @ rng.normal(size=(3, 5))])
+    local = fit(X, np.sign(X[:, 0]) + 0.1 * rng.normal(size=60))
+    assert np.linalg.eigvalsh(local.covariances).min() > -1e-12 * np.abs(local.covariances).max()
+
+
 def test_outputs_are_fitted_together():
     X = rng.normal(size=(100, 2))
     local = fit_locally(X, np.column_stack([X[:, 0], X[:, 1] * 2]), np.ones(100))

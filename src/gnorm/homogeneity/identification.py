@@ -36,6 +36,8 @@ STRUCTURES = ("auto", "diagonal", "full")
 # Of the terms of Euler's identity: a singular value is the root of an eigenvalue, whose rounding of
 # 1e-16 makes it 1e-8; what difference quotients leave is less.
 _FLOOR = 1e-7
+# Of the largest noise: less in another direction is rounding of the sums, and may be negative.
+_ROUNDING = 1e-12
 # Largest residual of a homogeneous function, relative to the terms: of a function that can be
 # evaluated, and of samples, whose local fits leave that much where the function is curved.
 _TOL_FUNCTION = 1e-6
@@ -328,7 +330,8 @@ class _Problem:
                 f"degree, got {n_rows}"
             )
         moments = rows.T @ rows / n_rows
-        noise = noise / n_rows + _FLOOR**2 * np.eye(n_unknowns)
+        noise = noise / n_rows
+        noise += (_FLOOR**2 + _ROUNDING * np.trace(noise)) * np.eye(n_unknowns)
         # a degree that is known to be zero has no equation and no unknown
         free = np.ones(n_unknowns, dtype=bool)
         if self.is_given and not self.ratios.any():
