@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         atoms,
         datasets,
         descent,
+        estimators,
         gated,
         gates,
         kernels,
@@ -22,17 +23,39 @@ if TYPE_CHECKING:
         svm,
         svm_cv,
     )
+    from gnorm.estimators import (
+        FReLUClassifier,
+        FReLUClassifierCV,
+        FReLURegressor,
+        FReLURegressorCV,
+        FReLUSVC,
+        FReLUSVCCV,
+        GatedL2SVC,
+        GLNNormClassifier,
+        GLNNormClassifierCV,
+        GLNNormRegressor,
+        GLNNormRegressorCV,
+        GLNNormSVC,
+        GLNNormSVCCV,
+        ShallowGLNSVC,
+    )
     from gnorm.gates import FixedGates, HyperplaneGates, ReLUGates
     from gnorm.margin import MarginSolution, NormPath, NotSeparableError, gln_norm_path, max_margin
-    from gnorm.svm import FReLUSVC, GatedL2SVC, GLNNormSVC, ShallowGLNSVC
-    from gnorm.svm_cv import FReLUSVCCV, GLNNormSVCCV
 
     __version__: str
 
 __all__ = [
+    "FReLUClassifier",
+    "FReLUClassifierCV",
+    "FReLURegressor",
+    "FReLURegressorCV",
     "FReLUSVC",
     "FReLUSVCCV",
     "FixedGates",
+    "GLNNormClassifier",
+    "GLNNormClassifierCV",
+    "GLNNormRegressor",
+    "GLNNormRegressorCV",
     "GLNNormSVC",
     "GLNNormSVCCV",
     "GatedL2SVC",
@@ -46,6 +69,7 @@ __all__ = [
     "atoms",
     "datasets",
     "descent",
+    "estimators",
     "gated",
     "gates",
     "gln_norm_path",
@@ -59,18 +83,26 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "FReLUSVC": "svm",
-    "FReLUSVCCV": "svm_cv",
+    "FReLUClassifier": "estimators",
+    "FReLUClassifierCV": "estimators",
+    "FReLURegressor": "estimators",
+    "FReLURegressorCV": "estimators",
+    "FReLUSVC": "estimators",
+    "FReLUSVCCV": "estimators",
     "FixedGates": "gates",
-    "GLNNormSVC": "svm",
-    "GLNNormSVCCV": "svm_cv",
-    "GatedL2SVC": "svm",
+    "GLNNormClassifier": "estimators",
+    "GLNNormClassifierCV": "estimators",
+    "GLNNormRegressor": "estimators",
+    "GLNNormRegressorCV": "estimators",
+    "GLNNormSVC": "estimators",
+    "GLNNormSVCCV": "estimators",
+    "GatedL2SVC": "estimators",
     "HyperplaneGates": "gates",
     "MarginSolution": "margin",
     "NormPath": "margin",
     "NotSeparableError": "margin",
     "ReLUGates": "gates",
-    "ShallowGLNSVC": "svm",
+    "ShallowGLNSVC": "estimators",
     "gln_norm_path": "margin",
     "max_margin": "margin",
 }
@@ -78,6 +110,7 @@ _MODULES = {
     "atoms",
     "datasets",
     "descent",
+    "estimators",
     "gated",
     "gates",
     "kernels",
