@@ -12,9 +12,10 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from scipy import sparse
+from sklearn import config_context, get_config
 from sklearn.utils import check_scalar
-from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from gnorm._engine_shim import Near
@@ -206,12 +207,23 @@ def check_positive(value: Any, name: str, *, is_infinite_allowed: bool = False) 
 
 
 def in_parallel(n_jobs: int | None, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Run tasks by joblib, in threads by default, which share the inputs and their Gram matrix."""
+    """Run tasks by joblib, in threads by default, which share the inputs and their Gram matrix.
+
+    Workers see scikit-learn's configuration, which each thread has of its own. Its own ``Parallel``
+    sets the filters of warnings in each worker as well; those are global, and left behind by
+    threads that overlap.
+    """
     parallel = Parallel(n_jobs=n_jobs, prefer="threads")
     if len(tasks) == 1 or parallel.n_jobs == 1:
         return [task() for task in tasks]
+    config = get_config()
     with _one_blas_thread.held():
-        return parallel(delayed(task)() for task in tasks)
+        return list(parallel(delayed(_configured)(config, task) for task in tasks))
+
+
+def _configured(config: dict[str, Any], task: Callable[[], Any]) -> Any:
+    with config_context(**config):
+        return task()
 
 
 class _SharedLimit:
