@@ -242,7 +242,7 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         come with the log loss alone. For more than two classes it is that of the multinomial model,
         and all classes are one problem; under the other losses each class against the rest is one.
     C : float, default=1.0
-        Weight of the loss, positive. ``numpy.inf`` is for the hinge loss alone, whose hard margin
+        Weight of the loss, positive. ``numpy.inf`` is the hard margin, for the two hinge losses; it
         raises :class:`gnorm.NotSeparableError` if the gated data are not separable.
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
@@ -408,7 +408,7 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         come with the log loss alone. For more than two classes it is that of the multinomial model,
         and all classes are one problem; under the other losses each class against the rest is one.
     C : float, default=1.0
-        Weight of the loss, positive. ``numpy.inf`` is for the hinge loss alone, whose hard margin
+        Weight of the loss, positive. ``numpy.inf`` is the hard margin, for the two hinge losses; it
         raises :class:`gnorm.NotSeparableError` if the gated data are not separable.
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is

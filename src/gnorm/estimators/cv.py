@@ -373,8 +373,8 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
     Cs : int or array-like of float, default=10
         Weights of the loss to choose from, positive. An int is the length of a geometric grid over
         four decades, from the least C worth solving for, that of gates drawn for it. ``numpy.inf``
-        is for the hinge loss alone; it raises :class:`gnorm.NotSeparableError` if the training part
-        of a split is not separable.
+        is the hard margin, for the two hinge losses; it raises :class:`gnorm.NotSeparableError` if
+        the training part of a split is not separable.
     cv : int, cross-validation generator or iterable, default=None
         Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified for
         classes. Gates are fitted to the training part of each split. For groups pass the splits
@@ -548,8 +548,8 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
     Cs : int or array-like of float, default=10
         Weights of the loss to choose from, positive. An int is the length of a geometric grid over
         four decades, from the least C worth solving for, that of gates drawn for it. ``numpy.inf``
-        is for the hinge loss alone; it raises :class:`gnorm.NotSeparableError` if the training part
-        of a split is not separable.
+        is the hard margin, for the two hinge losses; it raises :class:`gnorm.NotSeparableError` if
+        the training part of a split is not separable.
     cv : int, cross-validation generator or iterable, default=None
         Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified for
         classes. Gates are fitted to the training part of each split. For groups pass the splits
