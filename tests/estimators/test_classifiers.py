@@ -118,9 +118,7 @@ def test_certificate_from_public_attributes(kind, loss, n_classes, tol):
         problems = [(Multinomial(3), y, outputs, dual_coef.T, np.moveaxis(sums, 0, -1))]
     else:
         signs = np.where(y == model.classes_[-len(dual_coef) :, None], 1.0, -1.0)
-        problems = zip(
-            [LOSSES[loss]] * len(signs), signs, outputs.T, dual_coef, sums, strict=True
-        )
+        problems = zip([LOSSES[loss]] * len(signs), signs, outputs.T, dual_coef, sums, strict=True)
     gaps = []
     for k, (ell, target, f, b, V) in enumerate(problems):
         dual_norm = np.sqrt((V**2).reshape(len(V), -1).sum(axis=1)).max()
@@ -202,9 +200,7 @@ def test_a_loss_by_its_name_or_itself(kind, loss, n_classes):
     expected = outputs_of(clone(model).fit(X, y), X)
     assert_array_equal(outputs_of(model.set_params(loss=LOSSES[loss]).fit(X, y), X), expected)
     if loss == "log_loss":
-        assert_array_equal(
-            outputs_of(model.set_params(loss=Multinomial()).fit(X, y), X), expected
-        )
+        assert_array_equal(outputs_of(model.set_params(loss=Multinomial()).fit(X, y), X), expected)
 
 
 @each_kind
@@ -267,7 +263,7 @@ def test_scores_and_choice_are_those_of_a_grid_search(kind, scoring, n_classes):
     results = search.cv_results_
     expected = [[results[f"split{k}_test_score"][i] for i in range(3)] for k in range(3)]
     assert_allclose(model.scores_, expected, atol=1e-4)
-    assert model.C_ == search.best_params_["C"]
+    assert search.best_params_["C"] == model.C_
     assert_array_equal(model.Cs_, Cs)
     assert_allclose(model.predict_proba(X), search.predict_proba(X), atol=1e-3)
 
@@ -292,9 +288,7 @@ def test_ten_digits_as_accurate_as_logistic_regression():
     X_train, y_train, X_test, y_test = X[:600] / 16, y[:600], X[600:] / 16, y[600:]
     model = GLNNormClassifier(10, random_state=0).fit(X_train, y_train)
     rival = LogisticRegression(max_iter=1000).fit(X_train, y_train)
-    ours, theirs = (
-        log_loss(y_test, fitted.predict_proba(X_test)) for fitted in (model, rival)
-    )
+    ours, theirs = (log_loss(y_test, fitted.predict_proba(X_test)) for fitted in (model, rival))
     assert ours < theirs
     assert model.unit_norms_.shape == (1, 10)
     assert model.zeta_.shape == (10, 10, 2, 65)

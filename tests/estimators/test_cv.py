@@ -89,7 +89,7 @@ def test_scores_and_choice_are_those_of_a_grid_search(kind, scoring):
     ).fit(X, y)
     expected = [[search.cv_results_[f"split{k}_test_score"][i] for i in range(4)] for k in range(5)]
     assert_allclose(model.scores_, expected, atol=1e-12)
-    assert model.C_ == search.best_params_["C"]
+    assert search.best_params_["C"] == model.C_
     assert_array_equal(model.Cs_, Cs)
     best = search.best_estimator_
     assert_allclose(model.decision_function(X), best.decision_function(X), atol=1e-2)
@@ -312,9 +312,7 @@ def test_weights_go_to_the_scorer_that_requests_them():
     weight = np.random.default_rng(0).uniform(size=60)
     model = GLNNormSVCCV(4, Cs=[0.1], cv=2, refit=False)
     with sklearn.config_context(enable_metadata_routing=True):
-        assert_allclose(
-            spied_weights(model, X, y, weight, sample_weight=True), np.sort(weight)
-        )
+        assert_allclose(spied_weights(model, X, y, weight, sample_weight=True), np.sort(weight))
         assert spied_weights(model, X, y, weight, sample_weight=False) is None
         assert spied_weights(model, X, y, None, sample_weight=True) is None
         with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):

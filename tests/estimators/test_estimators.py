@@ -268,7 +268,8 @@ def test_the_filters_of_warnings_stay_as_they_are():
 
 def entries(kind, section):
     """Texts of the entries of a section of the docstring, by name."""
-    text = re.search(rf"^    {section}\n    -+\n(.*?)\n\n    \w[\w ]*\n    -+\n", kind.__doc__, re.S | re.M)
+    pattern = rf"^    {section}\n    -+\n(.*?)\n\n    \w[\w ]*\n    -+\n"
+    text = re.search(pattern, kind.__doc__, re.S | re.M)
     return {
         match[1]: match[0]
         for match in re.finditer(r"^    (\w+) : .*\n(?:        .*\n?)+", text[1], re.M)

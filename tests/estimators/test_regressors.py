@@ -226,7 +226,7 @@ def test_a_loss_by_its_name_or_itself(kind, loss):
         ({"C": np.inf}, "C == inf, must be > 0 and finite"),
         ({"loss": "quantile", "quantile": 1.0}, "expected 0 < quantile < 1, got 1.0"),
         ({"loss": "huber", "delta": 0.0}, "expected a finite delta > 0, got 0.0"),
-        ({"loss": "epsilon_insensitive", "epsilon": -1.0}, "epsilon.*-1.0"),
+        ({"loss": "epsilon_insensitive", "epsilon": -1.0}, r"epsilon.*-1\.0"),
     ],
     ids=str,
 )
@@ -241,7 +241,7 @@ def test_bad_targets(kind):
     for bad in (np.nan, np.inf):
         with pytest.raises(ValueError, match=r"Input y contains (NaN|infinity)"):
             kind(3).fit(X, np.where(np.arange(20) == 3, bad, y))
-    with pytest.raises(ValueError, match="could not convert string to float|dtype='numeric'"):
+    with pytest.raises(ValueError, match=r"could not convert string to float|dtype='numeric'"):
         kind(3).fit(X, ["a"] * 20)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         kind(3).fit(X, y[:-1])
@@ -312,7 +312,7 @@ def test_scores_and_choice_are_those_of_a_grid_search(kind, scoring, n_targets):
     results = search.cv_results_
     expected = [[results[f"split{k}_test_score"][i] for i in range(3)] for k in range(3)]
     assert_allclose(model.scores_, expected, atol=1e-4)
-    assert model.C_ == search.best_params_["C"]
+    assert search.best_params_["C"] == model.C_
     assert_allclose(model.predict(X), search.predict(X), atol=1e-3)
 
 

@@ -80,7 +80,7 @@ class GatedEstimator(BaseEstimator):
         """Loss of each problem."""
         raise NotImplementedError
 
-    def _training_data(self, X: Any, y: ArrayLike, sample_weight: np.ndarray) -> TrainingData:
+    def _training_data(self, X: Any, y: np.ndarray, sample_weight: np.ndarray) -> TrainingData:
         """Samples of positive weight; X is checked, y not yet."""
         raise NotImplementedError
 

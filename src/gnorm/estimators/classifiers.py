@@ -95,7 +95,6 @@ class GatedClassifier(ClassifierMixin, GatedEstimator):
         return factors
 
     def _check_part(self, part: TrainingData) -> None:
-        assert part.classes is not None
         missing = np.setdiff1d(np.arange(len(part.classes)), part.y)
         if len(missing):
             raise ValueError(
@@ -105,7 +104,6 @@ class GatedClassifier(ClassifierMixin, GatedEstimator):
 
     def _problems(self, data: TrainingData) -> np.ndarray:
         """The two classes, each class against the rest, or all at once."""
-        assert data.classes is not None
         if isinstance(self._loss_of(data), Multinomial):
             return data.y[None]
         positives = np.arange(len(data.classes))[1 if len(data.classes) == 2 else 0 :]
@@ -114,7 +112,6 @@ class GatedClassifier(ClassifierMixin, GatedEstimator):
     def _notes(self, data: TrainingData) -> list[str]:
         if len(self._problems(data)) == 1:
             return [""]
-        assert data.classes is not None
         return [f"This is class {name} against the rest." for name in data.classes]
 
     def _keep(self, solutions: list[Solution], data: TrainingData) -> None:
@@ -170,7 +167,6 @@ class LossClassifier(GatedClassifier):
     def _loss_of(self, data: TrainingData) -> Loss:
         loss = get_loss(self.loss)
         if isinstance(loss, LogLoss | Multinomial):
-            assert data.classes is not None
             n_classes = len(data.classes)
             return LogLoss() if n_classes == 2 else Multinomial(n_classes)
         if not loss.is_margin:
@@ -180,7 +176,7 @@ class LossClassifier(GatedClassifier):
             )
         return loss
 
-    @available_if(_has_probabilities)
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class.
 
@@ -196,7 +192,7 @@ class LossClassifier(GatedClassifier):
         """
         return np.exp(self.predict_log_proba(X))
 
-    @available_if(_has_probabilities)
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict the logarithm of the probability of each class.
 
@@ -238,21 +234,22 @@ class GLNNormClassifier(ContextGates, LossClassifier):
     n_contexts : int, default=2
         Contexts of each unit, a power of two. Not used if ``gates`` is given.
     loss : str or Loss, default="log_loss"
-        The loss: "log_loss", "squared_hinge", "hinge" or one of :mod:`gnorm.losses`. Probabilities
-        come with the log loss alone. For more than two classes it is that of the multinomial model,
-        and all classes are one problem; under the other losses each class against the rest is one.
+        The loss: "log_loss", "squared_hinge", "hinge" or one of :mod:`gnorm.losses`.
+        Probabilities come with the log loss alone. For more than two classes it is that of the
+        multinomial model, and all classes are one problem; under the other losses each class
+        against the rest is one.
     C : float, default=1.0
-        Weight of the loss, positive. ``numpy.inf`` is the hard margin, for the two hinge losses; it
-        raises :class:`gnorm.NotSeparableError` if the gated data are not separable.
+        Weight of the loss, positive. ``numpy.inf`` is the hard margin, for the two hinge
+        losses; it raises :class:`gnorm.NotSeparableError` if the gated data are not separable.
     gates : transformer, default=None
-        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
-        cloned and fitted. None makes the default gates from the parameters around it.
+        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
+        is cloned and fitted. None makes the default gates from the parameters around it.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
-        Whether to append a constant feature, as the paper does. Its weights are like any other: each
-        context of each unit has its own, ``context_intercepts_``, and all are inside the norm. That
-        is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
+        Whether to append a constant feature, as the paper does. Its weights are like any other:
+        each context of each unit has its own, ``context_intercepts_``, and all are inside the
+        norm. That is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
         :class:`~sklearn.svm.SVC`.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of an intercept costs.
@@ -267,22 +264,24 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved at
-        the same time takes as much each: with many ``n_jobs`` on large data, set it.
+        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
-        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
-        ``gates`` is given.
+        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
+        if ``gates`` is given.
     warm_start : bool, default=False
-        Whether ``fit`` starts from the solution of the call before, if there is one of the same loss
-        and of as many samples, units, contexts and features. The optimum is the same; it is found
-        sooner if ``C`` became less, or labels, targets or weights changed little. From a much smaller
-        ``C`` nothing is gained, and the fit starts anew. On the same inputs and weights the gates are
-        kept as well, unless their parameters changed, even if they were drawn without a seed.
+        Whether ``fit`` starts from the solution of the call before, if there is one of the same
+        loss and of as many samples, units, contexts and features. The optimum is the same; it
+        is found sooner if ``C`` became less, or labels, targets or weights changed little. From
+        a much smaller ``C`` nothing is gained, and the fit starts anew. On the same inputs and
+        weights the gates are kept as well, unless their parameters changed, even if they were
+        drawn without a seed.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
-        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets, which
-        share gates and Gram matrix, and the splits of a cross-validation. None means 1 outside of
-        such a context, -1 all processors. After Ctrl-C threads go on to the end of their solve.
+        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,
+        which share gates and Gram matrix, and the splits of a cross-validation. None means 1
+        outside of such a context, -1 all processors. After Ctrl-C threads go on to the end of
+        their solve.
     verbose : int, default=0
         1 prints a line an iteration, and in a cross-validation a line a split.
 
@@ -310,11 +309,11 @@ class GLNNormClassifier(ContextGates, LossClassifier):
     dual_coef_ : ndarray of shape (n_outputs, n_support)
         Dual coefficients, signed: minus the derivatives of the losses by the outputs.
     support_ : ndarray of shape (n_support,)
-        Indices of the samples with a dual coefficient other than zero; under the log loss, all of
-        positive weight.
+        Indices of the samples with a dual coefficient other than zero; under the log loss, all
+        of positive weight.
     unit_norms_ : ndarray of shape (n_problems, n_units)
-        Norm of each unit, the Frobenius norm of its weights over all outputs of the problem; zero
-        for the units that the predictor does without.
+        Norm of each unit, the Frobenius norm of its weights over all outputs of the problem;
+        zero for the units that the predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
     n_features_in_ : int
@@ -404,21 +403,22 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         Number of gated units of the default gates, to which comes one unit that is always open.
         Not used if ``gates`` is given.
     loss : str or Loss, default="log_loss"
-        The loss: "log_loss", "squared_hinge", "hinge" or one of :mod:`gnorm.losses`. Probabilities
-        come with the log loss alone. For more than two classes it is that of the multinomial model,
-        and all classes are one problem; under the other losses each class against the rest is one.
+        The loss: "log_loss", "squared_hinge", "hinge" or one of :mod:`gnorm.losses`.
+        Probabilities come with the log loss alone. For more than two classes it is that of the
+        multinomial model, and all classes are one problem; under the other losses each class
+        against the rest is one.
     C : float, default=1.0
-        Weight of the loss, positive. ``numpy.inf`` is the hard margin, for the two hinge losses; it
-        raises :class:`gnorm.NotSeparableError` if the gated data are not separable.
+        Weight of the loss, positive. ``numpy.inf`` is the hard margin, for the two hinge
+        losses; it raises :class:`gnorm.NotSeparableError` if the gated data are not separable.
     gates : transformer, default=None
-        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
-        cloned and fitted. None makes the default gates from the parameters around it.
+        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
+        is cloned and fitted. None makes the default gates from the parameters around it.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
-        Whether to append a constant feature, as the paper does. Its weights are like any other: each
-        context of each unit has its own, ``context_intercepts_``, and all are inside the norm. That
-        is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
+        Whether to append a constant feature, as the paper does. Its weights are like any other:
+        each context of each unit has its own, ``context_intercepts_``, and all are inside the
+        norm. That is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
         :class:`~sklearn.svm.SVC`.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of an intercept costs.
@@ -433,22 +433,24 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved at
-        the same time takes as much each: with many ``n_jobs`` on large data, set it.
+        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
-        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
-        ``gates`` is given.
+        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
+        if ``gates`` is given.
     warm_start : bool, default=False
-        Whether ``fit`` starts from the solution of the call before, if there is one of the same loss
-        and of as many samples, units, contexts and features. The optimum is the same; it is found
-        sooner if ``C`` became less, or labels, targets or weights changed little. From a much smaller
-        ``C`` nothing is gained, and the fit starts anew. On the same inputs and weights the gates are
-        kept as well, unless their parameters changed, even if they were drawn without a seed.
+        Whether ``fit`` starts from the solution of the call before, if there is one of the same
+        loss and of as many samples, units, contexts and features. The optimum is the same; it
+        is found sooner if ``C`` became less, or labels, targets or weights changed little. From
+        a much smaller ``C`` nothing is gained, and the fit starts anew. On the same inputs and
+        weights the gates are kept as well, unless their parameters changed, even if they were
+        drawn without a seed.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
-        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets, which
-        share gates and Gram matrix, and the splits of a cross-validation. None means 1 outside of
-        such a context, -1 all processors. After Ctrl-C threads go on to the end of their solve.
+        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,
+        which share gates and Gram matrix, and the splits of a cross-validation. None means 1
+        outside of such a context, -1 all processors. After Ctrl-C threads go on to the end of
+        their solve.
     verbose : int, default=0
         1 prints a line an iteration, and in a cross-validation a line a split.
 
@@ -476,11 +478,11 @@ class FReLUClassifier(OnOffGates, LossClassifier):
     dual_coef_ : ndarray of shape (n_outputs, n_support)
         Dual coefficients, signed: minus the derivatives of the losses by the outputs.
     support_ : ndarray of shape (n_support,)
-        Indices of the samples with a dual coefficient other than zero; under the log loss, all of
-        positive weight.
+        Indices of the samples with a dual coefficient other than zero; under the log loss, all
+        of positive weight.
     unit_norms_ : ndarray of shape (n_problems, n_units)
-        Norm of each unit, the Frobenius norm of its weights over all outputs of the problem; zero
-        for the units that the predictor does without.
+        Norm of each unit, the Frobenius norm of its weights over all outputs of the problem;
+        zero for the units that the predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
     n_features_in_ : int

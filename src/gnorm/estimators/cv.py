@@ -36,33 +36,35 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
     n_contexts : int, default=2
         Contexts of each unit, a power of two. Not used if ``gates`` is given.
     Cs : int or array-like of float, default=10
-        Weights of the hinge loss to choose from, positive. An int is the length of a geometric grid
-        over four decades, from the least C worth solving for, that of gates drawn for it: below it
-        the predictor changes nothing but its length. ``numpy.inf`` is the hard margin; it raises
-        :class:`gnorm.NotSeparableError` if the training part of a split is not separable.
+        Weights of the hinge loss to choose from, positive. An int is the length of a geometric
+        grid over four decades, from the least C worth solving for, that of gates drawn for it:
+        below it the predictor changes nothing but its length. ``numpy.inf`` is the hard margin;
+        it raises :class:`gnorm.NotSeparableError` if the training part of a split is not
+        separable.
     cv : int, cross-validation generator or iterable, default=None
-        Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified for
-        classes. Gates are fitted to the training part of each split. For groups pass the splits
-        themselves, ``list(GroupKFold(5).split(X, y, groups))``, or ``groups`` to ``fit`` by metadata
-        routing.
+        Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
+        for classes. Gates are fitted to the training part of each split. For groups pass the
+        splits themselves, ``list(GroupKFold(5).split(X, y, groups))``, or ``groups`` to ``fit``
+        by metadata routing.
     scoring : str or callable, default=None
         What to maximise: a name, see :func:`~sklearn.metrics.get_scorer_names`, or a callable
-        ``scorer(estimator, X, y)``. None is the accuracy. Sample weights, but not class weights, go to
-        the scorer as well: all of ``fit`` that it requests where metadata routing is enabled; else
-        ``sample_weight``, if it is given, and a scorer that takes none then fails.
+        ``scorer(estimator, X, y)``. None is the accuracy. Sample weights, but not class
+        weights, go to the scorer as well: all of ``fit`` that it requests where metadata
+        routing is enabled; else ``sample_weight``, if it is given, and a scorer that takes none
+        then fails.
     refit : bool, default=True
-        Whether to fit the gates and the predictors to all samples at the C chosen. Without it there
-        are the scores and the choice, but nothing to predict with: the splits have gates of their
-        own, whose predictors cannot be averaged.
+        Whether to fit the gates and the predictors to all samples at the C chosen. Without it
+        there are the scores and the choice, but nothing to predict with: the splits have gates
+        of their own, whose predictors cannot be averaged.
     gates : transformer, default=None
-        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
-        cloned and fitted. None makes the default gates from the parameters around it.
+        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
+        is cloned and fitted. None makes the default gates from the parameters around it.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
-        Whether to append a constant feature, as the paper does. Its weights are like any other: each
-        context of each unit has its own, ``context_intercepts_``, and all are inside the norm. That
-        is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
+        Whether to append a constant feature, as the paper does. Its weights are like any other:
+        each context of each unit has its own, ``context_intercepts_``, and all are inside the
+        norm. That is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
         :class:`~sklearn.svm.SVC`.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of an intercept costs.
@@ -77,24 +79,25 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved at
-        the same time takes as much each: with many ``n_jobs`` on large data, set it.
+        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
-        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
-        ``gates`` is given.
+        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
+        if ``gates`` is given.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
-        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets, which
-        share gates and Gram matrix, and the splits of a cross-validation. None means 1 outside of
-        such a context, -1 all processors. After Ctrl-C threads go on to the end of their solve.
+        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,
+        which share gates and Gram matrix, and the splits of a cross-validation. None means 1
+        outside of such a context, -1 all processors. After Ctrl-C threads go on to the end of
+        their solve.
     verbose : int, default=0
         1 prints a line an iteration, and in a cross-validation a line a split.
 
     Attributes
     ----------
     C_ : float
-        The C of the best mean score over the splits, the least of several. One C serves all classes
-        or targets. A C with a score that is NaN is never chosen.
+        The C of the best mean score over the splits, the least of several. One C serves all
+        classes or targets. A C with a score that is NaN is never chosen.
     Cs_ : ndarray of shape (n_Cs,)
         All of them, increasing.
     scores_ : ndarray of shape (n_splits, n_Cs)
@@ -202,33 +205,35 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         Number of gated units of the default gates, to which comes one unit that is always open.
         Not used if ``gates`` is given.
     Cs : int or array-like of float, default=10
-        Weights of the hinge loss to choose from, positive. An int is the length of a geometric grid
-        over four decades, from the least C worth solving for, that of gates drawn for it: below it
-        the predictor changes nothing but its length. ``numpy.inf`` is the hard margin; it raises
-        :class:`gnorm.NotSeparableError` if the training part of a split is not separable.
+        Weights of the hinge loss to choose from, positive. An int is the length of a geometric
+        grid over four decades, from the least C worth solving for, that of gates drawn for it:
+        below it the predictor changes nothing but its length. ``numpy.inf`` is the hard margin;
+        it raises :class:`gnorm.NotSeparableError` if the training part of a split is not
+        separable.
     cv : int, cross-validation generator or iterable, default=None
-        Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified for
-        classes. Gates are fitted to the training part of each split. For groups pass the splits
-        themselves, ``list(GroupKFold(5).split(X, y, groups))``, or ``groups`` to ``fit`` by metadata
-        routing.
+        Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
+        for classes. Gates are fitted to the training part of each split. For groups pass the
+        splits themselves, ``list(GroupKFold(5).split(X, y, groups))``, or ``groups`` to ``fit``
+        by metadata routing.
     scoring : str or callable, default=None
         What to maximise: a name, see :func:`~sklearn.metrics.get_scorer_names`, or a callable
-        ``scorer(estimator, X, y)``. None is the accuracy. Sample weights, but not class weights, go to
-        the scorer as well: all of ``fit`` that it requests where metadata routing is enabled; else
-        ``sample_weight``, if it is given, and a scorer that takes none then fails.
+        ``scorer(estimator, X, y)``. None is the accuracy. Sample weights, but not class
+        weights, go to the scorer as well: all of ``fit`` that it requests where metadata
+        routing is enabled; else ``sample_weight``, if it is given, and a scorer that takes none
+        then fails.
     refit : bool, default=True
-        Whether to fit the gates and the predictors to all samples at the C chosen. Without it there
-        are the scores and the choice, but nothing to predict with: the splits have gates of their
-        own, whose predictors cannot be averaged.
+        Whether to fit the gates and the predictors to all samples at the C chosen. Without it
+        there are the scores and the choice, but nothing to predict with: the splits have gates
+        of their own, whose predictors cannot be averaged.
     gates : transformer, default=None
-        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
-        cloned and fitted. None makes the default gates from the parameters around it.
+        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
+        is cloned and fitted. None makes the default gates from the parameters around it.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
-        Whether to append a constant feature, as the paper does. Its weights are like any other: each
-        context of each unit has its own, ``context_intercepts_``, and all are inside the norm. That
-        is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
+        Whether to append a constant feature, as the paper does. Its weights are like any other:
+        each context of each unit has its own, ``context_intercepts_``, and all are inside the
+        norm. That is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
         :class:`~sklearn.svm.SVC`.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of an intercept costs.
@@ -243,24 +248,25 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved at
-        the same time takes as much each: with many ``n_jobs`` on large data, set it.
+        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
-        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
-        ``gates`` is given.
+        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
+        if ``gates`` is given.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
-        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets, which
-        share gates and Gram matrix, and the splits of a cross-validation. None means 1 outside of
-        such a context, -1 all processors. After Ctrl-C threads go on to the end of their solve.
+        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,
+        which share gates and Gram matrix, and the splits of a cross-validation. None means 1
+        outside of such a context, -1 all processors. After Ctrl-C threads go on to the end of
+        their solve.
     verbose : int, default=0
         1 prints a line an iteration, and in a cross-validation a line a split.
 
     Attributes
     ----------
     C_ : float
-        The C of the best mean score over the splits, the least of several. One C serves all classes
-        or targets. A C with a score that is NaN is never chosen.
+        The C of the best mean score over the splits, the least of several. One C serves all
+        classes or targets. A C with a score that is NaN is never chosen.
     Cs_ : ndarray of shape (n_Cs,)
         All of them, increasing.
     scores_ : ndarray of shape (n_splits, n_Cs)
@@ -357,8 +363,8 @@ class FReLUSVCCV(PathCV, FReLUSVC):
 class GLNNormClassifierCV(PathCV, GLNNormClassifier):
     r"""Classifier under the GLN norm with C chosen by cross-validation.
 
-    :class:`GLNNormClassifier` along the path of ``C``: on each split all ``Cs`` are solved, each from the
-    solution for the next larger one, and all classes are scored together.
+    :class:`GLNNormClassifier` along the path of ``C``: on each split all ``Cs`` are solved, each
+    from the solution for the next larger one, and all classes are scored together.
 
     Parameters
     ----------
@@ -367,37 +373,39 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
     n_contexts : int, default=2
         Contexts of each unit, a power of two. Not used if ``gates`` is given.
     loss : str or Loss, default="log_loss"
-        The loss: "log_loss", "squared_hinge", "hinge" or one of :mod:`gnorm.losses`. Probabilities
-        come with the log loss alone. For more than two classes it is that of the multinomial model,
-        and all classes are one problem; under the other losses each class against the rest is one.
+        The loss: "log_loss", "squared_hinge", "hinge" or one of :mod:`gnorm.losses`.
+        Probabilities come with the log loss alone. For more than two classes it is that of the
+        multinomial model, and all classes are one problem; under the other losses each class
+        against the rest is one.
     Cs : int or array-like of float, default=10
-        Weights of the loss to choose from, positive. An int is the length of a geometric grid over
-        four decades, from the least C worth solving for, that of gates drawn for it. ``numpy.inf``
-        is the hard margin, for the two hinge losses; it raises :class:`gnorm.NotSeparableError` if
-        the training part of a split is not separable.
+        Weights of the loss to choose from, positive. An int is the length of a geometric grid
+        over four decades, from the least C worth solving for, that of gates drawn for it.
+        ``numpy.inf`` is the hard margin, for the two hinge losses; it raises
+        :class:`gnorm.NotSeparableError` if the training part of a split is not separable.
     cv : int, cross-validation generator or iterable, default=None
-        Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified for
-        classes. Gates are fitted to the training part of each split. For groups pass the splits
-        themselves, ``list(GroupKFold(5).split(X, y, groups))``, or ``groups`` to ``fit`` by metadata
-        routing.
+        Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
+        for classes. Gates are fitted to the training part of each split. For groups pass the
+        splits themselves, ``list(GroupKFold(5).split(X, y, groups))``, or ``groups`` to ``fit``
+        by metadata routing.
     scoring : str or callable, default=None
         What to maximise: a name, see :func:`~sklearn.metrics.get_scorer_names`, or a callable
-        ``scorer(estimator, X, y)``. None is the accuracy. Sample weights, but not class weights, go to
-        the scorer as well: all of ``fit`` that it requests where metadata routing is enabled; else
-        ``sample_weight``, if it is given, and a scorer that takes none then fails.
+        ``scorer(estimator, X, y)``. None is the accuracy. Sample weights, but not class
+        weights, go to the scorer as well: all of ``fit`` that it requests where metadata
+        routing is enabled; else ``sample_weight``, if it is given, and a scorer that takes none
+        then fails.
     refit : bool, default=True
-        Whether to fit the gates and the predictors to all samples at the C chosen. Without it there
-        are the scores and the choice, but nothing to predict with: the splits have gates of their
-        own, whose predictors cannot be averaged.
+        Whether to fit the gates and the predictors to all samples at the C chosen. Without it
+        there are the scores and the choice, but nothing to predict with: the splits have gates
+        of their own, whose predictors cannot be averaged.
     gates : transformer, default=None
-        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
-        cloned and fitted. None makes the default gates from the parameters around it.
+        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
+        is cloned and fitted. None makes the default gates from the parameters around it.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
-        Whether to append a constant feature, as the paper does. Its weights are like any other: each
-        context of each unit has its own, ``context_intercepts_``, and all are inside the norm. That
-        is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
+        Whether to append a constant feature, as the paper does. Its weights are like any other:
+        each context of each unit has its own, ``context_intercepts_``, and all are inside the
+        norm. That is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
         :class:`~sklearn.svm.SVC`.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of an intercept costs.
@@ -412,24 +420,25 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved at
-        the same time takes as much each: with many ``n_jobs`` on large data, set it.
+        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
-        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
-        ``gates`` is given.
+        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
+        if ``gates`` is given.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
-        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets, which
-        share gates and Gram matrix, and the splits of a cross-validation. None means 1 outside of
-        such a context, -1 all processors. After Ctrl-C threads go on to the end of their solve.
+        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,
+        which share gates and Gram matrix, and the splits of a cross-validation. None means 1
+        outside of such a context, -1 all processors. After Ctrl-C threads go on to the end of
+        their solve.
     verbose : int, default=0
         1 prints a line an iteration, and in a cross-validation a line a split.
 
     Attributes
     ----------
     C_ : float
-        The C of the best mean score over the splits, the least of several. One C serves all classes
-        or targets. A C with a score that is NaN is never chosen.
+        The C of the best mean score over the splits, the least of several. One C serves all
+        classes or targets. A C with a score that is NaN is never chosen.
     Cs_ : ndarray of shape (n_Cs,)
         All of them, increasing.
     scores_ : ndarray of shape (n_splits, n_Cs)
@@ -456,11 +465,11 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
     dual_coef_ : ndarray of shape (n_outputs, n_support)
         Dual coefficients, signed: minus the derivatives of the losses by the outputs.
     support_ : ndarray of shape (n_support,)
-        Indices of the samples with a dual coefficient other than zero; under the log loss, all of
-        positive weight.
+        Indices of the samples with a dual coefficient other than zero; under the log loss, all
+        of positive weight.
     unit_norms_ : ndarray of shape (n_problems, n_units)
-        Norm of each unit, the Frobenius norm of its weights over all outputs of the problem; zero
-        for the units that the predictor does without.
+        Norm of each unit, the Frobenius norm of its weights over all outputs of the problem;
+        zero for the units that the predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
     n_features_in_ : int
@@ -533,8 +542,8 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
 class FReLUClassifierCV(PathCV, FReLUClassifier):
     r"""Classifier under the FReLU norm with C chosen by cross-validation.
 
-    :class:`FReLUClassifier` along the path of ``C``: on each split all ``Cs`` are solved, each from the
-    solution for the next larger one, and all classes are scored together.
+    :class:`FReLUClassifier` along the path of ``C``: on each split all ``Cs`` are solved, each from
+    the solution for the next larger one, and all classes are scored together.
 
     Parameters
     ----------
@@ -542,37 +551,39 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         Number of gated units of the default gates, to which comes one unit that is always open.
         Not used if ``gates`` is given.
     loss : str or Loss, default="log_loss"
-        The loss: "log_loss", "squared_hinge", "hinge" or one of :mod:`gnorm.losses`. Probabilities
-        come with the log loss alone. For more than two classes it is that of the multinomial model,
-        and all classes are one problem; under the other losses each class against the rest is one.
+        The loss: "log_loss", "squared_hinge", "hinge" or one of :mod:`gnorm.losses`.
+        Probabilities come with the log loss alone. For more than two classes it is that of the
+        multinomial model, and all classes are one problem; under the other losses each class
+        against the rest is one.
     Cs : int or array-like of float, default=10
-        Weights of the loss to choose from, positive. An int is the length of a geometric grid over
-        four decades, from the least C worth solving for, that of gates drawn for it. ``numpy.inf``
-        is the hard margin, for the two hinge losses; it raises :class:`gnorm.NotSeparableError` if
-        the training part of a split is not separable.
+        Weights of the loss to choose from, positive. An int is the length of a geometric grid
+        over four decades, from the least C worth solving for, that of gates drawn for it.
+        ``numpy.inf`` is the hard margin, for the two hinge losses; it raises
+        :class:`gnorm.NotSeparableError` if the training part of a split is not separable.
     cv : int, cross-validation generator or iterable, default=None
-        Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified for
-        classes. Gates are fitted to the training part of each split. For groups pass the splits
-        themselves, ``list(GroupKFold(5).split(X, y, groups))``, or ``groups`` to ``fit`` by metadata
-        routing.
+        Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
+        for classes. Gates are fitted to the training part of each split. For groups pass the
+        splits themselves, ``list(GroupKFold(5).split(X, y, groups))``, or ``groups`` to ``fit``
+        by metadata routing.
     scoring : str or callable, default=None
         What to maximise: a name, see :func:`~sklearn.metrics.get_scorer_names`, or a callable
-        ``scorer(estimator, X, y)``. None is the accuracy. Sample weights, but not class weights, go to
-        the scorer as well: all of ``fit`` that it requests where metadata routing is enabled; else
-        ``sample_weight``, if it is given, and a scorer that takes none then fails.
+        ``scorer(estimator, X, y)``. None is the accuracy. Sample weights, but not class
+        weights, go to the scorer as well: all of ``fit`` that it requests where metadata
+        routing is enabled; else ``sample_weight``, if it is given, and a scorer that takes none
+        then fails.
     refit : bool, default=True
-        Whether to fit the gates and the predictors to all samples at the C chosen. Without it there
-        are the scores and the choice, but nothing to predict with: the splits have gates of their
-        own, whose predictors cannot be averaged.
+        Whether to fit the gates and the predictors to all samples at the C chosen. Without it
+        there are the scores and the choice, but nothing to predict with: the splits have gates
+        of their own, whose predictors cannot be averaged.
     gates : transformer, default=None
-        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
-        cloned and fitted. None makes the default gates from the parameters around it.
+        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
+        is cloned and fitted. None makes the default gates from the parameters around it.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
-        Whether to append a constant feature, as the paper does. Its weights are like any other: each
-        context of each unit has its own, ``context_intercepts_``, and all are inside the norm. That
-        is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
+        Whether to append a constant feature, as the paper does. Its weights are like any other:
+        each context of each unit has its own, ``context_intercepts_``, and all are inside the
+        norm. That is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
         :class:`~sklearn.svm.SVC`.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of an intercept costs.
@@ -587,24 +598,25 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved at
-        the same time takes as much each: with many ``n_jobs`` on large data, set it.
+        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
-        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
-        ``gates`` is given.
+        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
+        if ``gates`` is given.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
-        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets, which
-        share gates and Gram matrix, and the splits of a cross-validation. None means 1 outside of
-        such a context, -1 all processors. After Ctrl-C threads go on to the end of their solve.
+        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,
+        which share gates and Gram matrix, and the splits of a cross-validation. None means 1
+        outside of such a context, -1 all processors. After Ctrl-C threads go on to the end of
+        their solve.
     verbose : int, default=0
         1 prints a line an iteration, and in a cross-validation a line a split.
 
     Attributes
     ----------
     C_ : float
-        The C of the best mean score over the splits, the least of several. One C serves all classes
-        or targets. A C with a score that is NaN is never chosen.
+        The C of the best mean score over the splits, the least of several. One C serves all
+        classes or targets. A C with a score that is NaN is never chosen.
     Cs_ : ndarray of shape (n_Cs,)
         All of them, increasing.
     scores_ : ndarray of shape (n_splits, n_Cs)
@@ -631,11 +643,11 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
     dual_coef_ : ndarray of shape (n_outputs, n_support)
         Dual coefficients, signed: minus the derivatives of the losses by the outputs.
     support_ : ndarray of shape (n_support,)
-        Indices of the samples with a dual coefficient other than zero; under the log loss, all of
-        positive weight.
+        Indices of the samples with a dual coefficient other than zero; under the log loss, all
+        of positive weight.
     unit_norms_ : ndarray of shape (n_problems, n_units)
-        Norm of each unit, the Frobenius norm of its weights over all outputs of the problem; zero
-        for the units that the predictor does without.
+        Norm of each unit, the Frobenius norm of its weights over all outputs of the problem;
+        zero for the units that the predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
     n_features_in_ : int
@@ -706,8 +718,8 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
 class GLNNormRegressorCV(PathCV, GLNNormRegressor):
     r"""Regressor under the GLN norm with C chosen by cross-validation.
 
-    :class:`GLNNormRegressor` along the path of ``C``: on each split all ``Cs`` are solved, each from the
-    solution for the next larger one, and all targets are scored together.
+    :class:`GLNNormRegressor` along the path of ``C``: on each split all ``Cs`` are solved, each
+    from the solution for the next larger one, and all targets are scored together.
 
     Parameters
     ----------
@@ -716,9 +728,9 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
     n_contexts : int, default=2
         Contexts of each unit, a power of two. Not used if ``gates`` is given.
     loss : str or Loss, default="squared_error"
-        The loss: "squared_error", "absolute_error", "epsilon_insensitive", "huber", "quantile" or one
-        of :mod:`gnorm.losses`. With several targets each is a problem of its own; they share the
-        gates and the Gram matrix.
+        The loss: "squared_error", "absolute_error", "epsilon_insensitive", "huber", "quantile"
+        or one of :mod:`gnorm.losses`. With several targets each is a problem of its own; they
+        share the gates and the Gram matrix.
     epsilon : float, default=0.1
         Errors up to this cost nothing, in "epsilon_insensitive". Not used by other losses.
     delta : float, default=1.35
@@ -726,31 +738,32 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
     quantile : float, default=0.5
         The quantile to predict, between 0 and 1, in "quantile". Not used by other losses.
     Cs : int or array-like of float, default=10
-        Weights of the loss to choose from, positive and finite. An int is the length of a geometric
-        grid over four decades, from the least C worth solving for, that of gates drawn for it.
+        Weights of the loss to choose from, positive and finite. An int is the length of a
+        geometric grid over four decades, from the least C worth solving for, that of gates
+        drawn for it.
     cv : int, cross-validation generator or iterable, default=None
-        Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified for
-        classes. Gates are fitted to the training part of each split. For groups pass the splits
-        themselves, ``list(GroupKFold(5).split(X, y, groups))``, or ``groups`` to ``fit`` by metadata
-        routing.
+        Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
+        for classes. Gates are fitted to the training part of each split. For groups pass the
+        splits themselves, ``list(GroupKFold(5).split(X, y, groups))``, or ``groups`` to ``fit``
+        by metadata routing.
     scoring : str or callable, default=None
         What to maximise: a name, see :func:`~sklearn.metrics.get_scorer_names`, or a callable
         ``scorer(estimator, X, y)``. None is R². Sample weights, but not class weights, go to
-        the scorer as well: all of ``fit`` that it requests where metadata routing is enabled; else
-        ``sample_weight``, if it is given, and a scorer that takes none then fails.
+        the scorer as well: all of ``fit`` that it requests where metadata routing is enabled;
+        else ``sample_weight``, if it is given, and a scorer that takes none then fails.
     refit : bool, default=True
-        Whether to fit the gates and the predictors to all samples at the C chosen. Without it there
-        are the scores and the choice, but nothing to predict with: the splits have gates of their
-        own, whose predictors cannot be averaged.
+        Whether to fit the gates and the predictors to all samples at the C chosen. Without it
+        there are the scores and the choice, but nothing to predict with: the splits have gates
+        of their own, whose predictors cannot be averaged.
     gates : transformer, default=None
-        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
-        cloned and fitted. None makes the default gates from the parameters around it.
+        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
+        is cloned and fitted. None makes the default gates from the parameters around it.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
-        Whether to append a constant feature, as the paper does. Its weights are like any other: each
-        context of each unit has its own, ``context_intercepts_``, and all are inside the norm. That
-        is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
+        Whether to append a constant feature, as the paper does. Its weights are like any other:
+        each context of each unit has its own, ``context_intercepts_``, and all are inside the
+        norm. That is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
         :class:`~sklearn.svm.SVC`.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of an intercept costs.
@@ -762,24 +775,25 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved at
-        the same time takes as much each: with many ``n_jobs`` on large data, set it.
+        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
-        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
-        ``gates`` is given.
+        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
+        if ``gates`` is given.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
-        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets, which
-        share gates and Gram matrix, and the splits of a cross-validation. None means 1 outside of
-        such a context, -1 all processors. After Ctrl-C threads go on to the end of their solve.
+        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,
+        which share gates and Gram matrix, and the splits of a cross-validation. None means 1
+        outside of such a context, -1 all processors. After Ctrl-C threads go on to the end of
+        their solve.
     verbose : int, default=0
         1 prints a line an iteration, and in a cross-validation a line a split.
 
     Attributes
     ----------
     C_ : float
-        The C of the best mean score over the splits, the least of several. One C serves all classes
-        or targets. A C with a score that is NaN is never chosen.
+        The C of the best mean score over the splits, the least of several. One C serves all
+        classes or targets. A C with a score that is NaN is never chosen.
     Cs_ : ndarray of shape (n_Cs,)
         All of them, increasing.
     scores_ : ndarray of shape (n_splits, n_Cs)
@@ -790,8 +804,8 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         Unit weights, a problem for each target. With ``fit_intercept`` the last feature is the
         constant one.
     context_intercepts_ : ndarray of shape (n_targets, n_units, n_contexts)
-        What the constant feature adds to the prediction in each context,
-        ``intercept_scaling * zeta_[..., -1]``; zeros without ``fit_intercept``.
+        What the constant feature adds to the prediction in each context, ``intercept_scaling *
+        zeta_[..., -1]``; zeros without ``fit_intercept``.
     norm_ : ndarray of shape (n_targets,)
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
@@ -881,8 +895,8 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
 class FReLURegressorCV(PathCV, FReLURegressor):
     r"""Regressor under the FReLU norm with C chosen by cross-validation.
 
-    :class:`FReLURegressor` along the path of ``C``: on each split all ``Cs`` are solved, each from the
-    solution for the next larger one, and all targets are scored together.
+    :class:`FReLURegressor` along the path of ``C``: on each split all ``Cs`` are solved, each from
+    the solution for the next larger one, and all targets are scored together.
 
     Parameters
     ----------
@@ -890,9 +904,9 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         Number of gated units of the default gates, to which comes one unit that is always open.
         Not used if ``gates`` is given.
     loss : str or Loss, default="squared_error"
-        The loss: "squared_error", "absolute_error", "epsilon_insensitive", "huber", "quantile" or one
-        of :mod:`gnorm.losses`. With several targets each is a problem of its own; they share the
-        gates and the Gram matrix.
+        The loss: "squared_error", "absolute_error", "epsilon_insensitive", "huber", "quantile"
+        or one of :mod:`gnorm.losses`. With several targets each is a problem of its own; they
+        share the gates and the Gram matrix.
     epsilon : float, default=0.1
         Errors up to this cost nothing, in "epsilon_insensitive". Not used by other losses.
     delta : float, default=1.35
@@ -900,31 +914,32 @@ class FReLURegressorCV(PathCV, FReLURegressor):
     quantile : float, default=0.5
         The quantile to predict, between 0 and 1, in "quantile". Not used by other losses.
     Cs : int or array-like of float, default=10
-        Weights of the loss to choose from, positive and finite. An int is the length of a geometric
-        grid over four decades, from the least C worth solving for, that of gates drawn for it.
+        Weights of the loss to choose from, positive and finite. An int is the length of a
+        geometric grid over four decades, from the least C worth solving for, that of gates
+        drawn for it.
     cv : int, cross-validation generator or iterable, default=None
-        Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified for
-        classes. Gates are fitted to the training part of each split. For groups pass the splits
-        themselves, ``list(GroupKFold(5).split(X, y, groups))``, or ``groups`` to ``fit`` by metadata
-        routing.
+        Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
+        for classes. Gates are fitted to the training part of each split. For groups pass the
+        splits themselves, ``list(GroupKFold(5).split(X, y, groups))``, or ``groups`` to ``fit``
+        by metadata routing.
     scoring : str or callable, default=None
         What to maximise: a name, see :func:`~sklearn.metrics.get_scorer_names`, or a callable
         ``scorer(estimator, X, y)``. None is R². Sample weights, but not class weights, go to
-        the scorer as well: all of ``fit`` that it requests where metadata routing is enabled; else
-        ``sample_weight``, if it is given, and a scorer that takes none then fails.
+        the scorer as well: all of ``fit`` that it requests where metadata routing is enabled;
+        else ``sample_weight``, if it is given, and a scorer that takes none then fails.
     refit : bool, default=True
-        Whether to fit the gates and the predictors to all samples at the C chosen. Without it there
-        are the scores and the choice, but nothing to predict with: the splits have gates of their
-        own, whose predictors cannot be averaged.
+        Whether to fit the gates and the predictors to all samples at the C chosen. Without it
+        there are the scores and the choice, but nothing to predict with: the splits have gates
+        of their own, whose predictors cannot be averaged.
     gates : transformer, default=None
-        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
-        cloned and fitted. None makes the default gates from the parameters around it.
+        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
+        is cloned and fitted. None makes the default gates from the parameters around it.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
-        Whether to append a constant feature, as the paper does. Its weights are like any other: each
-        context of each unit has its own, ``context_intercepts_``, and all are inside the norm. That
-        is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
+        Whether to append a constant feature, as the paper does. Its weights are like any other:
+        each context of each unit has its own, ``context_intercepts_``, and all are inside the
+        norm. That is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
         :class:`~sklearn.svm.SVC`.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of an intercept costs.
@@ -936,24 +951,25 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved at
-        the same time takes as much each: with many ``n_jobs`` on large data, set it.
+        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
-        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
-        ``gates`` is given.
+        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
+        if ``gates`` is given.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
-        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets, which
-        share gates and Gram matrix, and the splits of a cross-validation. None means 1 outside of
-        such a context, -1 all processors. After Ctrl-C threads go on to the end of their solve.
+        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,
+        which share gates and Gram matrix, and the splits of a cross-validation. None means 1
+        outside of such a context, -1 all processors. After Ctrl-C threads go on to the end of
+        their solve.
     verbose : int, default=0
         1 prints a line an iteration, and in a cross-validation a line a split.
 
     Attributes
     ----------
     C_ : float
-        The C of the best mean score over the splits, the least of several. One C serves all classes
-        or targets. A C with a score that is NaN is never chosen.
+        The C of the best mean score over the splits, the least of several. One C serves all
+        classes or targets. A C with a score that is NaN is never chosen.
     Cs_ : ndarray of shape (n_Cs,)
         All of them, increasing.
     scores_ : ndarray of shape (n_splits, n_Cs)
@@ -964,8 +980,8 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         Unit weights, a problem for each target. With ``fit_intercept`` the last feature is the
         constant one.
     context_intercepts_ : ndarray of shape (n_targets, n_units, n_contexts)
-        What the constant feature adds to the prediction in each context,
-        ``intercept_scaling * zeta_[..., -1]``; zeros without ``fit_intercept``.
+        What the constant feature adds to the prediction in each context, ``intercept_scaling *
+        zeta_[..., -1]``; zeros without ``fit_intercept``.
     norm_ : ndarray of shape (n_targets,)
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.

@@ -37,8 +37,8 @@ class TrainingData:
         Inputs.
     y : ndarray of shape (n_kept,) or (n_kept, n_targets)
         Indices of their classes, or their targets.
-    classes : ndarray of shape (n_classes,) or None
-        The classes; None for targets.
+    classes : ndarray of shape (n_classes,)
+        The classes, none for targets.
     sample_weight : ndarray of shape (n_kept,)
         Sample weights.
     weight : ndarray of shape (n_kept,)
@@ -51,7 +51,7 @@ class TrainingData:
 
     X: Any
     y: np.ndarray
-    classes: np.ndarray | None
+    classes: np.ndarray
     sample_weight: np.ndarray
     weight: np.ndarray
     kept: np.ndarray
@@ -75,7 +75,7 @@ class TrainingData:
     @cached_property
     def truth(self) -> np.ndarray:
         """Labels or targets as the user gave them, shape (n_kept,) or (n_kept, n_targets)."""
-        return self.y if self.classes is None else self.classes[self.y]
+        return self.classes[self.y] if len(self.classes) else self.y
 
     @cached_property
     def digest(self) -> str:

@@ -56,7 +56,7 @@ class GatedRegressor(MultiOutputMixin, RegressorMixin, GatedEstimator):
     def _training_data(self, X: Any, y: np.ndarray, sample_weight: np.ndarray) -> TrainingData:
         kept = np.flatnonzero(sample_weight)  # a sample of weight 0 is as if it were absent
         weight = sample_weight[kept]
-        return TrainingData(X[kept], y[kept], None, weight, weight, kept, len(y))
+        return TrainingData(X[kept], y[kept], np.empty(0), weight, weight, kept, len(y))
 
     def _loss_of(self, data: TrainingData) -> Loss:
         if isinstance(self.loss, str):
@@ -122,9 +122,9 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
     n_contexts : int, default=2
         Contexts of each unit, a power of two. Not used if ``gates`` is given.
     loss : str or Loss, default="squared_error"
-        The loss: "squared_error", "absolute_error", "epsilon_insensitive", "huber", "quantile" or one
-        of :mod:`gnorm.losses`. With several targets each is a problem of its own; they share the
-        gates and the Gram matrix.
+        The loss: "squared_error", "absolute_error", "epsilon_insensitive", "huber", "quantile"
+        or one of :mod:`gnorm.losses`. With several targets each is a problem of its own; they
+        share the gates and the Gram matrix.
     epsilon : float, default=0.1
         Errors up to this cost nothing, in "epsilon_insensitive". Not used by other losses.
     delta : float, default=1.35
@@ -134,14 +134,14 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
     C : float, default=1.0
         Weight of the loss, positive and finite.
     gates : transformer, default=None
-        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
-        cloned and fitted. None makes the default gates from the parameters around it.
+        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
+        is cloned and fitted. None makes the default gates from the parameters around it.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
-        Whether to append a constant feature, as the paper does. Its weights are like any other: each
-        context of each unit has its own, ``context_intercepts_``, and all are inside the norm. That
-        is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
+        Whether to append a constant feature, as the paper does. Its weights are like any other:
+        each context of each unit has its own, ``context_intercepts_``, and all are inside the
+        norm. That is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
         :class:`~sklearn.svm.SVC`.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of an intercept costs.
@@ -153,22 +153,24 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved at
-        the same time takes as much each: with many ``n_jobs`` on large data, set it.
+        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
-        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
-        ``gates`` is given.
+        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
+        if ``gates`` is given.
     warm_start : bool, default=False
-        Whether ``fit`` starts from the solution of the call before, if there is one of the same loss
-        and of as many samples, units, contexts and features. The optimum is the same; it is found
-        sooner if ``C`` became less, or labels, targets or weights changed little. From a much smaller
-        ``C`` nothing is gained, and the fit starts anew. On the same inputs and weights the gates are
-        kept as well, unless their parameters changed, even if they were drawn without a seed.
+        Whether ``fit`` starts from the solution of the call before, if there is one of the same
+        loss and of as many samples, units, contexts and features. The optimum is the same; it
+        is found sooner if ``C`` became less, or labels, targets or weights changed little. From
+        a much smaller ``C`` nothing is gained, and the fit starts anew. On the same inputs and
+        weights the gates are kept as well, unless their parameters changed, even if they were
+        drawn without a seed.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
-        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets, which
-        share gates and Gram matrix, and the splits of a cross-validation. None means 1 outside of
-        such a context, -1 all processors. After Ctrl-C threads go on to the end of their solve.
+        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,
+        which share gates and Gram matrix, and the splits of a cross-validation. None means 1
+        outside of such a context, -1 all processors. After Ctrl-C threads go on to the end of
+        their solve.
     verbose : int, default=0
         1 prints a line an iteration, and in a cross-validation a line a split.
 
@@ -180,8 +182,8 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
         Unit weights, a problem for each target. With ``fit_intercept`` the last feature is the
         constant one.
     context_intercepts_ : ndarray of shape (n_targets, n_units, n_contexts)
-        What the constant feature adds to the prediction in each context,
-        ``intercept_scaling * zeta_[..., -1]``; zeros without ``fit_intercept``.
+        What the constant feature adds to the prediction in each context, ``intercept_scaling *
+        zeta_[..., -1]``; zeros without ``fit_intercept``.
     norm_ : ndarray of shape (n_targets,)
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
@@ -288,9 +290,9 @@ class FReLURegressor(OnOffGates, GatedRegressor):
         Number of gated units of the default gates, to which comes one unit that is always open.
         Not used if ``gates`` is given.
     loss : str or Loss, default="squared_error"
-        The loss: "squared_error", "absolute_error", "epsilon_insensitive", "huber", "quantile" or one
-        of :mod:`gnorm.losses`. With several targets each is a problem of its own; they share the
-        gates and the Gram matrix.
+        The loss: "squared_error", "absolute_error", "epsilon_insensitive", "huber", "quantile"
+        or one of :mod:`gnorm.losses`. With several targets each is a problem of its own; they
+        share the gates and the Gram matrix.
     epsilon : float, default=0.1
         Errors up to this cost nothing, in "epsilon_insensitive". Not used by other losses.
     delta : float, default=1.35
@@ -300,14 +302,14 @@ class FReLURegressor(OnOffGates, GatedRegressor):
     C : float, default=1.0
         Weight of the loss, positive and finite.
     gates : transformer, default=None
-        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
-        cloned and fitted. None makes the default gates from the parameters around it.
+        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
+        is cloned and fitted. None makes the default gates from the parameters around it.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
-        Whether to append a constant feature, as the paper does. Its weights are like any other: each
-        context of each unit has its own, ``context_intercepts_``, and all are inside the norm. That
-        is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
+        Whether to append a constant feature, as the paper does. Its weights are like any other:
+        each context of each unit has its own, ``context_intercepts_``, and all are inside the
+        norm. That is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
         :class:`~sklearn.svm.SVC`.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of an intercept costs.
@@ -319,22 +321,24 @@ class FReLURegressor(OnOffGates, GatedRegressor):
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved at
-        the same time takes as much each: with many ``n_jobs`` on large data, set it.
+        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
-        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
-        ``gates`` is given.
+        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
+        if ``gates`` is given.
     warm_start : bool, default=False
-        Whether ``fit`` starts from the solution of the call before, if there is one of the same loss
-        and of as many samples, units, contexts and features. The optimum is the same; it is found
-        sooner if ``C`` became less, or labels, targets or weights changed little. From a much smaller
-        ``C`` nothing is gained, and the fit starts anew. On the same inputs and weights the gates are
-        kept as well, unless their parameters changed, even if they were drawn without a seed.
+        Whether ``fit`` starts from the solution of the call before, if there is one of the same
+        loss and of as many samples, units, contexts and features. The optimum is the same; it
+        is found sooner if ``C`` became less, or labels, targets or weights changed little. From
+        a much smaller ``C`` nothing is gained, and the fit starts anew. On the same inputs and
+        weights the gates are kept as well, unless their parameters changed, even if they were
+        drawn without a seed.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
-        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets, which
-        share gates and Gram matrix, and the splits of a cross-validation. None means 1 outside of
-        such a context, -1 all processors. After Ctrl-C threads go on to the end of their solve.
+        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,
+        which share gates and Gram matrix, and the splits of a cross-validation. None means 1
+        outside of such a context, -1 all processors. After Ctrl-C threads go on to the end of
+        their solve.
     verbose : int, default=0
         1 prints a line an iteration, and in a cross-validation a line a split.
 
@@ -346,8 +350,8 @@ class FReLURegressor(OnOffGates, GatedRegressor):
         Unit weights, a problem for each target. With ``fit_intercept`` the last feature is the
         constant one.
     context_intercepts_ : ndarray of shape (n_targets, n_units, n_contexts)
-        What the constant feature adds to the prediction in each context,
-        ``intercept_scaling * zeta_[..., -1]``; zeros without ``fit_intercept``.
+        What the constant feature adds to the prediction in each context, ``intercept_scaling *
+        zeta_[..., -1]``; zeros without ``fit_intercept``.
     norm_ : ndarray of shape (n_targets,)
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.

@@ -6,7 +6,7 @@ import warnings
 from functools import partial
 from numbers import Integral
 from time import perf_counter
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -98,10 +98,9 @@ class PathCV:
                 self._refit(data)
         return self
 
-    def _refit(self: Any, data: TrainingData) -> Self:
+    def _refit(self: Any, data: TrainingData) -> None:
         self._fit_gates(data)
         self._fit_predictors(data, self.C_)
-        return self
 
     def get_metadata_routing(self: Any) -> MetadataRouter:
         """Say who may request the metadata of ``fit``: the splitter and the scorer.
@@ -114,9 +113,7 @@ class PathCV:
         return (
             MetadataRouter(owner=type(self).__name__)
             .add_self_request(self)
-            .add(
-                splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split")
-            )
+            .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
             .add(
                 scorer=self._scorer(),
                 method_mapping=MethodMapping().add(caller="fit", callee="score"),

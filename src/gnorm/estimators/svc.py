@@ -42,16 +42,17 @@ class GLNNormSVC(ContextGates, _MaxMargin):
         Contexts of each unit, a power of two. Not used if ``gates`` is given.
     C : float, default=1.0
         Weight of the hinge loss, positive. ``numpy.inf`` is the hard margin; it raises
-        :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not separable.
+        :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not
+        separable.
     gates : transformer, default=None
-        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
-        cloned and fitted. None makes the default gates from the parameters around it.
+        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
+        is cloned and fitted. None makes the default gates from the parameters around it.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
-        Whether to append a constant feature, as the paper does. Its weights are like any other: each
-        context of each unit has its own, ``context_intercepts_``, and all are inside the norm. That
-        is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
+        Whether to append a constant feature, as the paper does. Its weights are like any other:
+        each context of each unit has its own, ``context_intercepts_``, and all are inside the
+        norm. That is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
         :class:`~sklearn.svm.SVC`.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of an intercept costs.
@@ -66,22 +67,24 @@ class GLNNormSVC(ContextGates, _MaxMargin):
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved at
-        the same time takes as much each: with many ``n_jobs`` on large data, set it.
+        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
-        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
-        ``gates`` is given.
+        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
+        if ``gates`` is given.
     warm_start : bool, default=False
-        Whether ``fit`` starts from the solution of the call before, if there is one of the same loss
-        and of as many samples, units, contexts and features. The optimum is the same; it is found
-        sooner if ``C`` became less, or labels, targets or weights changed little. From a much smaller
-        ``C`` nothing is gained, and the fit starts anew. On the same inputs and weights the gates are
-        kept as well, unless their parameters changed, even if they were drawn without a seed.
+        Whether ``fit`` starts from the solution of the call before, if there is one of the same
+        loss and of as many samples, units, contexts and features. The optimum is the same; it
+        is found sooner if ``C`` became less, or labels, targets or weights changed little. From
+        a much smaller ``C`` nothing is gained, and the fit starts anew. On the same inputs and
+        weights the gates are kept as well, unless their parameters changed, even if they were
+        drawn without a seed.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
-        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets, which
-        share gates and Gram matrix, and the splits of a cross-validation. None means 1 outside of
-        such a context, -1 all processors. After Ctrl-C threads go on to the end of their solve.
+        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,
+        which share gates and Gram matrix, and the splits of a cross-validation. None means 1
+        outside of such a context, -1 all processors. After Ctrl-C threads go on to the end of
+        their solve.
     verbose : int, default=0
         1 prints a line an iteration, and in a cross-validation a line a split.
 
@@ -199,16 +202,17 @@ class FReLUSVC(OnOffGates, _MaxMargin):
         Not used if ``gates`` is given.
     C : float, default=1.0
         Weight of the hinge loss, positive. ``numpy.inf`` is the hard margin; it raises
-        :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not separable.
+        :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not
+        separable.
     gates : transformer, default=None
-        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
-        cloned and fitted. None makes the default gates from the parameters around it.
+        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
+        is cloned and fitted. None makes the default gates from the parameters around it.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
-        Whether to append a constant feature, as the paper does. Its weights are like any other: each
-        context of each unit has its own, ``context_intercepts_``, and all are inside the norm. That
-        is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
+        Whether to append a constant feature, as the paper does. Its weights are like any other:
+        each context of each unit has its own, ``context_intercepts_``, and all are inside the
+        norm. That is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
         :class:`~sklearn.svm.SVC`.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of an intercept costs.
@@ -223,22 +227,24 @@ class FReLUSVC(OnOffGates, _MaxMargin):
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved at
-        the same time takes as much each: with many ``n_jobs`` on large data, set it.
+        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
-        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
-        ``gates`` is given.
+        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
+        if ``gates`` is given.
     warm_start : bool, default=False
-        Whether ``fit`` starts from the solution of the call before, if there is one of the same loss
-        and of as many samples, units, contexts and features. The optimum is the same; it is found
-        sooner if ``C`` became less, or labels, targets or weights changed little. From a much smaller
-        ``C`` nothing is gained, and the fit starts anew. On the same inputs and weights the gates are
-        kept as well, unless their parameters changed, even if they were drawn without a seed.
+        Whether ``fit`` starts from the solution of the call before, if there is one of the same
+        loss and of as many samples, units, contexts and features. The optimum is the same; it
+        is found sooner if ``C`` became less, or labels, targets or weights changed little. From
+        a much smaller ``C`` nothing is gained, and the fit starts anew. On the same inputs and
+        weights the gates are kept as well, unless their parameters changed, even if they were
+        drawn without a seed.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
-        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets, which
-        share gates and Gram matrix, and the splits of a cross-validation. None means 1 outside of
-        such a context, -1 all processors. After Ctrl-C threads go on to the end of their solve.
+        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,
+        which share gates and Gram matrix, and the splits of a cross-validation. None means 1
+        outside of such a context, -1 all processors. After Ctrl-C threads go on to the end of
+        their solve.
     verbose : int, default=0
         1 prints a line an iteration, and in a cross-validation a line a split.
 
@@ -350,16 +356,17 @@ class GatedL2SVC(GLNNormSVC):
         Contexts of each unit, a power of two. Not used if ``gates`` is given.
     C : float, default=1.0
         Weight of the hinge loss, positive. ``numpy.inf`` is the hard margin; it raises
-        :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not separable.
+        :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not
+        separable.
     gates : transformer, default=None
-        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
-        cloned and fitted. None makes the default gates from the parameters around it.
+        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
+        is cloned and fitted. None makes the default gates from the parameters around it.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
-        Whether to append a constant feature, as the paper does. Its weights are like any other: each
-        context of each unit has its own, ``context_intercepts_``, and all are inside the norm. That
-        is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
+        Whether to append a constant feature, as the paper does. Its weights are like any other:
+        each context of each unit has its own, ``context_intercepts_``, and all are inside the
+        norm. That is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
         :class:`~sklearn.svm.SVC`.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of an intercept costs.
@@ -374,22 +381,24 @@ class GatedL2SVC(GLNNormSVC):
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved at
-        the same time takes as much each: with many ``n_jobs`` on large data, set it.
+        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
-        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
-        ``gates`` is given.
+        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
+        if ``gates`` is given.
     warm_start : bool, default=False
-        Whether ``fit`` starts from the solution of the call before, if there is one of the same loss
-        and of as many samples, units, contexts and features. The optimum is the same; it is found
-        sooner if ``C`` became less, or labels, targets or weights changed little. From a much smaller
-        ``C`` nothing is gained, and the fit starts anew. On the same inputs and weights the gates are
-        kept as well, unless their parameters changed, even if they were drawn without a seed.
+        Whether ``fit`` starts from the solution of the call before, if there is one of the same
+        loss and of as many samples, units, contexts and features. The optimum is the same; it
+        is found sooner if ``C`` became less, or labels, targets or weights changed little. From
+        a much smaller ``C`` nothing is gained, and the fit starts anew. On the same inputs and
+        weights the gates are kept as well, unless their parameters changed, even if they were
+        drawn without a seed.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
-        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets, which
-        share gates and Gram matrix, and the splits of a cross-validation. None means 1 outside of
-        such a context, -1 all processors. After Ctrl-C threads go on to the end of their solve.
+        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,
+        which share gates and Gram matrix, and the splits of a cross-validation. None means 1
+        outside of such a context, -1 all processors. After Ctrl-C threads go on to the end of
+        their solve.
     verbose : int, default=0
         1 prints a line an iteration, and in a cross-validation a line a split.
 
@@ -468,16 +477,17 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
         Contexts of each unit, a power of two. Not used if ``gates`` is given.
     C : float, default=1.0
         Weight of the hinge loss, positive. ``numpy.inf`` is the hard margin; it raises
-        :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not separable.
+        :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not
+        separable.
     gates : transformer, default=None
-        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It is
-        cloned and fitted. None makes the default gates from the parameters around it.
+        Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
+        is cloned and fitted. None makes the default gates from the parameters around it.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
-        Whether to append a constant feature, as the paper does. Its weights are like any other: each
-        context of each unit has its own, ``context_intercepts_``, and all are inside the norm. That
-        is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
+        Whether to append a constant feature, as the paper does. Its weights are like any other:
+        each context of each unit has its own, ``context_intercepts_``, and all are inside the
+        norm. That is the intercept of :class:`~sklearn.svm.LinearSVC` and not the free one of
         :class:`~sklearn.svm.SVC`.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of an intercept costs.
@@ -492,22 +502,24 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved at
-        the same time takes as much each: with many ``n_jobs`` on large data, set it.
+        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
-        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used if
-        ``gates`` is given.
+        Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
+        if ``gates`` is given.
     warm_start : bool, default=False
-        Whether ``fit`` starts from the solution of the call before, if there is one of the same loss
-        and of as many samples, units, contexts and features. The optimum is the same; it is found
-        sooner if ``C`` became less, or labels, targets or weights changed little. From a much smaller
-        ``C`` nothing is gained, and the fit starts anew. On the same inputs and weights the gates are
-        kept as well, unless their parameters changed, even if they were drawn without a seed.
+        Whether ``fit`` starts from the solution of the call before, if there is one of the same
+        loss and of as many samples, units, contexts and features. The optimum is the same; it
+        is found sooner if ``C`` became less, or labels, targets or weights changed little. From
+        a much smaller ``C`` nothing is gained, and the fit starts anew. On the same inputs and
+        weights the gates are kept as well, unless their parameters changed, even if they were
+        drawn without a seed.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
-        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets, which
-        share gates and Gram matrix, and the splits of a cross-validation. None means 1 outside of
-        such a context, -1 all processors. After Ctrl-C threads go on to the end of their solve.
+        :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,
+        which share gates and Gram matrix, and the splits of a cross-validation. None means 1
+        outside of such a context, -1 all processors. After Ctrl-C threads go on to the end of
+        their solve.
     verbose : int, default=0
         1 prints a line an iteration, and in a cross-validation a line a split.
 
