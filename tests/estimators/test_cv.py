@@ -143,6 +143,41 @@ def test_a_score_that_is_no_number_is_not_the_best():
     assert model.C_ == 0.001
 
 
+@pytest.mark.parametrize("which", ["all", "one split of each"])
+def test_without_a_C_that_has_a_score_there_is_no_choice(which):
+    X, y = labelled(60, 4)
+    seen = []
+
+    def scorer(model, X, y):
+        seen.append(1)
+        return np.nan if which == "all" or len(seen) <= 2 else 0.5
+
+    model = GLNNormSVCCV(4, Cs=[0.01, 1.0], cv=2, random_state=0).fit(X, y)
+    before = model.C_
+    model.set_params(scoring=scorer)
+    with (
+        pytest.warns(UserWarning, match="scores are NaN"),
+        pytest.raises(ValueError, match="got NaN on some split for every C"),
+    ):
+        model.fit(X, y)
+    assert model.C_ == before
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_routing_reaches_the_workers(backend):
+    X, y = labelled(60, 4)
+    weight = np.random.default_rng(0).uniform(size=60)
+    model = GLNNormSVCCV(4, Cs=[0.01, 1.0], cv=3, random_state=0, refit=False)
+    expected = clone(model).fit(X, y, weight)
+    unweighted = clone(model).fit(X, y)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model.set_params(scoring=get_scorer("accuracy").set_score_request(sample_weight=True))
+        with joblib.parallel_config(backend, n_jobs=2):
+            model.fit(X, y, weight)
+    assert_allclose(model.scores_, expected.scores_)
+    assert np.abs(model.scores_ - unweighted.scores_).max() > 1e-3
+
+
 def test_splits_from_a_generator():
     X, y = labelled(60, 4)
     cv = StratifiedKFold(3)
@@ -372,6 +407,7 @@ def test_hard_margins_are_chosen_or_refused(kind):
         ("Cs", [], "not empty"),
         ("tol", 0, "tol == 0, must be > 0"),
         ("scoring", "wit", "wit"),
+        ("max_iter", 0, "max_iter == 0, must be >= 1"),
         ("cv", [([0, 1, 2, 3], [4, 5])], "all classes in the training part of every split"),
     ],
 )
