@@ -352,8 +352,6 @@ def test_weights_go_to_the_scorer_that_requests_them():
         assert spied_weights(model, X, y, None, sample_weight=True) is None
         try:  # a scorer that has not said so makes the later versions of scikit-learn ask
             assert spied_weights(model, X, y, weight) is None
-            expected = clone(model).set_params(scoring=None).fit(X, y).scores_
-            assert_allclose(model.set_params(scoring=None).fit(X, y, weight).scores_, expected)
             assert sklearn.__version__.startswith("1.6.")
         except UnsetMetadataPassedError as error:
             assert "sample_weight" in str(error)
