@@ -17,9 +17,11 @@ if TYPE_CHECKING:
         gated,
         gates,
         kernels,
+        losses,
         margin,
         norms,
         plotting,
+        solvers,
         svm,
         svm_cv,
     )
@@ -40,7 +42,15 @@ if TYPE_CHECKING:
         ShallowGLNSVC,
     )
     from gnorm.gates import FixedGates, HyperplaneGates, ReLUGates
-    from gnorm.margin import MarginSolution, NormPath, NotSeparableError, gln_norm_path, max_margin
+    from gnorm.solvers import (
+        MarginSolution,
+        NormPath,
+        NotSeparableError,
+        Solution,
+        gln_norm_path,
+        max_margin,
+        solve,
+    )
 
     __version__: str
 
@@ -65,6 +75,7 @@ __all__ = [
     "NotSeparableError",
     "ReLUGates",
     "ShallowGLNSVC",
+    "Solution",
     "__version__",
     "atoms",
     "datasets",
@@ -74,10 +85,13 @@ __all__ = [
     "gates",
     "gln_norm_path",
     "kernels",
+    "losses",
     "margin",
     "max_margin",
     "norms",
     "plotting",
+    "solve",
+    "solvers",
     "svm",
     "svm_cv",
 ]
@@ -98,13 +112,15 @@ _MODULE_OF = {
     "GLNNormSVCCV": "estimators",
     "GatedL2SVC": "estimators",
     "HyperplaneGates": "gates",
-    "MarginSolution": "margin",
-    "NormPath": "margin",
-    "NotSeparableError": "margin",
+    "MarginSolution": "solvers",
+    "NormPath": "solvers",
+    "NotSeparableError": "solvers",
     "ReLUGates": "gates",
     "ShallowGLNSVC": "estimators",
-    "gln_norm_path": "margin",
-    "max_margin": "margin",
+    "Solution": "solvers",
+    "gln_norm_path": "solvers",
+    "max_margin": "solvers",
+    "solve": "solvers",
 }
 _MODULES = {
     "atoms",
@@ -114,9 +130,11 @@ _MODULES = {
     "gated",
     "gates",
     "kernels",
+    "losses",
     "margin",
     "norms",
     "plotting",
+    "solvers",
     "svm",
     "svm_cv",
 }

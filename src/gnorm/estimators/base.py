@@ -21,17 +21,6 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gnorm import gated
-from gnorm._engine_shim import (
-    Near,
-    NotSeparableError,
-    Solution,
-    check_activations,
-    check_sample_weight,
-    prepare,
-    share_gram,
-    solve_prepared,
-    warn_if_unfinished,
-)
 from gnorm.estimators.data import (
     PreviousFit,
     TrainingData,
@@ -41,6 +30,10 @@ from gnorm.estimators.data import (
 )
 from gnorm.gates import HyperplaneGates, ReLUGates
 from gnorm.losses import Loss
+from gnorm.solvers import Near, NotSeparableError, Solution
+from gnorm.solvers.api import prepare, share_gram, solve_prepared, warn_if_unfinished
+from gnorm.solvers.problem import Problem
+from gnorm.solvers.validation import check_activations, check_sample_weight
 
 __all__ = ["ContextGates", "GatedEstimator", "OnOffGates", "of_all_samples"]
 
@@ -169,9 +162,8 @@ class GatedEstimator(BaseEstimator):
         options = {name: getattr(self, name) for name in ("method", "tol", "max_iter", "verbose")}
         options["memory_limit"] = self.memory_limit
         if len(problems) > 1:
-            options["memory_limit"] = share_gram(
-                design, merged, problems[0], loss, self.method, self.memory_limit
-            )
+            first = Problem(design, loss, problems[0][merged.rows], merged.times(C))
+            options["memory_limit"] = share_gram(design, first, self.method, self.memory_limit)
         starts: list[Near | None] = [None] * len(problems)
         if previous is not None:
             starts = previous.starts(problems, loss, C, design, merged)

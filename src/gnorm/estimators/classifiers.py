@@ -12,10 +12,10 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
-from gnorm._engine_shim import Solution
 from gnorm.estimators.base import ContextGates, GatedEstimator, OnOffGates
 from gnorm.estimators.data import TrainingData
 from gnorm.losses import LogLoss, Loss, Multinomial, get_loss
+from gnorm.solvers import Solution
 
 __all__ = ["FReLUClassifier", "GLNNormClassifier", "GatedClassifier", "LossClassifier"]
 

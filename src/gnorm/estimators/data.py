@@ -18,8 +18,8 @@ from sklearn import config_context, get_config
 from sklearn.utils import check_scalar
 from threadpoolctl import threadpool_limits
 
-from gnorm._engine_shim import Near
 from gnorm.losses import Loss
+from gnorm.solvers import Near
 
 __all__ = ["PreviousFit", "TrainingData", "at_bounds", "check_positive", "in_parallel"]
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import MultiOutputMixin, RegressorMixin
 
-from gnorm._engine_shim import Solution
 from gnorm.estimators.base import ContextGates, GatedEstimator, OnOffGates
 from gnorm.estimators.data import TrainingData
 from gnorm.losses import EpsilonInsensitive, Huber, Loss, Multinomial, Quantile, get_loss
+from gnorm.solvers import Solution
 
 __all__ = ["FReLURegressor", "GLNNormRegressor", "GatedRegressor"]
 

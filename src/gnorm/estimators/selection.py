@@ -18,16 +18,12 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_scalar
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
-from gnorm._engine_shim import (
-    NotSeparableError,
-    Status,
-    check_Cs,
-    least_C,
-    share_gram,
-    solve_path,
-)
 from gnorm.estimators.base import of_all_samples
 from gnorm.estimators.data import TrainingData, in_parallel
+from gnorm.solvers import NotSeparableError, Status
+from gnorm.solvers.api import share_gram
+from gnorm.solvers.path import check_Cs, least_C, solve_path
+from gnorm.solvers.problem import Problem
 
 __all__ = ["PathCV"]
 
@@ -239,9 +235,8 @@ def _score(
     design, merged = model._prepare(part)
     loss, problems = model._loss_of(part), model._problems(part)
     options = {option: getattr(model, option) for option in ("method", "tol", "max_iter")}
-    options["memory_limit"] = share_gram(
-        design, merged, problems[0], loss, model.method, model.memory_limit
-    )
+    at_one = Problem(design, loss, problems[0][merged.rows], merged.times(1.0))
+    options["memory_limit"] = share_gram(design, at_one, model.method, model.memory_limit)
     metadata = {key: _of_samples(value, held_out) for key, value in metadata.items()}
     scores, gaps = np.empty(len(Cs)), np.empty((len(problems), len(Cs)))
     # from the largest C down, all problems side by side

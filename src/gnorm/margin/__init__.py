@@ -1,8 +1,13 @@
-"""The max-margin engine: exact solutions with a certificate."""
+"""Former name of :mod:`gnorm.solvers`, kept for pickles and imports of version 0.1."""
 
-from gnorm.margin.engine import max_margin, solve
-from gnorm.margin.path import NormPath, gln_norm_path
-from gnorm.margin.solution import MarginSolution, NotSeparableError, Status
+from gnorm.solvers import (
+    MarginSolution,
+    NormPath,
+    NotSeparableError,
+    Status,
+    gln_norm_path,
+    max_margin,
+)
 
 __all__ = [
     "MarginSolution",
@@ -11,5 +16,4 @@ __all__ = [
     "Status",
     "gln_norm_path",
     "max_margin",
-    "solve",
 ]

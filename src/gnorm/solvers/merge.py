@@ -7,7 +7,7 @@ of the rows does not matter either.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -16,10 +16,10 @@ from scipy.sparse import issparse
 
 from gnorm import gated
 
-__all__ = ["Merged", "merge_samples"]
+__all__ = ["Merged", "merge_samples", "weighted"]
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Merged:
     """Distinct samples of positive weight.
 
@@ -29,68 +29,76 @@ class Merged:
         Index of one representative of each distinct sample.
     group : ndarray of shape (n_samples,)
         Distinct sample of each sample, -1 for samples of weight zero.
-    upper : ndarray of shape (n_distinct,)
-        Summed bounds of the dual coefficients.
-    sample_upper : ndarray of shape (n_samples,)
-        Bounds of the samples themselves.
+    weight : ndarray of shape (n_distinct,)
+        Summed weights, infinite for a hard margin.
+    sample_weight : ndarray of shape (n_samples,)
+        Weights of the samples themselves.
     """
 
     rows: np.ndarray
     group: np.ndarray
-    upper: np.ndarray
-    sample_upper: np.ndarray
+    weight: np.ndarray
+    sample_weight: np.ndarray
 
-    def times(self, factor: float) -> Merged:
-        """Return the same samples with all bounds times a factor, which may be infinite.
+    def times(self, C: float) -> np.ndarray:
+        """Weights of the loss of the distinct samples, C times theirs.
 
         Raises
         ------
         ValueError
-            If a finite factor makes a bound overflow.
+            If that overflows.
         """
-        with np.errstate(over="ignore"):
-            upper, sample_upper = (
-                np.multiply(factor, bounds, out=np.zeros(len(bounds)), where=bounds > 0)
-                for bounds in (self.upper, self.sample_upper)
-            )
-        if np.isfinite(factor):
-            _refuse_overflow(upper, np.isfinite(self.upper))
-        return replace(self, upper=upper, sample_upper=sample_upper)
+        return weighted(C, self.weight)
 
     def expand(self, dual_coef: np.ndarray) -> np.ndarray:
-        """Give each copy its share of the dual coefficient, proportional to its bound."""
+        """Give each copy its share of the dual coefficient, proportional to its weight."""
         full = np.zeros(len(self.group))
         kept = self.group >= 0
-        group, upper = self.group[kept], self.sample_upper[kept]
-        # Copies without a bound share equally (finite ones beside an infinite one get nothing).
-        portion = np.where(np.isinf(self.upper)[group], np.isinf(upper), upper)
+        group, weight = self.group[kept], self.sample_weight[kept]
+        # Copies of a hard margin share equally (finite ones beside an infinite one get nothing).
+        portion = np.where(np.isinf(self.weight)[group], np.isinf(weight), weight)
         total = np.bincount(group, weights=portion, minlength=len(self.rows))
         full[kept] = dual_coef[group] * (portion / total[group])  # a group of one to the last bit
-        return np.minimum(full, self.sample_upper)
+        return full
 
 
-def merge_samples(X: Any, labels: np.ndarray, activations: np.ndarray, upper: np.ndarray) -> Merged:
-    """Merge samples of the same inputs, gates and label.
+def weighted(C: float | np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return C times the weights: 0 where these are, finite where both are.
+
+    Raises
+    ------
+    ValueError
+        If that overflows.
+    """
+    product = np.zeros(len(weight))
+    with np.errstate(over="ignore"):
+        np.multiply(C, weight, out=product, where=weight > 0)
+    _refuse_overflow(product, np.isfinite(C) & np.isfinite(weight))
+    return product
+
+
+def merge_samples(X: Any, y: np.ndarray, activations: np.ndarray, weight: np.ndarray) -> Merged:
+    """Merge samples of the same inputs, gates and target.
 
     Parameters
     ----------
     X : {ndarray, CSR matrix} of shape (n_samples, n_features)
         Inputs in float64.
-    labels : ndarray of shape (n_samples,)
-        Labels of any kind.
+    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+        Labels or targets of any kind.
     activations : ndarray of bool, shape (n_samples, n_units, n_contexts)
         Gates.
-    upper : ndarray of shape (n_samples,)
-        Bounds of the dual coefficients; samples of bound zero are dropped.
+    weight : ndarray of shape (n_samples,)
+        Weights; samples of weight zero are dropped.
 
     Returns
     -------
     Merged
-        Representatives, groups and summed bounds.
+        Representatives, groups and summed weights.
     """
-    codes = np.unique(labels, return_inverse=True)[1].astype(np.uint64).reshape(-1)
+    codes = np.unique(y, axis=0, return_inverse=True)[1].astype(np.uint64).reshape(-1)
     gates = np.packbits(activations.reshape(len(codes), -1), axis=1)
-    kept = np.flatnonzero(upper > 0)
+    kept = np.flatnonzero(weight > 0)
     hashes = _row_hashes(X, codes, gates)[kept]
     keys = np.zeros(len(kept), dtype=[("hash", np.uint64), ("digest", "S16")])
     keys["hash"] = hashes
@@ -100,13 +108,14 @@ def merge_samples(X: Any, labels: np.ndarray, activations: np.ndarray, upper: np
     _, first, group_of_kept = np.unique(keys, return_index=True, return_inverse=True)
     group = np.full(len(codes), -1)
     group[kept] = group_of_kept.reshape(-1)
-    summed = np.bincount(group[kept], weights=upper[kept], minlength=len(first))
-    _refuse_overflow(summed, np.bincount(group[kept], np.isinf(upper[kept]), len(first)) == 0)
-    return Merged(kept[first], group, summed, upper)
+    with np.errstate(over="ignore"):
+        summed = np.bincount(group[kept], weights=weight[kept], minlength=len(first))
+    _refuse_overflow(summed, np.bincount(group[kept], np.isinf(weight[kept]), len(first)) == 0)
+    return Merged(kept[first], group, summed, weight)
 
 
-def _refuse_overflow(upper: np.ndarray, is_bounded: np.ndarray) -> None:
-    if np.any(np.isinf(upper) & is_bounded):
+def _refuse_overflow(weight: np.ndarray, is_finite: np.ndarray) -> None:
+    if np.any(np.isinf(weight) & is_finite):
         raise ValueError("expected C times the weights to be finite in float64, got an overflow")
 
 

@@ -4,7 +4,7 @@ Nearly all support vectors of the mean kernel are support vectors of the max-mar
 well, and LIBSVM finds them at a small part of the cost of one Newton step on all samples. On many
 samples it is given a chunk of them, which grows by those that its predictor gets wrong.
 
-The SVMs of LIBSVM have a free bias, which the max-margin problem has not and which changes its
+The SVMs of LIBSVM have a free bias, which the problem has not and which changes its
 support much. For a hard margin its one-class machine gets around that: on the kernel of the signed
 features :math:`y_n \phi(x_n)` it minimises :math:`\tfrac12 \|\sum_n a_n y_n \phi(x_n)\|^2` at a
 given sum of :math:`a \ge 0`, which is the hard margin without bias but for the length.
@@ -19,10 +19,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC, OneClassSVM
 
-from gnorm.margin.problem import MarginProblem
-from gnorm.margin.scan import decision_values
+from gnorm.solvers.problem import Problem
 
-__all__ = ["Guess", "guess"]
+__all__ = ["Guess", "screen"]
 
 _FIRST = 2000  # samples of the first chunk
 _LEAST = 100  # samples of each label in it, or all of them
@@ -45,21 +44,21 @@ class Guess:
     Attributes
     ----------
     coef : ndarray of shape (n_samples,)
-        Dual coefficients, 0 off the support.
-    margins : ndarray of shape (n_samples,)
-        Functional margins, 1 on the margin.
+        Dual coefficients b, 0 off the support.
+    outputs : ndarray of shape (n_samples,)
+        Decision values, the label on the margin.
     """
 
     coef: np.ndarray
-    margins: np.ndarray
+    outputs: np.ndarray
 
 
-def guess(problem: MarginProblem, most: float = np.inf) -> Guess | None:
+def screen(problem: Problem, most: float = np.inf) -> Guess | None:
     """Fit an SVM with the mean kernel, chunk by chunk.
 
     Parameters
     ----------
-    problem : MarginProblem
+    problem : Problem
         The problem.
     most : float, default=inf
         Most samples of a chunk.
@@ -70,7 +69,8 @@ def guess(problem: MarginProblem, most: float = np.inf) -> Guess | None:
         None if LIBSVM comes to no end or finds no margin in the first chunk, or without a second
         label.
     """
-    n_samples, n_units = len(problem.y), problem.design.n_units
+    n_samples, n_kernels = len(problem.y), problem.design.n_kernels
+    y, design = problem.y, problem.design
     order = np.random.default_rng(0).permutation(n_samples)
     first = order[: n_samples if n_samples <= min(_AT_ONCE, most) else _FIRST]
     rare = [order[problem.y[order] == label][:_LEAST] for label in np.unique(problem.y)]
@@ -95,15 +95,15 @@ def guess(problem: MarginProblem, most: float = np.inf) -> Guess | None:
         coef, margins = np.zeros(n_samples), np.empty(n_samples)
         coef[chunk], margins[chunk], last = fit
         length, bias = (last, 0.0) if is_hard else (length, last)
-        found = Guess(coef, margins)
         is_out = np.ones(n_samples, dtype=bool)
         is_out[chunk] = False
         outside = np.flatnonzero(is_out)
         if len(outside) == 0:
-            return found
-        zeta = problem.design.unit_weights(problem.y * coef, np.full(n_units, 1 / n_units))
-        values = decision_values(problem.design, zeta, outside)
-        margins[outside] = problem.y[outside] * (values + bias)
+            return Guess(y * coef, y * margins)
+        shares = np.full(n_kernels, 1 / n_kernels)
+        zeta = design.norm.recovered(design.sums(y * coef), shares)
+        margins[outside] = y[outside] * (design.rough_values(zeta, outside) + bias)
+        found = Guess(y * coef, y * margins)
         missed = outside[margins[outside] < 1.0]
         near = chunk[(coef[chunk] > 0) | (margins[chunk] < _NEAR)]
         room = int(min(len(chunk), max(0.0, most - len(near))))
@@ -114,12 +114,12 @@ def guess(problem: MarginProblem, most: float = np.inf) -> Guess | None:
         chunk = np.sort(np.concatenate([near, missed]))
 
 
-def _kernel(problem: MarginProblem, signs: np.ndarray) -> tuple[np.ndarray, float]:
+def _kernel(problem: Problem, signs: np.ndarray) -> tuple[np.ndarray, float]:
     """Mean kernel of the features times signs, over the square of the largest feature norm."""
-    design = problem.design.in_single
-    square = design.max_feature_norm**2 or 1.0
-    n_samples, n_units = len(signs), design.n_units
-    upper = design.weighted_gram(np.full(n_units, 1 / (n_units * square))).T
+    design = problem.design
+    square = design.max_feature_norm**2
+    n_samples, n_kernels = len(signs), design.n_kernels
+    upper = design.weighted_gram(np.full(n_kernels, 1 / (n_kernels * square)), np.float32).T
     kernel = np.empty((n_samples, n_samples))
     for first in range(0, n_samples, _ROWS):
         after = first + _ROWS
@@ -132,7 +132,7 @@ def _kernel(problem: MarginProblem, signs: np.ndarray) -> tuple[np.ndarray, floa
     return kernel, square
 
 
-def _fit_hard(problem: MarginProblem, length: float) -> tuple[np.ndarray, np.ndarray, float] | None:
+def _fit_hard(problem: Problem, length: float) -> tuple[np.ndarray, np.ndarray, float] | None:
     """Hard-margin coefficients, margins and length without bias; None if there is no margin."""
     kernel, square = _kernel(problem, problem.y)
     n_samples = len(kernel)
@@ -159,14 +159,14 @@ def _fit_hard(problem: MarginProblem, length: float) -> tuple[np.ndarray, np.nda
     return None
 
 
-def _fit_soft(problem: MarginProblem) -> tuple[np.ndarray, np.ndarray, float] | None:
+def _fit_soft(problem: Problem) -> tuple[np.ndarray, np.ndarray, float] | None:
     """Soft-margin coefficients, margins and bias; None if LIBSVM comes to no end."""
     kernel, square = _kernel(problem, np.ones(len(problem.y)))
     n_samples = len(kernel)
     machine = SVC(
         kernel="precomputed", C=1.0, tol=_TOL, max_iter=_STEPS * n_samples, cache_size=500
     )
-    bounds = np.minimum(problem.upper, _LONGEST / square) * square
+    bounds = np.minimum(problem.C, _LONGEST / square) * square
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         machine.fit(kernel, problem.y, sample_weight=bounds)

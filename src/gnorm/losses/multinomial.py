@@ -1,0 +1,195 @@
+"""The multinomial log loss of logistic regression with several classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from scipy.special import log_softmax, softmax, xlog1py, xlogy
+
+from gnorm.losses.base import Loss
+
+if TYPE_CHECKING:
+    import cvxpy as cp
+
+__all__ = ["Multinomial"]
+
+_TINY = float(np.finfo(float).tiny)
+
+
+@dataclass(frozen=True)
+class Multinomial(Loss):
+    r"""Multinomial log loss :math:`\ell(f) = C (\log \sum_k e^{f_k} - f_y)` of several outputs.
+
+    Classes are 0, 1, ...; `f` and `b` have shape (n_samples, n_classes). With
+    :math:`p = e_y - b / C`: :math:`\ell^*(-b) = C \sum_k p_k \log p_k` on the simplex,
+    :math:`p \ge 0` and :math:`\sum_k b_k = 0`. That sum is for the caller to keep: domain and
+    derivatives are those of the coordinates.
+
+    Parameters
+    ----------
+    n_classes : int or None, default=None
+        Number of classes; None takes the largest label plus one.
+
+    Raises
+    ------
+    ValueError
+        If `n_classes` is less than 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gnorm.losses import Multinomial
+    >>> loss = Multinomial(n_classes=3)
+    >>> loss.value(np.array([0, 2]), np.zeros((2, 3)), np.array([1.0, 2.0]))
+    array([1.1, 2.2])
+    """
+
+    n_classes: int | None = None
+
+    name: ClassVar[str] = "multinomial"
+    has_open_domain: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.n_classes is None:
+            return
+        if self.n_classes != int(self.n_classes) or self.n_classes < 2:
+            raise ValueError(f"expected n_classes >= 2 or None, got {self.n_classes}")
+        object.__setattr__(self, "n_classes", int(self.n_classes))
+
+    def check_targets(self, y: np.ndarray) -> np.ndarray:
+        """Labels as integers of shape (n_samples,).
+
+        Raises
+        ------
+        ValueError
+            If `y` is not made of integers 0, 1, ... below `n_classes`.
+        """
+        y = np.asarray(y)
+        if y.ndim != 1:
+            raise ValueError(f"expected y of shape (n_samples,), got {y.shape}")
+        end = np.inf if self.n_classes is None else self.n_classes
+        is_real = y.dtype.kind in "biuf"
+        if not (is_real and np.all((y >= 0) & (y < end) & np.isfinite(y) & (np.floor(y) == y))):
+            classes = "0, 1, ..." if self.n_classes is None else f"0, ..., {self.n_classes - 1}"
+            labels = list(dict.fromkeys(y.tolist()))[:10]
+            raise ValueError(f"expected labels {classes} in y, got {labels}")
+        return y.astype(np.intp)
+
+    def output_scale(self, y: np.ndarray, C: np.ndarray) -> float:
+        """1, as for the margin losses."""
+        return 1.0
+
+    def n_outputs(self, y: np.ndarray) -> int:
+        """Number of classes, the largest label plus one if the loss does not know it."""
+        return self.n_classes or max(2, int(np.max(y)) + 1)
+
+    def value(self, y: np.ndarray, f: np.ndarray, C: np.ndarray) -> np.ndarray:
+        r"""Loss :math:`C_n (\log \sum_k e^{f_{nk}} - f_{n y_n})` of each sample."""
+        with np.errstate(over="ignore"):
+            return -C * log_softmax(f, axis=1)[np.arange(len(y)), y]
+
+    def derivative(self, y: np.ndarray, f: np.ndarray, C: np.ndarray) -> np.ndarray:
+        r"""Gradient :math:`C_n (p_n - e_{y_n})`, shape (n_samples, n_classes)."""
+        p = softmax(f, axis=1)
+        rows = np.arange(len(y))
+        # p_y - 1 as minus the others: near 0 it keeps its relative accuracy, and the sum is 0
+        p[rows, y] = 0.0
+        p[rows, y] = -np.sum(p, axis=1)
+        return C[:, None] * p
+
+    def curvature_along(
+        self, y: np.ndarray, f: np.ndarray, direction: np.ndarray, C: np.ndarray
+    ) -> float:
+        r"""Second derivative :math:`\sum_n C_n \mathrm{Var}_{p_n}(d_n)` along a direction."""
+        p = softmax(f, axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            centred = direction - np.sum(p * direction, axis=1, keepdims=True)
+            return float(np.sum(p * C[:, None] * centred * centred))
+
+    def domain(self, y: np.ndarray, C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        r"""Ends of :math:`0 < b_{ny} < C_n` and :math:`-C_n < b_{nk} < 0` for the other classes.
+
+        Returns
+        -------
+        lower, upper : ndarray of shape (n_samples, n_classes)
+            Ends.
+        """
+        is_label = np.arange(self.n_outputs(y)) == y[:, None]
+        return np.where(is_label, 0.0, -C[:, None]), np.where(is_label, C[:, None], 0.0)
+
+    def conjugate(self, y: np.ndarray, b: np.ndarray, C: np.ndarray) -> np.ndarray:
+        r"""Conjugate :math:`C_n \sum_k p_{nk} \log p_{nk}`, shape (n_samples,)."""
+        p, complement = self._probabilities(y, b, C)
+        # by the complement where it is the smaller and has its relative accuracy
+        terms = np.where(
+            p < 0.5, xlogy(p, p), xlog1py(1.0 - complement, -np.minimum(complement, 0.5))
+        )
+        return C * np.sum(terms, axis=1)
+
+    def conjugate_derivatives(
+        self, y: np.ndarray, b: np.ndarray, C: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        r"""Derivatives :math:`-(1 + \log p_{nk})` and :math:`1 / (C_n p_{nk})` by coordinate.
+
+        Both have shape (n_samples, n_classes) and are finite at the ends, too: :math:`p` is kept
+        off 0. The second derivative is diagonal in these coordinates.
+        """
+        p, complement = self._probabilities(y, b, C)
+        log_p = np.where(
+            p < 0.5, np.log(np.maximum(p, _TINY)), np.log1p(-np.minimum(complement, 0.5))
+        )
+        return -1.0 - log_p, 1.0 / np.maximum(C[:, None] * p, _TINY)
+
+    def affine_depth(self, y: np.ndarray, f: np.ndarray) -> np.ndarray:
+        """``-inf``: the loss is curved everywhere."""
+        return np.full(len(f), -np.inf)
+
+    def dual_multiple(
+        self,
+        y: np.ndarray,
+        b: np.ndarray,
+        C: np.ndarray,
+        dual_norm: float,
+        slope: float = 0.0,
+        longest: float = np.inf,
+    ) -> float:
+        """Length of the best feasible multiple of a dual point, by Newton's method."""
+        return self._newton_dual_multiple(y, b, C, dual_norm, slope, longest)
+
+    def predict_proba(self, f: np.ndarray) -> np.ndarray:
+        r"""Probabilities :math:`e^{f_k} / \sum_j e^{f_j}`.
+
+        Parameters
+        ----------
+        f : ndarray of shape (n_samples, n_classes)
+            Outputs.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            Rows that sum to 1.
+        """
+        probabilities: np.ndarray = softmax(f, axis=1)
+        return probabilities
+
+    @staticmethod
+    def _probabilities(
+        y: np.ndarray, b: np.ndarray, C: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities ``p`` and ``1 - p``, each without cancellation, cut off at 0 and 1."""
+        is_label = np.arange(b.shape[1]) == y[:, None]
+        share = np.where(is_label, b, -b)
+        small = share / C[:, None]
+        large = (C[:, None] - share) / C[:, None]
+        return (
+            np.clip(np.where(is_label, large, small), 0.0, 1.0),
+            np.clip(np.where(is_label, small, large), 0.0, 1.0),
+        )
+
+    def _expression(self, y: np.ndarray, f: cp.Expression, C: np.ndarray) -> cp.Expression:
+        import cvxpy as cp
+
+        is_label = (np.arange(f.shape[1]) == y[:, None]).astype(float)
+        return C @ (cp.log_sum_exp(f, axis=1) - cp.sum(cp.multiply(is_label, f), axis=1))

@@ -1,0 +1,233 @@
+r"""Sums of the norms of units: what Euclidean descent on two-layer gated networks minimises.
+
+With weights :math:`w_h > 0`, :math:`\sum_h w_h \|\zeta_h\|_F`. Its dual norm is
+:math:`\max_h \|V_h\|_F / w_h`, whatever the gates: in the language of kernels, unit h has the kernel
+:math:`\langle x, x' \rangle \langle g_h(x), g_h(x') \rangle / w_h^2`.
+
+References
+----------
+.. [1] S. Lippl, L. F. Abbott and S. Chung (2022). The implicit bias of gradient descent on
+   generalized gated linear networks. arXiv:2202.02649.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gnorm.gated import FloatArray, check_zeta, frobenius_norms
+from gnorm.norms.base import UnitNorm
+
+if TYPE_CHECKING:
+    import cvxpy as cp
+
+__all__ = [
+    "GroupNorm",
+    "dual_norm",
+    "prox_representation_cost",
+    "representation_cost",
+    "unit_norms",
+]
+
+
+@dataclass(frozen=True)
+class GroupNorm(UnitNorm):
+    r"""Weighted sum of the Frobenius norms of the units, :math:`\sum_h w_h \|\zeta_h\|_F`.
+
+    Parameters
+    ----------
+    unit_weights : tuple of float, default=None
+        Weights :math:`w_h`, positive and finite, one a unit; None for ones. Any sequence is taken.
+
+    Raises
+    ------
+    ValueError
+        If a weight is not a positive finite number.
+
+    Examples
+    --------
+    >>> from gnorm.norms import GroupNorm
+    >>> norm = GroupNorm(unit_weights=(1.0, 2.0))
+    >>> norm.value([[[3.0, 4.0]], [[0.0, 1.0]]]), norm.dual([[[3.0, 4.0]], [[0.0, 1.0]]])
+    (7.0, 5.0)
+    """
+
+    unit_weights: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.unit_weights is None:
+            return
+        weights = np.asarray(self.unit_weights, dtype=float)
+        if weights.ndim != 1 or not np.all((weights > 0) & np.isfinite(weights)):
+            raise ValueError(
+                "expected unit_weights of shape (n_units,), positive and finite, "
+                f"got {self.unit_weights!r}"
+            )
+        object.__setattr__(self, "unit_weights", tuple(weights.tolist()))
+
+    def check_gates(self, activations: np.ndarray) -> None:
+        """Raise ValueError if there is not one weight a unit."""
+        self.weights(activations.shape[1])
+
+    def weights(self, n_units: int) -> np.ndarray:
+        """Weights of the units, shape (n_units,).
+
+        Raises
+        ------
+        ValueError
+            If there are weights for another number of units.
+        """
+        if self.unit_weights is None:
+            return np.ones(n_units)
+        if len(self.unit_weights) != n_units:
+            raise ValueError(
+                f"expected unit_weights of shape ({n_units},), got {len(self.unit_weights)} weights"
+            )
+        return np.array(self.unit_weights)
+
+    def unit_norms(self, zeta: ArrayLike) -> FloatArray:
+        r"""Weighted norms :math:`w_h \|\zeta_h\|_F`, shape (n_units,)."""
+        norms = unit_norms(zeta)
+        return norms if self.unit_weights is None else self.weights(len(norms)) * norms
+
+    def dual_norms(self, sums: ArrayLike) -> FloatArray:
+        r"""Norms :math:`\|V_h\|_F / w_h`, shape (n_units,); the dual norm is the largest."""
+        norms = unit_norms(sums)
+        return norms if self.unit_weights is None else norms / self.weights(len(norms))
+
+    def recovered(self, sums: FloatArray, shares: np.ndarray) -> FloatArray:
+        r"""Weights :math:`\zeta_h = \mu_h V_h / w_h^2`."""
+        return sums * (shares / self.weights(len(sums)) ** 2)[:, None, None]
+
+    def expression(self, zeta: Any) -> cp.Expression:
+        r"""Compose :math:`\sum_h w_h \|\zeta_h\|_F` of atoms of cvxpy."""
+        from gnorm import atoms
+
+        return self.weights(zeta.shape[0]) @ atoms.unit_norms(zeta)
+
+
+def unit_norms(zeta: ArrayLike) -> FloatArray:
+    r"""Frobenius norm of the weights of each unit, :math:`\|\zeta_h\|_F`.
+
+    Parameters
+    ----------
+    zeta : array-like of shape (n_units, n_contexts, n_features)
+        Unit weights.
+
+    Returns
+    -------
+    ndarray of shape (n_units,)
+        Norms, each accurate at its own scale.
+
+    Examples
+    --------
+    >>> from gnorm.norms import unit_norms
+    >>> unit_norms([[[3.0], [4.0]], [[0.0], [0.0]]])
+    array([5., 0.])
+    """
+    return frobenius_norms(check_zeta(zeta))
+
+
+def representation_cost(zeta: ArrayLike) -> float:
+    r"""Cost of one representation of a gated linear map.
+
+    .. math:: \sum_h \|\zeta_h\|_F
+
+    It is half the least squared norm :math:`\|w\|^2` of a two-layer network with these weights.
+
+    Parameters
+    ----------
+    zeta : array-like of shape (n_units, n_contexts, n_features)
+        Unit weights.
+
+    Returns
+    -------
+    float
+        Cost, at least ``gln_norm(zeta)``, with equality for ``canonical(zeta)``.
+
+    Examples
+    --------
+    >>> from gnorm.gated import canonical
+    >>> from gnorm.norms import gln_norm, representation_cost
+    >>> zeta = [[[3.0], [4.0]], [[-3.0], [-4.0]]]
+    >>> representation_cost(zeta), round(gln_norm(zeta), 12)
+    (10.0, 1.414213562373)
+    >>> round(representation_cost(canonical(zeta)), 12)
+    1.414213562373
+    """
+    return float(unit_norms(zeta).sum())
+
+
+def dual_norm(V: ArrayLike) -> float:
+    r"""Dual norm of the representation cost.
+
+    .. math:: \max_{\zeta} \frac{\langle \zeta, V \rangle}{\sum_h \|\zeta_h\|_F}
+        = \max_h \|V_h\|_F
+
+    Parameters
+    ----------
+    V : array-like of shape (n_units, n_contexts, n_features)
+        Linear functional of zeta, such as :func:`gnorm.gated.accumulate` gives.
+
+    Returns
+    -------
+    float
+        Dual norm.
+
+    Notes
+    -----
+    Where every unit has one open context in each sample, :math:`\sum_c V_{hc}` is the same for all
+    units, :math:`\langle \zeta, V \rangle` depends on the predictors alone, and the value is also
+    the dual of :func:`gln_norm`.
+
+    Examples
+    --------
+    >>> from gnorm.norms import dual_norm
+    >>> dual_norm([[[3.0], [4.0]], [[0.0], [2.0]]])
+    5.0
+    """
+    return float(frobenius_norms(check_zeta(V, "V")).max())
+
+
+def prox_representation_cost(zeta: ArrayLike, t: float) -> FloatArray:
+    r"""Proximal map of t times the representation cost: block soft-thresholding.
+
+    .. math:: \operatorname*{arg\,min}_{\xi} \tfrac{1}{2} \|\xi - \zeta\|_F^2
+        + t \sum_h \|\xi_h\|_F , \qquad
+        \xi_h = \max\Big( 0, 1 - \frac{t}{\|\zeta_h\|_F} \Big) \, \zeta_h
+
+    Parameters
+    ----------
+    zeta : array-like of shape (n_units, n_contexts, n_features)
+        Unit weights.
+    t : float
+        Threshold, non-negative.
+
+    Returns
+    -------
+    ndarray of shape (n_units, n_contexts, n_features)
+        New array; units of norm at most t are exactly zero.
+
+    Raises
+    ------
+    ValueError
+        If t is not a non-negative number.
+
+    Examples
+    --------
+    >>> from gnorm.norms import prox_representation_cost
+    >>> prox_representation_cost([[[3.0, 4.0]], [[0.5, 0.0]]], t=1.0)
+    array([[[2.4, 3.2]],
+    <BLANKLINE>
+           [[0. , 0. ]]])
+    """
+    if not (math.isfinite(t) and t >= 0):
+        raise ValueError(f"expected a finite t >= 0, got {t}")
+    zeta = check_zeta(zeta)
+    norms = frobenius_norms(zeta)
+    left = np.where(norms > t, norms - t, 0.0) / np.where(norms > 0, norms, 1.0)
+    return left[:, None, None] * zeta

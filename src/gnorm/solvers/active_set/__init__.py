@@ -1,0 +1,1 @@
+"""The interior point on the samples that shape the solution."""

@@ -1,0 +1,294 @@
+r"""The interior point on the samples that matter, certificate over all.
+
+Only the samples at or near the ends of affine pieces of the loss shape the solution, and the
+interior point costs the cube of their number. Which they are is guessed, then corrected by the
+central path itself: at a loose gap the outputs of all samples are scanned, those that were missed
+become free, idle ones are pinned, and the path goes on from where it is. At the end of the path the
+certificate over all samples is the last scan: if it finds still more, the path is taken up again at
+the loose gap, until the gap over all samples is met.
+
+Newton matrices are in single precision at first, which halves the time and the memory. Where that
+does not reach a gap, the path goes on in double precision from where it stands, or where the set is
+too large for that, by conjugate gradients.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import numpy as np
+
+from gnorm.solvers.active_set.sets import PinnedSums, Sets, depth_at, exchanged, transferred
+from gnorm.solvers.active_set.start import ALL, Near, Start, cold_start, everything, warm_start
+from gnorm.solvers.certify import Certificate, certify
+from gnorm.solvers.design.gram import Precision
+from gnorm.solvers.interior import solve_by_samples
+from gnorm.solvers.interior.follow import CentralPath
+from gnorm.solvers.interior.samples import SampleSystem
+from gnorm.solvers.interior.state import State
+from gnorm.solvers.memory import DOUBLE_BYTES, Memory
+from gnorm.solvers.problem import Point, Problem
+from gnorm.solvers.run import Run
+from gnorm.solvers.solution import NotSeparableError, Status
+
+__all__ = ["solve_by_active_set", "solve_near"]
+
+FEW = 400  # samples that are not worth choosing from
+_LOOSE = 1e-2  # relative gap at which the outputs of all samples are scanned
+_LOOSE_NEAR = 5e-3  # ... after a warm start
+_MANY = 0.05  # share of missed samples in a set that is then solved loosely once more
+_ROUNDING = 1e-4  # depth up to which a pinned sample may be wrong in single precision
+_DOUBLE = 12_000  # samples of a set up to which a factor in double is quicker than refinement
+_OUTGROWN = 2.0  # growth of the largest squared norm at which new samples undo the path
+_SLACK = 2e-8  # how much further single precision goes, which does not see its error of the gap
+_FIRST_ITERATIONS = 15  # most to the loose gap before a warm start counts as a bad one
+_ROUNDS_NEAR = 8  # most rounds before it does
+
+
+class _Phase(Enum):
+    """What a round is for."""
+
+    LOOSE = "find the sets, at a loose gap"
+    FINAL = "meet the gap, with the sets as they are"
+
+
+def solve_by_active_set(problem: Problem, run: Run) -> Certificate:
+    """Solve on a working set of samples, and certify the result on all.
+
+    Raises
+    ------
+    NotSeparableError
+        If hard-margin samples cannot be separated.
+    MemoryError
+        If the samples of the set do not fit into the memory allowed.
+    """
+    memory = Memory(problem, run.memory_limit)
+    if len(problem.y) <= FEW:
+        memory.check(len(problem.y))
+        return solve_by_samples(problem, run)
+    # What becomes known of the Gram matrix ends with the solve: others of the same design are to
+    # come out the same whatever was solved before.
+    problem = replace(problem, design=copy(problem.design))
+    start = cold_start(problem, memory)
+    solved = _Rounds(problem, run, memory, start, PinnedSums()).solve()
+    if solved is None:
+        solved = _Rounds(problem, run, memory, everything(problem), PinnedSums()).solve()
+    assert solved is not None
+    return solved
+
+
+def solve_near(problem: Problem, run: Run, near: Near) -> Certificate | None:
+    """Solve from the solution of a similar problem; None if that led nowhere.
+
+    Raises
+    ------
+    NotSeparableError
+        If hard-margin samples cannot be separated.
+    """
+    start = warm_start(problem, near)
+    memory = Memory(problem, run.memory_limit)
+    if start is None or np.count_nonzero(start.sets.is_free) > memory.most(DOUBLE_BYTES):
+        return None
+    return _Rounds(problem, run, memory, start, near.pinned_sums, is_warm=True).solve()
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """Where the path can be taken up again: a state at the loose gap, and its sets."""
+
+    state: State
+    sets: Sets
+
+
+class _Rounds:
+    """The rounds of one solve: follow the path on the sets, scan, exchange.
+
+    Invariant: outside of a round, `sets` and `state` belong together, `state` being None where the
+    path is to be entered anew; `mark` is the last loose end from which a round can begin again.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        run: Run,
+        memory: Memory,
+        start: Start,
+        pinned_sums: PinnedSums,
+        *,
+        is_warm: bool = False,
+    ) -> None:
+        self.problem, self.run, self.memory, self.start = problem, run, memory, start
+        self.pinned_sums = pinned_sums
+        self.is_warm = is_warm
+        self.sets, self.scale = start.sets, start.scale
+        self.state: State | None = None
+        self.mark: _Mark | None = None
+        self.phase = _Phase.FINAL if start.is_certain else _Phase.LOOSE
+        self.best: Certificate | None = None
+
+    def solve(self) -> Certificate | None:
+        """Go round until the gap over all samples is met; None if it is better to begin anew."""
+        loose = max(self.run.tol, _LOOSE_NEAR if self.is_warm else _LOOSE)
+        for n_rounds in range(self.run.max_iter + 1):
+            if self.is_warm and n_rounds == _ROUNDS_NEAR:
+                return None
+            path = self._entered()
+            if path is None:
+                return self._given_up()
+            if self.phase is _Phase.LOOSE:
+                status = self._followed(path, loose)
+                if status is Status.OPTIMAL:
+                    self._scan(path)
+                    continue
+            else:
+                status = self._finished(path)
+                if status is None:
+                    continue
+            if status is Status.STALLED:
+                return self._given_up()
+            return self._best_with(path, status)
+        return self.best
+
+    # -- rounds ----------------------------------------------------------------------------------
+
+    def _entered(self) -> CentralPath | None:
+        """Path on the present sets; None if new samples have undone it."""
+        free = self.sets.free
+        self.memory.check(len(free))
+        part = self.problem.restricted(free)
+        pinned = self.pinned_sums.of(self.problem, self.sets, part)
+        system = SampleSystem(part, self.scale, pinned, self._precisions(len(free)))
+        self.scale = system.scale
+        state = self.start.state(system) if self.state is None else self.state
+        if not state.is_interior():
+            return None
+        if self.state is not None and system.has_outgrown(state, _OUTGROWN):
+            return None
+        path = CentralPath(system, state, self.run)
+        sets = self.sets
+        self.run.best_so_far = lambda status: sets.on_all(path.point(status))
+        return path
+
+    def _precisions(self, n_free: int) -> tuple[Precision, ...]:
+        fits_double = n_free <= min(_DOUBLE, self.memory.most(DOUBLE_BYTES))
+        if n_free <= FEW:
+            return (np.float64,)
+        return (np.float32, np.float64) if fits_double else (np.float32,)
+
+    def _followed(self, path: CentralPath, tol: float) -> Status:
+        """Follow the path to a gap on the set."""
+        run, most = self.run, self.run.max_iter
+        if self.is_warm and self.mark is None:
+            run.max_iter = min(most, run.n_iter + _FIRST_ITERATIONS)
+        try:
+            is_last = self.phase is _Phase.FINAL
+            status = path.follow(tol, is_last=is_last, n_rounding=0 if self.is_warm else 3)
+        except NotSeparableError as error:
+            raise error.scattered(self.sets.free, len(self.problem.y)) from None
+        finally:
+            run.max_iter = most
+        if status is Status.MAX_ITER and not run.is_spent:
+            return Status.STALLED  # a bad start
+        return status
+
+    def _scan(self, path: CentralPath) -> None:
+        """Look at all samples at a loose end, and exchange those that are in the wrong set."""
+        self.mark = _Mark(path.state, self.sets)
+        outputs = self._outputs(path)
+        self._exchange(outputs, path.state)
+
+    def _exchange(self, outputs: np.ndarray, state: State | None) -> None:
+        assert self.mark is not None and self.scale is not None
+        self.sets, n_missed = exchanged(self.problem, self.sets, outputs, state, self.scale)
+        # From the end of the path new samples would have far to go: it is too near the boundary.
+        self.state = transferred(
+            self.problem, self.scale, self.mark.state, self.mark.sets, self.sets, outputs
+        )
+        if state is not None and n_missed <= _MANY * np.count_nonzero(self.sets.is_free):
+            self.phase = _Phase.FINAL
+
+    def _finished(self, path: CentralPath) -> Status | None:
+        """Follow the path to its end and certify it over all samples; None to go round again.
+
+        A gap that is met on the set but not over all has one of two reasons: pinned samples that
+        are wrong, or digits that single precision does not have.
+        """
+        tol = self.run.tol
+        while True:
+            slack = _SLACK if path.system.is_rough else 0.0
+            status = self._followed(path, max(tol - slack, 0.5 * tol))
+            if status is not Status.OPTIMAL:
+                return status
+            certificate = self._certified(path, status)
+            if certificate.gap <= tol:
+                return Status.OPTIMAL
+            length = path.primal.length
+            # in the length that is best for the set: one missed sample must not hide others
+            outputs = certificate.outputs * self._relative_length(certificate, length)
+            if self._is_any_misplaced(outputs):
+                if self.mark is None:
+                    return Status.STALLED
+                self._exchange(outputs, None)
+                return None
+            if not path.system.has_more_digits:
+                return Status.STALLED
+            path.escalate()
+
+    def _relative_length(self, certificate: Certificate, length: float) -> float:
+        return length / certificate.length if certificate.length > 0 else 1.0
+
+    def _is_any_misplaced(self, outputs: np.ndarray) -> bool:
+        """Whether the outputs of a pinned sample name another coefficient than it has."""
+        depth, named = depth_at(self.problem, outputs)
+        is_wrong = np.where(named == self.sets.pinned, depth < -_ROUNDING, np.abs(depth) > _ROUNDING)
+        return bool(np.any(is_wrong & ~self.sets.is_free))
+
+    def _outputs(self, path: CentralPath) -> np.ndarray:
+        """Outputs of all samples, roughly where they are not known."""
+        design = self.problem.design
+        outputs = np.empty(len(self.problem.y))
+        outputs[self.sets.is_free] = path.primal.outputs
+        others = np.flatnonzero(~self.sets.is_free)
+        if len(others):
+            point = self.sets.on_all(path.point(Status.OPTIMAL))
+            assert isinstance(point.primal, tuple)
+            coef, shares = point.primal
+            zeta = design.norm.recovered(design.rough_sums(coef), shares)
+            outputs[others] = design.rough_values(zeta, others)
+        return outputs
+
+    # -- ends ------------------------------------------------------------------------------------
+
+    def _certified(self, path: CentralPath, status: Status) -> Certificate:
+        """Certify the end of a path; keep the best."""
+        certificate = certify(self.problem, self.sets.on_all(path.point(status)))
+        if self.best is None or certificate.gap <= self.best.gap:
+            self.best = certificate
+        if self.run.report is not None:
+            values = certificate.primal_value, certificate.dual_value
+            self.run.report(self.run.n_iter, *values, 0.0)
+        return certificate
+
+    def _best_with(self, path: CentralPath, status: Status) -> Certificate:
+        if status is not Status.OPTIMAL:
+            self._certified(path, status)
+        assert self.best is not None
+        point = replace(self.best.point, status=status, n_iter=self.run.n_iter)
+        return replace(self.best, point=point)
+
+    def _given_up(self) -> Certificate | None:
+        """None if all samples should be taken instead, or another start; else the best there is."""
+        n_samples = len(self.problem.y)
+        can_be_all = n_samples <= min(ALL, self.memory.most(DOUBLE_BYTES))
+        if self.is_warm or (can_be_all and not self.start.is_certain):
+            return None
+        if self.best is None:
+            return None if not self.start.is_certain else self._nothing()
+        point = replace(self.best.point, status=Status.STALLED, n_iter=self.run.n_iter)
+        return replace(self.best, point=point)
+
+    def _nothing(self) -> Certificate:
+        assert self.run.best_so_far is not None
+        return certify(self.problem, self.run.best_so_far(Status.STALLED))

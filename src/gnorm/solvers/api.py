@@ -1,0 +1,517 @@
+"""The front door of the engine: check, merge, choose, solve, certify, expand."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning
+
+from gnorm import norms
+from gnorm.losses import Hinge, Loss, get_loss
+from gnorm.norms import Norm
+from gnorm.solvers.active_set.start import Near
+from gnorm.solvers.certify import Certificate, certify, relative_gap
+from gnorm.solvers.design import Design, get_norm, make_design
+from gnorm.solvers.memory import available_memory
+from gnorm.solvers.merge import Merged, merge_samples
+from gnorm.solvers.methods import Method, choose, get_method, second_choice
+from gnorm.solvers.problem import Problem
+from gnorm.solvers.run import Report, Run
+from gnorm.solvers.solution import MarginSolution, NotSeparableError, Solution, Status
+from gnorm.solvers.threads import one_blas
+from gnorm.solvers.validation import check_lengths, check_options, check_samples
+
+__all__ = [
+    "expanded",
+    "max_margin",
+    "prepare",
+    "share_gram",
+    "solve",
+    "solve_certified",
+    "solve_prepared",
+    "warn_if_unfinished",
+]
+
+_GRAM_SHARE = 0.2  # of the memory allowed, up to which the Gram matrix of all samples is kept
+
+
+def solve(
+    X: Any,
+    y: ArrayLike,
+    activations: ArrayLike,
+    *,
+    norm: str | Norm | None = None,
+    loss: str | Loss = "hinge",
+    C: float | ArrayLike = 1.0,
+    unit_weights: ArrayLike | None = None,
+    method: str = "auto",
+    tol: float = 1e-6,
+    max_iter: int | None = None,
+    sample_weight: ArrayLike | None = None,
+    memory_limit: float | None = None,
+    verbose: int = 0,
+) -> Solution:
+    r"""Gated linear predictor of least norm and loss, with a certificate.
+
+    .. math::
+
+        \min_\zeta \tfrac12 R(\zeta)^2 + \sum_n C_n m(y_n, f(x_n)), \qquad
+        f(x) = \sum_{h,c} g_{hc}(x) \langle \zeta_{hc}, x \rangle
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Inputs. There is no intercept: append a constant feature to have one.
+    y : array-like of shape (n_samples,)
+        Targets; labels -1 and 1, both present, for a margin loss.
+    activations : array-like of bool, shape (n_samples, n_units, n_contexts)
+        Gates of the inputs, see :mod:`gnorm.gates`.
+    norm : {"predictor_l2"} or Norm, default=None
+        The norm R, an object of :mod:`gnorm.norms`. None is what the gates induce, the sum of the
+        norms of the units: for one-hot gates the GLN norm, for on/off gates the FReLU norm.
+    loss : str or Loss, default="hinge"
+        The loss m, an object of :mod:`gnorm.losses` or scikit-learn's name of one: "hinge",
+        "squared_hinge", "log_loss", "squared_error", "epsilon_insensitive", "absolute_error",
+        "huber" or "quantile", with default parameters.
+    C : float or array-like of shape (n_samples,), default=1.0
+        Weight of the loss, positive; ``inf`` for samples that must have margin 1, with a hinge.
+    unit_weights : array-like of shape (n_units,), default=None
+        Weights :math:`w_h > 0` of the units in :math:`R(\zeta) = \sum_h w_h \|\zeta_h\|`; only for
+        ``norm=None``.
+    method : {"auto", "interior-point", "working-set", "primal", "clarabel", "scs"}, default="auto"
+        "interior-point" is the engine's own, in time cubic and memory quadratic in the samples.
+        "working-set" runs it on the samples that shape the solution, and certifies the result on
+        all. "primal" is an interior point through the features, in time and memory linear in the
+        samples, for many samples of few gated features. "clarabel" and "scs" solve the same
+        problem through cvxpy. "auto" picks one of the first three by the sizes of the problem, and
+        tries another where that one gives up; ``verbose=1`` says which and why.
+    tol : float, default=1e-6
+        Relative duality gap, over all samples, at which the problem counts as solved. Rounding
+        errors end the iteration at about 1e-8, later or earlier with the data.
+    max_iter : int, default=None
+        Most iterations of the method; None means 200 for "clarabel", 100,000 for "scs" and 100 for
+        the engine's own.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative factors of ``C``. A sample of weight k is k copies, one of weight 0 is as if it
+        were absent.
+    memory_limit : float, default=None
+        Most memory in bytes that the engine's own methods may take beside the data; None for half
+        of what is free.
+    verbose : int, default=0
+        1 prints the method and a line an iteration.
+
+    Returns
+    -------
+    Solution
+        Primal and dual point with both values and the relative gap.
+
+    Raises
+    ------
+    NotSeparableError
+        If the samples with ``C=inf`` cannot be separated; carries a certificate.
+    MemoryError
+        If the method needs more than `memory_limit`; says how much.
+    ValueError
+        For malformed input.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the gap reached is above ``tol``, also after an interrupt from the keyboard. The solution
+        is valid, with the gap it states.
+
+    See Also
+    --------
+    max_margin : The same for the hinge loss, with a hard margin by default.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gnorm import solve
+    >>> X = np.array([[1.0, 1.0], [-1.0, 1.0], [-2.0, 1.0], [3.0, 1.0]])
+    >>> y = np.abs(X[:, 0])  # a linear piece for each sign
+    >>> activations = np.stack([X[:, 0] < 0, X[:, 0] >= 0], axis=-1)[:, None, :]
+    >>> solution = solve(X, y, activations, loss="squared_error", C=1e6)
+    >>> solution.decision_values(X, activations).round(3)
+    array([1., 1., 2., 3.])
+    """
+    loss = get_loss(loss)
+    X, targets, gates, weight = check_samples(X, y, activations, loss, C, sample_weight)
+    if unit_weights is not None:
+        norm = _weighted_norm(norm, gates, unit_weights)
+    design, merged = prepare(X, targets, gates, weight, norm)
+    solution = solve_prepared(
+        design,
+        merged,
+        targets,
+        loss,
+        1.0,
+        method=method,
+        tol=tol,
+        max_iter=max_iter,
+        memory_limit=memory_limit,
+        verbose=verbose,
+    )
+    warn_if_unfinished(solution, tol)
+    return solution
+
+
+def max_margin(
+    X: Any,
+    y: ArrayLike,
+    activations: ArrayLike,
+    C: float | ArrayLike = np.inf,
+    *,
+    unit_weights: ArrayLike | None = None,
+    method: str = "auto",
+    tol: float = 1e-6,
+    max_iter: int | None = None,
+    memory_limit: float | None = None,
+    sample_weight: ArrayLike | None = None,
+    verbose: int = 0,
+) -> MarginSolution:
+    r"""Max-margin gated linear predictor, with a certificate.
+
+    .. math::
+
+        \min_\zeta \tfrac12 \Bigl( \sum_h \|\zeta_h\| \Bigr)^2
+            + \sum_n C_n \max(0, 1 - y_n f(x_n)), \qquad
+        f(x) = \sum_{h,c} g_{hc}(x) \langle \zeta_{hc}, x \rangle
+
+    It is :func:`solve` with the hinge loss and the norm that the gates induce. With ``C=inf`` it is
+    the hard margin: the predictor of least norm with :math:`y_n f(x_n) \ge 1`.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Inputs. There is no intercept: append a constant feature to have one.
+    y : array-like of shape (n_samples,)
+        Labels -1 and 1, both present.
+    activations : array-like of bool, shape (n_samples, n_units, n_contexts)
+        Gates of the inputs, see :mod:`gnorm.gates`.
+    C : float or array-like of shape (n_samples,), default=inf
+        Weight of the hinge loss, positive; ``inf`` for samples that must have margin 1.
+    unit_weights, method, tol, max_iter, memory_limit, sample_weight, verbose
+        See :func:`solve`.
+
+    Returns
+    -------
+    MarginSolution
+        Primal and dual point with both values and the relative gap.
+
+    Raises
+    ------
+    NotSeparableError
+        If the samples with ``C=inf`` cannot be separated; carries a certificate.
+    MemoryError
+        If the method needs more than `memory_limit`; says how much.
+    ValueError
+        For malformed input.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the gap reached is above ``tol``, also after an interrupt from the keyboard. The solution
+        is valid, with the gap it states.
+
+    References
+    ----------
+    .. [1] S. Lippl, L. F. Abbott and S. Chung (2022). The implicit bias of gradient descent on
+       generalized gated linear networks. arXiv:2202.02649.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gnorm import max_margin
+    >>> X = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
+    >>> y = np.array([1, -1, 1, -1])  # exclusive or: no linear predictor separates it
+    >>> activations = np.stack([X[:, 0] < 0, X[:, 0] >= 0], axis=-1)[:, None, :]
+    >>> solution = max_margin(X, y, activations)
+    >>> round(solution.norm, 6), solution.status.value
+    (1.414214, 'optimal')
+    """
+    loss = Hinge()
+    X, labels, gates, weight = check_samples(X, y, activations, loss, C, sample_weight)
+    norm = None if unit_weights is None else _weighted_norm(None, gates, unit_weights)
+    design, merged = prepare(X, labels, gates, weight, norm)
+    solution = solve_prepared(
+        design,
+        merged,
+        labels,
+        loss,
+        1.0,
+        method=method,
+        tol=tol,
+        max_iter=max_iter,
+        memory_limit=memory_limit,
+        verbose=verbose,
+    )
+    warn_if_unfinished(solution, tol)
+    assert isinstance(solution, MarginSolution)
+    return solution
+
+
+def _weighted_norm(norm: str | Norm | None, gates: np.ndarray, unit_weights: ArrayLike) -> Norm:
+    """Norm that the gates induce, with weights of the units."""
+    if norm is not None:
+        raise ValueError(f"expected norm=None beside unit_weights, got norm={norm!r}")
+    weights = np.asarray(unit_weights, dtype=float)
+    if weights.shape != (gates.shape[1],):
+        raise ValueError(
+            f"expected unit_weights of shape ({gates.shape[1]},), got shape {weights.shape}"
+        )
+    induced = type(get_norm(None, gates))
+    return induced(unit_weights=tuple(weights.tolist()))  # type: ignore[call-arg]  # a GroupNorm
+
+
+# -- the steps, for estimators and paths as well -----------------------------------------------
+
+
+def prepare(
+    X: Any,
+    y: np.ndarray,
+    activations: np.ndarray,
+    weight: np.ndarray,
+    norm: str | Norm | None = None,
+) -> tuple[Design[Any], Merged]:
+    """Build a design on the distinct samples of positive weight.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR matrix} of shape (n_samples, n_features)
+        Inputs in float64.
+    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+        Labels or targets; samples that differ in them stay apart.
+    activations : ndarray of bool, shape (n_samples, n_units, n_contexts)
+        Gates.
+    weight : ndarray of shape (n_samples,)
+        Weights of the loss at C = 1.
+    norm : str or Norm, default=None
+        See :func:`solve`.
+
+    Returns
+    -------
+    design : Design
+        Geometry of the distinct samples.
+    merged : Merged
+        How the samples map to them.
+    """
+    if issparse(X):  # equal rows must have equal bytes
+        X = X.copy()
+        X.sum_duplicates()
+        X.eliminate_zeros()
+    check_lengths(X)
+    merged = merge_samples(X, y, activations, weight)
+    kept = activations[merged.rows]
+    return make_design(get_norm(norm, kept), X[merged.rows], kept), merged
+
+
+def share_gram(
+    design: Design[Any], problem: Problem, method: str, memory_limit: float | None
+) -> float | None:
+    """Compute the Gram matrix of all samples where methods use it and it is small enough to keep.
+
+    Returns
+    -------
+    float or None
+        What is left of the memory allowed; None for half of what is free.
+    """
+    limit = available_memory() if memory_limit is None else memory_limit
+    chosen = choose(problem, limit).method if method == "auto" else get_method(method)
+    need = 8.0 * design.n_samples**2
+    if not chosen.uses_gram or need > _GRAM_SHARE * limit:
+        return memory_limit
+    design.gram.matrix(np.float64)  # kept, and handed on to the designs of some of the samples
+    return None if memory_limit is None else memory_limit - need
+
+
+def solve_prepared(
+    design: Design[Any],
+    merged: Merged,
+    y: np.ndarray,
+    loss: Loss,
+    C: float,
+    *,
+    near: Near | None = None,
+    **options: Any,
+) -> Solution:
+    """Solve on the distinct samples and report on all, without a warning.
+
+    Parameters
+    ----------
+    design : Design
+        Geometry of the distinct samples.
+    merged : Merged
+        How the samples map to the distinct ones, with their weights.
+    y : ndarray of shape (n_samples,)
+        Targets of all samples.
+    loss : Loss
+        The loss.
+    C : float
+        Factor of the weights.
+    near : Near, default=None
+        Where to start, on the distinct samples.
+    **options
+        ``method``, ``tol``, ``max_iter``, ``memory_limit`` and ``verbose`` of :func:`solve`.
+
+    Returns
+    -------
+    Solution
+        With ``dual_coef`` and ``support`` over all samples.
+    """
+    problem = Problem(design, loss, y[merged.rows], merged.times(C))
+    try:
+        certificate, method, seconds = solve_certified(problem, near, **options)
+    except NotSeparableError as error:
+        raise NotSeparableError(merged.expand(error.certificate), error.residual) from None
+    return expanded(certificate, merged, y, loss, method, options.get("tol", 1e-6), seconds)
+
+
+def solve_certified(
+    problem: Problem,
+    near: Near | None = None,
+    *,
+    method: str = "auto",
+    tol: float = 1e-6,
+    max_iter: int | None = None,
+    memory_limit: float | None = None,
+    verbose: int = 0,
+) -> tuple[Certificate, str, float]:
+    """Choose, solve and certify; return the certificate, the name of the method and the seconds.
+
+    From a start if it leads anywhere, else without, and "auto" by another method at last.
+    """
+    check_options(tol, max_iter, memory_limit)
+    limit = available_memory() if memory_limit is None else float(memory_limit)
+    if method == "auto":
+        choice = choose(problem, limit)
+        chosen = choice.method
+        if verbose:
+            print(f"method {chosen.name}: {choice.reason}")
+    else:
+        chosen = get_method(method)
+    start = time.perf_counter()
+    report = _print_table(start) if verbose else None
+    certificate = _run(problem, chosen, near, tol, max_iter, limit, report)
+    if method == "auto" and _gave_up(certificate, chosen, tol):
+        other = second_choice(problem, chosen)
+        if other is not None and other.bytes_needed(problem) <= limit:
+            if verbose:
+                print(f"method {other.name}: {chosen.name} ended at a gap of {certificate.gap:.1e}")
+            second = _run(problem, other, None, tol, max_iter, limit, report)
+            if second.gap < certificate.gap:
+                certificate, chosen = second, other
+    return certificate, chosen.name, time.perf_counter() - start
+
+
+def _run(
+    problem: Problem,
+    method: Method,
+    near: Near | None,
+    tol: float,
+    max_iter: int | None,
+    limit: float,
+    report: Report | None,
+) -> Certificate:
+    """Solve by one method. An interrupt from the keyboard ends it with the best point so far."""
+    method.check_memory(problem, limit)
+    run = Run(tol, method.max_iter if max_iter is None else int(max_iter), report, limit)
+    try:
+        with one_blas(len(problem.y)):
+            if near is not None and method.solve_near is not None:
+                certificate = method.solve_near(problem, run, near)
+                if certificate is not None:
+                    return certificate
+                run = Run(tol, run.max_iter, report, limit)
+            return method.solve(problem, run)
+    except KeyboardInterrupt:
+        if run.best_so_far is None:
+            raise
+        return certify(problem, run.best_so_far(Status.INTERRUPTED))
+
+
+def _gave_up(certificate: Certificate, method: Method, tol: float) -> bool:
+    """Whether a method ended above the tolerance, and not because it was told to."""
+    point = certificate.point
+    is_spent = point.n_iter >= method.max_iter
+    return certificate.gap > tol and (point.status is Status.STALLED or is_spent)
+
+
+def expanded(
+    certificate: Certificate,
+    merged: Merged,
+    y: np.ndarray,
+    loss: Loss,
+    method: str,
+    tol: float,
+    seconds: float,
+) -> Solution:
+    """Report on all samples what was solved on the distinct ones."""
+    b = merged.expand(certificate.dual_coef)
+    status, gap, norm = certificate.point.status, certificate.gap, certificate.norm
+    if (status is Status.OPTIMAL) != (gap <= tol):
+        status = Status.OPTIMAL if gap <= tol else Status.STALLED
+    margin = np.nan
+    if loss.is_margin:
+        least = float(np.min(y[merged.rows] * certificate.outputs))
+        margin = least / norm if norm > 0 else 0.0
+    kind = MarginSolution if isinstance(loss, Hinge) else Solution
+    return kind(
+        zeta=certificate.zeta,
+        dual_coef=np.abs(b) if loss.is_margin else b,
+        norm=norm,
+        margin=margin,
+        primal_value=certificate.primal_value,
+        dual_value=certificate.dual_value,
+        duality_gap=gap,
+        unit_norms=norms.unit_norms(certificate.zeta),
+        support=np.flatnonzero(b),
+        status=status,
+        n_iter=certificate.point.n_iter,
+        seconds=seconds,
+        method=method,
+    )
+
+
+def warn_if_unfinished(solution: Solution, tol: float, stacklevel: int = 3) -> None:
+    """Warn with ConvergenceWarning of a gap above the tolerance.
+
+    Parameters
+    ----------
+    solution : Solution
+        The solution.
+    tol : float
+        Relative duality gap that was asked for.
+    stacklevel : int, default=3
+        Whom the warning names; 3 is the caller of the caller.
+    """
+    if solution.duality_gap <= tol:
+        return
+    reach = "the solution is within that gap of the optimum"
+    if not np.isfinite(solution.duality_gap):
+        reach = "no separating predictor was found yet"
+    warnings.warn(
+        f"{solution.method} stopped after {solution.n_iter} iterations ({solution.status.value}) "
+        f"at a relative duality gap of {solution.duality_gap:.1e}, above tol={tol:.1e}; {reach}",
+        ConvergenceWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def _print_table(start: float) -> Report:
+    print(f"{'iter':>4} {'primal':>14} {'dual':>14} {'gap':>9} {'step':>6} {'seconds':>8}")
+
+    def report(n_iter: int, primal_value: float, dual_value: float, step: float) -> None:
+        gap = relative_gap(primal_value, dual_value)
+        seconds = time.perf_counter() - start
+        print(
+            f"{n_iter:4d} {primal_value:14.7e} {dual_value:14.7e} {gap:9.2e} {step:6.3f} "
+            f"{seconds:8.3f}"
+        )
+
+    return report

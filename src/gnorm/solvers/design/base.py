@@ -1,0 +1,337 @@
+r"""Gated feature maps as operators: the geometry of a problem, without targets.
+
+The features of unit :math:`h` are :math:`\phi_h(x) = g_h(x) \otimes x`. Neither they (n_samples x
+n_units n_contexts n_features) nor the kernels of the units (n_units of n_samples x n_samples) are
+ever built: every solver works through the products below. What a norm makes of the features are
+kernels :math:`K_h(x, x') = \langle x, x' \rangle \langle F_h g(x), F_h g(x') \rangle`, h = 1 to
+`n_kernels`, in as few gates g as span those of all units.
+
+A product with the kernels goes through the Gram matrix of the inputs, in single or in double
+precision, or through the features, in double precision: the error of that is relative to
+:math:`\sum_n |b_n| \|x_n\|` and not to its square, which matters where features cancel.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from scipy.linalg.blas import dgemm, dsyrk
+from scipy.sparse import issparse
+
+from gnorm import gated, kernels
+from gnorm.norms import UnitNorm
+from gnorm.solvers.design.gram import Gram, Precision
+
+__all__ = ["Design", "coded_gates", "n_coded_gates"]
+
+_FEW = 5  # gates or inputs below which their pairs are not worth forming
+_MOST_PAIRS = 2**15  # ... and pairs above which the blocks of samples become too short
+
+AnyNorm = TypeVar("AnyNorm", bound=UnitNorm)
+
+
+def n_coded_gates(n_units: int, n_contexts: int, *, is_one_hot: bool) -> int:
+    """Fewest gates that span those of all units: C - 1 a unit and one, if one of C is on."""
+    is_coded = is_one_hot and n_contexts > 1
+    return n_units * (n_contexts - 1) + 1 if is_coded else n_units * n_contexts
+
+
+def coded_gates(activations: np.ndarray, *, is_one_hot: bool) -> tuple[np.ndarray, np.ndarray]:
+    r"""Fewest gates whose features span those of all units, and the way back.
+
+    One of the contexts of a unit with one on is known from the others: the features of all
+    units are linear in those of C - 1 contexts a unit and of one gate that is always open.
+
+    Returns
+    -------
+    gates : ndarray of bool, shape (n_samples, n_gates, 1)
+        The gates :math:`g_k`, as activations of units with one context.
+    decoding : ndarray of shape (n_units, n_contexts, n_gates)
+        The activations of a unit are its matrix times g.
+    """
+    n_samples, n_units, n_contexts = activations.shape
+    if not is_one_hot or n_contexts == 1:
+        gates = activations.reshape(n_samples, -1, 1)
+        return gates, np.eye(n_units * n_contexts).reshape(n_units, n_contexts, -1)
+    n_free = n_contexts - 1
+    gates = np.ones((n_samples, n_units * n_free + 1, 1), dtype=bool)
+    gates[:, :-1, 0] = activations[:, :, :-1].reshape(n_samples, -1)
+    decoding = np.zeros((n_units, n_contexts, gates.shape[1]))
+    for h in range(n_units):
+        own = slice(h * n_free, (h + 1) * n_free)
+        decoding[h, :-1, own] = np.eye(n_free)
+        decoding[h, -1, own] = -1.0
+        decoding[h, -1, -1] = 1.0
+    return gates, decoding
+
+
+class Design(ABC, Generic[AnyNorm]):
+    r"""Feature map of a gated linear model on one data set, under a norm.
+
+    Parameters
+    ----------
+    norm : UnitNorm
+        The norm, which knows the kernels.
+    X : {ndarray, CSR matrix} of shape (n_samples, n_features)
+        Inputs in float64.
+    activations : ndarray of bool, shape (n_samples, n_units, n_contexts)
+        Gates of the inputs.
+    is_one_hot : bool, default=None
+        Whether exactly one context of each unit is on; None looks.
+
+    Attributes
+    ----------
+    n_samples, n_kernels : int
+        Sizes; `n_kernels` is the number of units, or 1 for a norm of one kernel.
+    gram : Gram
+        Inner products that all kernels share.
+    """
+
+    n_kernels: int
+    gram: Gram
+
+    def __init__(
+        self, norm: AnyNorm, X: Any, activations: np.ndarray, is_one_hot: bool | None = None
+    ) -> None:
+        norm.check_gates(activations)
+        self.norm = norm
+        self.X = X
+        self.activations = activations
+        self.n_samples = len(activations)
+        if is_one_hot is None:
+            is_one_hot = bool(np.all(activations.sum(axis=2) == 1))
+        self.is_one_hot = is_one_hot
+
+    @property
+    def n_gates(self) -> int:
+        """Gates of all units together, n_units * n_contexts."""
+        return int(self.activations.shape[1] * self.activations.shape[2])
+
+    @property
+    def n_features(self) -> int:
+        """Input features."""
+        return int(self.X.shape[1])
+
+    @property
+    def n_coded_features(self) -> int:
+        """Features of the coded gates together, the size of a system through the features."""
+        _, n_units, n_contexts = self.activations.shape
+        return n_coded_gates(n_units, n_contexts, is_one_hot=self.is_one_hot) * self.n_features
+
+    def restricted(self, rows: np.ndarray) -> Design[AnyNorm]:
+        """Return the design of some of the samples, with what is known of its Gram matrix."""
+        part = type(self)(self.norm, self.X[rows], self.activations[rows], self.is_one_hot)
+        part.gram = self.gram.part(rows, part._gram)
+        return part
+
+    @abstractmethod
+    def _gram(self, precision: Precision, length: float) -> np.ndarray:
+        """Compute what :attr:`gram` holds, in units of the squared length."""
+
+    @abstractmethod
+    def kernel_products(self, coef: np.ndarray, precision: Precision) -> np.ndarray:
+        r"""Compute :math:`K_h b` for every kernel by the Gram matrix, shape (n_samples, n_kernels)."""
+
+    @abstractmethod
+    def weighted_gram(
+        self, weights: np.ndarray, precision: Precision, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        r"""Compute :math:`\sum_h w_h K_h`.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_kernels,)
+            Non-negative weights.
+        precision : type
+            Precision of the result.
+        out : ndarray of shape (n_samples, n_samples), Fortran order, default=None
+            An earlier result to overwrite: memory that is new costs time as well.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_samples), Fortran order
+            Only the lower triangle is meaningful: one symmetric product fills it, and a Cholesky
+            factorisation reads no more.
+        """
+
+    @abstractmethod
+    def products_of(self, sums: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\langle \phi_h(x_n), V_h \rangle`, shape (n_samples, n_kernels).
+
+        With :meth:`sums` of another design it is the product with the kernels between the two.
+        """
+
+    @cached_property
+    def coded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        r"""Coded gates, the way back to all, and the factors of the kernels.
+
+        Returns
+        -------
+        gates : ndarray of bool, shape (n_samples, n_gates, 1)
+            The gates :math:`g_k`, see :func:`coded_gates`.
+        decoding : ndarray of shape (n_units, n_contexts, n_gates)
+            From them to the activations of the units: of weights or sums as well.
+        factors : ndarray of shape (n_kernels, rank, n_gates)
+            Matrices :math:`F_h` of the kernels.
+        """
+        gates, decoding = coded_gates(self.activations, is_one_hot=self.is_one_hot)
+        return gates, decoding, self._factors(decoding)
+
+    @abstractmethod
+    def _factors(self, decoding: np.ndarray) -> np.ndarray:
+        """Factors of the kernels in coded gates."""
+
+    def exact_products(self, coef: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`K_h b` for every kernel through the features."""
+        return self.products_of(self.sums(coef))
+
+    def feature_gram(self, weights: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\sum_n w_n \phi(x_n) \phi(x_n)^\top` of the coded features.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_samples,)
+            Non-negative weights. Samples of weight zero cost nothing.
+
+        Returns
+        -------
+        ndarray of shape (n_gates * n_features, n_gates * n_features)
+            The weighted Gram matrix of the features, gates varying slowest.
+        """
+        gates = self.coded[0][:, :, 0]
+        n_gates, n_features = gates.shape[1], self.n_features
+        size = n_gates * n_features
+        n_pairs = (n_gates * (n_gates + 1) + n_features * (n_features + 1)) // 2
+        if min(n_gates, n_features) < _FEW or n_pairs > _MOST_PAIRS:
+            S = np.zeros((size, size), order="F")
+            for rows in _blocks(weights, size):
+                x = _dense(self.X[rows]) * np.sqrt(weights[rows])[:, None]
+                features = (gates[rows][:, :, None] * x[:, None, :]).reshape(len(rows), size)
+                S = dsyrk(1.0, features.T, lower=1, beta=1.0, c=S, overwrite_c=1)
+            return np.tril(S) + np.tril(S, -1).T
+        # The entry of (k, d) and (m, e) belongs to a pair of gates and a pair of inputs. Both kinds
+        # of pairs have a symmetry, and using both halves the arithmetic.
+        k, m = np.triu_indices(n_gates)
+        d, e = np.triu_indices(n_features)
+        by_pairs = np.zeros((len(d), len(k)), order="F")
+        for rows in _blocks(weights, n_pairs):
+            x = np.ascontiguousarray(_dense(self.X[rows]).T)
+            g = np.ascontiguousarray(gates[rows].T, dtype=float)
+            pairs = (g * weights[rows])[k] * g[m]
+            by_pairs = dgemm(1.0, (x[d] * x[e]).T, pairs.T, 1.0, by_pairs, 1, 0, 1)
+        pair_of = np.empty((n_gates, n_gates), dtype=np.intp)
+        pair_of[k, m] = pair_of[m, k] = np.arange(len(k))
+        input_pair_of = np.empty((n_features, n_features), dtype=np.intp)
+        input_pair_of[d, e] = input_pair_of[e, d] = np.arange(len(d))
+        full = by_pairs[input_pair_of[None, :, None, :], pair_of[:, None, :, None]]
+        return full.reshape(size, size)
+
+    @cached_property
+    def max_input_norm(self) -> float:
+        """Largest norm of an input, 1 if all are zero."""
+        squares = kernels.squared_row_norms(self.X)
+        return float(np.sqrt(np.max(squares, initial=0.0))) or 1.0
+
+    @cached_property
+    def max_feature_norm(self) -> float:
+        """Largest norm of the features of a kernel, the length by which residuals are judged."""
+        return self.max_input_norm * float(np.sqrt(self._largest_gate_kernel()))
+
+    @abstractmethod
+    def _largest_gate_kernel(self) -> float:
+        r"""Largest :math:`\|F_h g\|^2`."""
+
+    def sums(self, coef: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`V_h = \sum_n b_n \phi_h(x_n)`, shape (n_units, n_contexts, n_features).
+
+        Samples of coefficient zero cost nothing.
+        """
+        return gated.accumulate(self.X, self.activations, coef)
+
+    def decision_values(self, zeta: np.ndarray) -> np.ndarray:
+        """Evaluate the predictor on the inputs of the design."""
+        return gated.decision_values(self.X, self.activations, zeta)
+
+    def cancellation(self, coef: np.ndarray) -> float:
+        r"""Largest share of any gated feature that is left after the samples cancel.
+
+        The maximum over h, c, d of :math:`|V_{hcd}| / \sum_n |b_n g_{hc}(x_n) x_{nd}|`, the same in
+        any units of the features.
+        """
+        V = np.abs(self.sums(coef))
+        total = gated.accumulate(abs(self.X), self.activations, np.abs(coef))
+        return float(np.max(np.divide(V, total, out=np.zeros_like(V), where=total > 0)))
+
+    # In single precision and in blocks: enough to see where samples are, at half the cost.
+
+    def rough_values(self, zeta: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        r"""Evaluate the predictor roughly, in single precision where the inputs are dense.
+
+        Memory does not grow with the number of samples.
+
+        Parameters
+        ----------
+        zeta : ndarray of shape (n_units, n_contexts, n_features)
+            Unit weights.
+        rows : ndarray of int, shape (n_rows,), default=None
+            Samples wanted, None for all.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+            Decision values, in float64.
+        """
+        live = np.flatnonzero(zeta.any(axis=(1, 2)))
+        zeta, n_coded = zeta[live], self.activations.shape[2]
+        n_rows = self.n_samples if rows is None else len(rows)
+        shared = np.zeros(zeta.shape[2])
+        if self.is_one_hot and n_coded > 1:
+            # what the last context of a unit adds is there for all, and the others differ from it
+            shared = zeta[:, -1].sum(axis=0)
+            zeta = zeta[:, :-1] - zeta[:, -1:]
+            n_coded -= 1
+        weights = np.vstack([zeta.reshape(-1, zeta.shape[2]), shared]).T
+        largest = float(np.max(np.abs(weights), initial=0.0)) or 1.0
+        weights = (weights / largest).astype(self._rough_precision)
+        values = np.empty(n_rows)
+        for block in gated.row_blocks(n_rows, max(weights.shape)):
+            wanted = block if rows is None else rows[block]
+            responses = self._rough_inputs(wanted) @ weights
+            is_open = self.activations[wanted][:, live, :n_coded].reshape(len(responses), -1)
+            values[block] = np.einsum("nk,nk->n", responses[:, :-1], is_open) + responses[:, -1]
+        return largest * self.max_input_norm * values
+
+    def rough_sums(self, coef: np.ndarray) -> np.ndarray:
+        r"""Compute :meth:`sums` roughly, in single precision where the inputs are dense."""
+        on = np.flatnonzero(coef)
+        largest = float(np.max(np.abs(coef), initial=0.0)) or 1.0
+        coef = (coef / largest).astype(self._rough_precision)
+        total = np.zeros((self.n_gates, self.n_features))
+        for block in gated.row_blocks(len(on), max(total.shape)):
+            rows = on[block]
+            weighted = self.activations[rows].reshape(len(rows), -1) * coef[rows, None]
+            total += weighted.T @ self._rough_inputs(rows)
+        total *= largest * self.max_input_norm
+        return total.reshape(*self.activations.shape[1:], -1)
+
+    @property
+    def _rough_precision(self) -> Precision:
+        return np.float64 if issparse(self.X) else np.float32
+
+    def _rough_inputs(self, rows: np.ndarray | slice) -> Any:
+        return (self.X[rows] / self.max_input_norm).astype(self._rough_precision, copy=False)
+
+
+def _blocks(weights: np.ndarray, width: int) -> Iterator[np.ndarray]:
+    """Samples of positive weight, in blocks that keep a temporary of this width in the cache."""
+    positive = np.flatnonzero(weights)
+    step = max(64, gated.BLOCK_ENTRIES // (4 * width))
+    return (positive[start : start + step] for start in range(0, len(positive), step))
+
+
+def _dense(X: Any) -> np.ndarray:
+    return X.toarray() if issparse(X) else X

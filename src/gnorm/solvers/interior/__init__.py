@@ -1,0 +1,41 @@
+"""The interior point: one central path, with two ways to its Newton systems."""
+
+from __future__ import annotations
+
+from gnorm.solvers.certify import Certificate, certify
+from gnorm.solvers.interior.features import FeatureSystem
+from gnorm.solvers.interior.follow import CentralPath
+from gnorm.solvers.interior.samples import SampleSystem
+from gnorm.solvers.interior.system import NewtonSystem
+from gnorm.solvers.problem import Problem
+from gnorm.solvers.run import Run
+
+__all__ = ["solve_by_features", "solve_by_samples"]
+
+
+def solve_by_samples(problem: Problem, run: Run) -> Certificate:
+    """Solve with all samples at once, in time cubic and memory quadratic in their number.
+
+    Raises
+    ------
+    NotSeparableError
+        If hard-margin samples cannot be separated.
+    """
+    return _solve(SampleSystem(problem), problem, run)
+
+
+def solve_by_features(problem: Problem, run: Run) -> Certificate:
+    """Solve through the coded features, in time and memory linear in the samples.
+
+    Raises
+    ------
+    NotSeparableError
+        If hard-margin samples cannot be separated.
+    """
+    return _solve(FeatureSystem(problem), problem, run)
+
+
+def _solve(system: NewtonSystem, problem: Problem, run: Run) -> Certificate:
+    path = CentralPath(system, system.start(), run)
+    run.best_so_far = path.point
+    return certify(problem, path.point(path.follow(run.tol)))

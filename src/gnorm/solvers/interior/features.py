@@ -1,0 +1,336 @@
+r"""The Newton system through the features, of the size of the coded gated features.
+
+The conditions of optimality of :mod:`gnorm.solvers.interior.samples`, with the predictor
+:math:`\zeta` as a variable of its own,
+
+.. math::
+
+    f + (l^*)'(b) - z + u = 0, \quad f = \Phi \zeta, \quad
+    \zeta = \textstyle\sum_h \mu_h F_h^\top V_h, \quad \sum_h \mu_h = 1, \qquad
+    V = \Phi^\top b, \quad \tfrac12 \|V_h\|^2 + s_h = t,
+
+where :math:`\Phi` has the coded features (:attr:`gnorm.solvers.design.Design.coded`) of the samples
+as rows and :math:`V_h = F_h V`. The first four lie on the primal side, the next two on the dual
+side: each side has a step of its own. What rounding takes from :math:`\zeta` is a residual of the
+next Newton step, which gives it back.
+
+Eliminating all but :math:`\Delta\zeta` leaves a system of the size of the coded features,
+
+.. math::
+
+    (B^{-1} + S) \, \Delta\zeta = \dots, \qquad
+    B = \textstyle\sum_h \mu_h F_h^\top F_h + \sum_h w_h (p_h - \bar p)(p_h - \bar p)^\top, \quad
+    S = \Phi^\top \operatorname{diag}((l^*)'' + z/p + u/v)^{-1} \Phi,
+
+with :math:`p_h = F_h^\top V_h`, :math:`w_h = \mu_h / s_h` and :math:`\bar p` their mean weighted by
+w. Building S takes N (K D)^2 operations for K coded gates; a solution with the factored matrix
+takes passes over the samples, N K D. So every factor is used several times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+from gnorm import gated
+from gnorm.solvers.interior.state import Products, State
+from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal
+from gnorm.solvers.problem import Problem
+
+__all__ = ["FeatureSystem"]
+
+_REFINEMENTS = 8  # most conjugate-gradient steps on a Newton system
+_ACCURACY = 1e-6  # of its solution, in the norm of its matrix
+_JITTER = 1e-14  # relative, on the diagonal of the Newton matrix
+_START_RIDGE = 1e-5  # of the regression for the length of a hard-margin start, relative
+
+
+class FeatureSystem(NewtonSystem):
+    """The Newton system in the coordinates of the coded features.
+
+    Memory is :math:`O(N (K + D) + (K D)^2)` for K coded gates (C - 1 a unit and one more if each
+    unit has one of C contexts on), time linear in N.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    scale : float, default=None
+        Unit of the dual coefficients; None for a natural one.
+    """
+
+    def __init__(self, problem: Problem, scale: float | None = None) -> None:
+        self.gates, self.decoding, self.factors = problem.design.coded
+        self.X = problem.design.X
+        super().__init__(problem, scale)
+        # in the units of the iteration, the inner products of the features are of order one
+        self._length = np.sqrt(self.scale / self.unit)
+
+    def _squared_norms(self, coef: np.ndarray) -> np.ndarray:
+        return _squares(self.factors @ gated.accumulate(self.X, self.gates, coef)[:, 0, :])
+
+    def sums(self, coef: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\Phi^\top b`, shape (n_gates, n_features)."""
+        return gated.accumulate(self.X, self.gates, self._length * coef)[:, 0, :]
+
+    def values(self, zeta: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\Phi \zeta`, shape (n_samples,)."""
+        return self._length * gated.decision_values(self.X, self.gates, zeta[:, None, :])
+
+    def feature_gram(self, weights: np.ndarray) -> np.ndarray:
+        """Weighted Gram matrix of the features."""
+        return self.problem.design.feature_gram(self._length**2 * weights)
+
+    # -- points ----------------------------------------------------------------------------------
+
+    def start(self, guess: np.ndarray | None = None) -> State:
+        """Start at the predictor of zeros and at a constant length of dual coefficients."""
+        variables, steepest = self.coefficients, self._steepest()
+        n_samples, n_kernels = len(steepest), len(self.factors)
+        is_delicate = self.problem.is_hard.any() or self.problem.loss.has_open_domain
+        length = self._typical_coefficient(steepest) if is_delicate else 1.0
+        x = variables.inside(length * steepest, 0.5 * length)
+        V = self.sums(variables.total(x))
+        quadratics = 0.5 * _squares(self.factors @ V)
+        t = 2.0 * max(float(np.max(quadratics)), 1e-3)
+        p, v = variables.slacks(x)
+        # a curved conjugate holds outputs and coefficients together, which one step keeps so
+        self.is_coupled = bool(np.any(variables.derivatives(x)[1] > 0))
+        zeta, outputs = np.zeros(V.shape), np.zeros(n_samples)
+        if self.problem.loss.has_open_domain:  # which takes its slopes from the outputs
+            shares = np.full(n_kernels, 1.0 / n_kernels)
+            zeta = self._combined(shares, V)
+            outputs = self.values(zeta)
+        return State(
+            zeta=zeta,
+            outputs=outputs,
+            z=np.ones(len(p)),
+            u=np.ones(len(v)),
+            mu=np.full(n_kernels, 1.0 / n_kernels),
+            x=x,
+            p=p,
+            v=v,
+            s=t - quadratics,
+            t=t,
+            sums=V,
+        )
+
+    def _typical_coefficient(self, steepest: np.ndarray) -> float:
+        """Half the mean coefficient that brings outputs to where the loss wants them, nearly.
+
+        By ridge regression: where features cancel or classes nearly overlap, coefficients are
+        larger by orders of magnitude than a predictor of their length suggests.
+        """
+        n_samples, n_kernels = len(steepest), len(self.factors)
+        root = self._root(np.full(n_kernels, 1.0 / n_kernels))
+        matrix = self._in_coordinates(self.feature_gram(np.ones(n_samples)), root)
+        ridge = _START_RIDGE * float(np.trace(matrix)) / n_samples
+        if not ridge > 1e-100:  # no features to speak of
+            return 1.0
+        matrix[np.diag_indices_from(matrix)] += ridge
+        x = np.linalg.solve(matrix, (root @ self.sums(steepest)).ravel())
+        missing = steepest - self.values(root.T @ x.reshape(len(root), -1))
+        return 0.5 * float(np.mean(np.abs(missing))) / ridge
+
+    def settled(self, state: State) -> State:
+        r"""Bring the sums up to date and raise t to where no slack is shorter and it holds.
+
+        A step leaves a residual of second order in :math:`\tfrac12 \|V_h\|^2 + s_h = t`, larger
+        in the end than the slacks themselves: the products would be small and the dual point poor.
+        """
+        V = self.sums(self.coefficients.total(state.x))
+        quadratics = 0.5 * _squares(self.factors @ V)
+        t = float(np.max(quadratics + state.s))
+        return replace(state, s=t - quadratics, t=t, sums=V)
+
+    def primal(self, state: State, mu: np.ndarray | None = None) -> Primal:
+        r"""Evaluate the predictor of a state, written as :math:`\zeta_h = \mu_h F_h W`."""
+        root = self._root(state.mu)
+        W = solve_triangular(root, solve_triangular(root, state.zeta, trans=1))
+        outputs = state.outputs
+        if mu is None:
+            mu = state.mu
+        else:
+            outputs = self.values(self._combined(mu, W))
+        lengths = np.sqrt(self.value_unit * _squares(self.factors @ W))
+        return self._primal((W, mu), self.unit * outputs, float(mu @ lengths))
+
+    def dual(self, state: State, x: np.ndarray | None = None) -> Dual:
+        """Evaluate the dual point of a state, or that of other coefficients."""
+        V = state.sums if x is None else self.sums(self.coefficients.total(x))
+        largest = float(np.sqrt(self.value_unit * np.max(_squares(self.factors @ V))))
+        return self._dual(state.x if x is None else x, largest)
+
+    def ray_residual(self, state: State) -> float:
+        """Estimate the separability residual; infinite if no margin is hard."""
+        if not self.problem.is_hard.any():
+            return np.inf
+        total = float(np.sum(np.abs(state.x))) * self._length * self.problem.design.max_feature_norm
+        largest = float(np.sqrt(np.max(_squares(self.factors @ state.sums))))
+        return largest / total if total > 0 else 0.0
+
+    def recovered(self, primal: Primal) -> np.ndarray:
+        """Unit weights of a primal point."""
+        W, mu = primal.recovery
+        return self.problem.design.norm.recovered(
+            np.einsum("hck,kd->hcd", self.decoding, self._length * self.unit * W), mu
+        )
+
+    def _combined(self, mu: np.ndarray, sums: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\sum_h \mu_h F_h^\top F_h V`."""
+        V = self.factors @ sums
+        return np.einsum("h,hrk,hrd->kd", mu, self.factors, V, optimize=True)
+
+    # -- steps -----------------------------------------------------------------------------------
+
+    def _root(self, mu: np.ndarray) -> np.ndarray:
+        r"""Triangular R with :math:`R^\top R = \sum_h \mu_h F_h^\top F_h`, entries of any scale."""
+        n_gates = self.factors.shape[2]
+        weighted = np.sqrt(mu)[:, None, None] * self.factors
+        metric = np.einsum("hrk,hrl->kl", weighted, weighted)
+        length = np.sqrt(np.diag(metric))
+        length = np.where(length > 0, length, 1.0)
+        metric /= np.outer(length, length)
+        metric += _JITTER * np.eye(n_gates)
+        return np.linalg.cholesky(metric).T * length
+
+    def factor(self, state: State) -> bool:
+        r"""Factorise the Newton matrix at a state; False if that cannot be done.
+
+        In the coordinates x with :math:`\zeta = R^\top x` it is
+        :math:`(I + Q Q^\top)^{-1} + R S R^\top`, and the inverse is known from a singular value
+        decomposition of Q.
+        """
+        self.state = state
+        V = self.factors @ state.sums
+        self.excess = 0.5 * _squares(V) - state.t + state.s
+        self.p = np.einsum("hrk,hrd->hkd", self.factors, V)
+        with np.errstate(all="ignore"):  # a quotient out of range ends it below
+            self.w = state.mu / state.s
+            self.centre = np.tensordot(self.w / self.w.sum(), self.p, 1)
+            self.weights = 1.0 / self.coefficients.linearise(state, state.outputs)
+        if not (np.isfinite(self.weights).all() and np.isfinite(self.w).all()):
+            return False
+
+        self.root = self._root(state.mu)
+        Q = [solve_triangular(self.root, q, trans=1).ravel() for q in self.p - self.centre]
+        self.U, self.singular, self.Wt = np.linalg.svd(
+            (np.sqrt(self.w)[:, None] * Q).T, full_matrices=False
+        )
+        self.S = self.feature_gram(self.weights)
+        matrix = self._in_coordinates(self.S, self.root)
+        shrinkage = self.singular**2 / (1.0 + self.singular**2)
+        matrix -= (self.U * shrinkage) @ self.U.T
+        diagonal = np.einsum("ii->i", matrix)
+        diagonal += 1.0
+        diagonal *= 1.0 + _JITTER
+        self.cholesky, failed_at = dpotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
+        return bool(failed_at == 0)
+
+    def _in_coordinates(self, S: np.ndarray, root: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`R S R^\top`, where R mixes the gates and leaves the inputs apart."""
+        half = (root @ S.reshape(len(root), -1)).reshape(len(S), len(root), -1)
+        return (root @ half).reshape(S.shape)
+
+    def _prior(self, x: np.ndarray) -> np.ndarray:
+        """Compute (I + Q Q^T)^{-1} x."""
+        shrinkage = self.singular**2 / (1.0 + self.singular**2)
+        return x - self.U @ (shrinkage * (self.U.T @ x))
+
+    def _backsolve(self, rhs: np.ndarray) -> np.ndarray:
+        return dpotrs(self.cholesky, rhs, lower=1)[0]
+
+    def direction(self, targets: Products, predictor: State | None = None) -> State:
+        """Newton direction, see :class:`NewtonSystem`; with a predictor it is refined."""
+        now, p, w = self.state, self.p, self.w
+        to_z, to_u, to_mu = targets
+        gradient = self.coefficients.gradient(now, now.outputs)
+        rhs = self.coefficients.condensed(now, gradient, to_z, to_u)
+        excess = self.excess
+        lack = np.tensordot(now.mu, p, 1) - now.zeta
+        if predictor is not None:
+            excess = excess + 0.5 * _squares(self.factors @ predictor.sums)
+            lack += self._combined(predictor.mu, predictor.sums)
+        e = (to_mu + now.mu * excess) / now.s
+        pull = float(np.sum(e) - 1.0 + np.sum(now.mu)) / float(np.sum(w))
+        shift = np.tensordot(e - w * pull, p, 1) + lack
+
+        x, doutputs, dV = self._solve(rhs, shift, _REFINEMENTS if predictor is not None else 0)
+        change = self.weights * (rhs - doutputs)
+        dt = pull + float(np.sum(self.centre * dV))
+        # Either of the pair comes from the equation in which it is not divided by something small.
+        along = self.singular / (1.0 + self.singular**2) * (self.U.T @ x)
+        dmu = e - w * pull + np.sqrt(w) * (self.Wt.T @ along)
+        ds = dt - excess - np.einsum("hkd,kd->h", p, dV)
+        is_idle = now.mu / np.max(now.mu) < now.s / now.t
+        return State(
+            zeta=self.root.T @ x.reshape(shift.shape) + shift,
+            outputs=doutputs,
+            mu=np.where(is_idle, (to_mu - now.mu * ds) / now.s, dmu),
+            s=np.where(is_idle, ds, (to_mu - now.s * dmu) / now.mu),
+            t=dt,
+            sums=dV,
+            **self.coefficients.expanded(now, change, doutputs, to_z, to_u),
+        )
+
+    def corrected(
+        self, change: State, targets: Products, further: Products, predictor: State
+    ) -> State:
+        """Solve for all targets together: what is refined is refined for all."""
+        p, v, s = (target + more for target, more in zip(targets, further, strict=True))
+        return self.direction((p, v, s), predictor)
+
+    def _solve(
+        self, rhs: np.ndarray, shift: np.ndarray, n_refinements: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        r"""Solve for :math:`\Delta\zeta = R^\top x + c`.
+
+        The factored matrix has lost digits where samples of very different weight meet. Passes over
+        the samples have them, and conjugate gradients on these bring them back.
+
+        Parameters
+        ----------
+        rhs : ndarray of shape (n_samples,)
+            The change of the outputs and of the weighted dual point together.
+        shift : ndarray of shape (n_gates, n_features)
+            The vector c.
+        n_refinements : int
+            Most conjugate-gradient steps.
+
+        Returns
+        -------
+        x : ndarray of shape (n_gates * n_features,)
+            The solution.
+        doutputs : ndarray of shape (n_samples,)
+            Change of the outputs.
+        dV : ndarray of shape (n_gates, n_features)
+            Change of the sums, by the equations if there is no refinement.
+        """
+        shape = shift.shape
+        target = self.sums(self.weights * rhs) - (self.S @ shift.ravel()).reshape(shape)
+        x = self._backsolve((self.root @ target).ravel())
+        doutputs = self.values(self.root.T @ x.reshape(shape) + shift)
+        if n_refinements == 0:
+            return x, doutputs, solve_triangular(self.root, self._prior(x).reshape(shape))
+        direction, slope = np.zeros_like(x), np.inf
+        for k in range(n_refinements + 1):
+            dV = self.sums(self.weights * (rhs - doutputs))
+            residual = (self.root @ dV).ravel() - self._prior(x)
+            step = self._backsolve(residual)
+            slope, previous = float(residual @ step), slope
+            energy = float(x @ self._prior(x) + doutputs @ (self.weights * doutputs))
+            if not slope > _ACCURACY**2 * energy or k == n_refinements:
+                break
+            direction = step + slope / previous * direction
+            image = self.values(self.root.T @ direction.reshape(shape))
+            curvature = float(direction @ self._prior(direction) + image @ (self.weights * image))
+            x = x + slope / curvature * direction
+            doutputs = doutputs + slope / curvature * image
+        return x, doutputs, dV
+
+
+def _squares(V: np.ndarray) -> np.ndarray:
+    return np.einsum("hrd,hrd->h", V, V)

@@ -1,0 +1,182 @@
+"""What the interior point asks of a Newton system, and what its two ways have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gnorm.solvers.certify import Affine, dual_value, primal_value
+from gnorm.solvers.interior.coefficients import Coefficients
+from gnorm.solvers.interior.state import Products, State
+from gnorm.solvers.problem import Problem
+
+__all__ = ["Dual", "NewtonSystem", "Primal"]
+
+_START_SPREAD = 1e-3  # least bound of the squared norms at the start, in units of the scale
+
+
+@dataclass(frozen=True)
+class Primal:
+    """A primal point as the iteration sees it.
+
+    Attributes
+    ----------
+    recovery : tuple of ndarray
+        What :meth:`NewtonSystem.zeta` or a certificate recovers it from.
+    outputs : ndarray of shape (n_samples,)
+        Its values on the samples of the system.
+    value : float
+        Value of its best multiple.
+    length : float
+        That multiple.
+    """
+
+    recovery: tuple[np.ndarray, np.ndarray]
+    outputs: np.ndarray
+    value: float
+    length: float
+
+
+@dataclass(frozen=True)
+class Dual:
+    """A dual point as the iteration sees it: coefficients, and the value of the best multiple."""
+
+    coef: np.ndarray
+    value: float
+
+
+class NewtonSystem(ABC):
+    """The Newton system of one problem: evaluation, factorisation, directions.
+
+    All variables are in units in which they are of order one, whatever the units of inputs,
+    targets and C are: outputs in those of the loss, coefficients in a natural `scale`.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    scale : float, default=None
+        Unit of the dual coefficients; None for a natural one.
+
+    Attributes
+    ----------
+    coefficients : Coefficients
+        The dual coefficients as variables.
+    is_coupled : bool
+        Whether primal and dual steps must be equally long.
+    is_rough : bool
+        Whether points are evaluated in single precision.
+    """
+
+    is_coupled: bool
+    is_rough = False
+
+    def __init__(self, problem: Problem, scale: float | None = None) -> None:
+        self.problem = problem
+        self.unit = problem.output_scale
+        self.scale = self._natural_scale() if scale is None else scale
+        self.coefficients = Coefficients(problem, self.scale)
+
+    @property
+    def value_unit(self) -> float:
+        """Unit of the squared norms."""
+        return self.scale * self.unit
+
+    @abstractmethod
+    def _squared_norms(self, coef: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\|V_h(b)\|^2` of coefficients in the units of the problem."""
+
+    def _steepest(self) -> np.ndarray:
+        """Coefficients along which the dual value rises from 0, in units of the outputs."""
+        problem = self.problem
+        slope = -problem.loss.derivative(
+            problem.y, np.zeros(len(problem.y)), np.ones(len(problem.y))
+        )
+        largest = float(np.max(np.abs(slope), initial=0.0))
+        return slope / largest if largest > 0 else np.ones(len(problem.y))
+
+    def _natural_scale(self) -> float:
+        """Length of the best multiple of the steepest coefficients, or their bound if shorter."""
+        problem, steepest = self.problem, self._steepest()
+        curvature = float(np.max(self._squared_norms(steepest)))
+        natural = np.inf
+        if curvature > 0:
+            natural = problem.output_scale * float(np.sum(np.abs(steepest))) / curvature
+        slope = problem.loss.derivative(problem.y, np.zeros(len(problem.y)), problem.C)
+        scale = min(natural, float(np.max(np.abs(slope))))
+        return scale if 0 < scale < np.inf else 1.0  # a hard margin and no features at all
+
+    # -- points ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def start(self, guess: np.ndarray | None = None) -> State:
+        """Start in the interior, near a dual point if one is given."""
+
+    @abstractmethod
+    def settled(self, state: State) -> State:
+        """Bring what depends on the dual coefficients up to date after a step."""
+
+    @abstractmethod
+    def primal(self, state: State, mu: np.ndarray | None = None) -> Primal:
+        """Evaluate the primal point of a state, with other shares if given."""
+
+    @abstractmethod
+    def dual(self, state: State, x: np.ndarray | None = None) -> Dual:
+        """Evaluate the dual point of a state, or that of other coefficients."""
+
+    @abstractmethod
+    def ray_residual(self, state: State) -> float:
+        """Estimate :meth:`Problem.separability_residual`; infinite if no margin is hard."""
+
+    @abstractmethod
+    def recovered(self, primal: Primal) -> tuple[np.ndarray, np.ndarray] | np.ndarray:
+        """Give a primal point the form that a :class:`gnorm.solvers.problem.Point` has."""
+
+    def _primal(
+        self, recovery: Any, outputs: np.ndarray, norm: float, others: Affine | None = None
+    ) -> Primal:
+        value, length = primal_value(self.problem, norm, outputs, others)
+        return Primal(recovery, outputs, value, length)
+
+    def _dual(self, x: np.ndarray, dual_norm: float, others: Affine | None = None) -> Dual:
+        coef = self.coefficients.dual_coef(x)
+        return Dual(coef, dual_value(self.problem, coef, dual_norm, others)[0])
+
+    # -- steps -----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def factor(self, state: State) -> bool:
+        """Factorise the Newton matrix at a state; False if that cannot be done."""
+
+    @abstractmethod
+    def direction(self, targets: Products, predictor: State | None = None) -> State:
+        """Newton direction that changes the products by ``targets``, to first order.
+
+        With a ``predictor`` what it adds to the conditions to second order is taken along.
+        """
+
+    @abstractmethod
+    def corrected(
+        self, change: State, targets: Products, further: Products, predictor: State
+    ) -> State:
+        """Direction for ``targets`` and ``further`` ones, given that for the first alone."""
+
+    def note_step(self, step: float) -> None:
+        """Hear of the length of a step."""
+
+    def anchor(self, state: State) -> None:
+        """Evaluate a state accurately, for later ones to be built on it."""
+
+    def sharpen(self, gap: float, tol: float) -> None:
+        """Take more digits where the gap that was reached asks for them."""
+
+    @property
+    def has_more_digits(self) -> bool:
+        """Whether :meth:`escalate` has somewhere to go."""
+        return False
+
+    def escalate(self, state: State) -> None:
+        """Go over to more digits at a state."""

@@ -1,0 +1,194 @@
+"""The methods: what each needs, what it costs, when it suits. Tables and errors are made from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+
+from gnorm.solvers.active_set.rounds import FEW, solve_by_active_set, solve_near
+from gnorm.solvers.active_set.start import Near
+from gnorm.solvers.certify import Certificate
+from gnorm.solvers.interior import solve_by_features, solve_by_samples
+from gnorm.solvers.problem import Problem
+from gnorm.solvers.run import Run
+
+__all__ = ["METHODS", "Choice", "Method", "choose", "get_method", "second_choice"]
+
+TALL = 4  # samples a coded feature from which on the features are the smaller side
+UNEVEN = 1e3  # largest over smallest norm of a feature from which on single precision gets lost
+_FEW_FEATURES = 2000  # gated features that "primal" may be tried with on fewer samples
+
+
+def _sample_bytes(problem: Problem) -> float:
+    design, n_samples = problem.design, len(problem.y)
+    per_sample = 6 * design.n_gates + 4 * design.n_kernels + 40
+    inputs = 4 * design.n_gates * design.n_features
+    return 8.0 * (2.2 * n_samples**2 + per_sample * n_samples + inputs)
+
+
+def _feature_bytes(problem: Problem) -> float:
+    design = problem.design
+    n_coded = design.n_coded_features // design.n_features
+    per_sample = 8 * (40 + 3.5 * design.n_kernels + 1.5 * design.n_features) + 2 * n_coded
+    return 1e6 + per_sample * len(problem.y) + 44.0 * design.n_coded_features**2
+
+
+def _few_bytes(problem: Problem) -> float:
+    """Of the working set where that is all samples; of others it depends on the solution."""
+    return _sample_bytes(problem) if len(problem.y) <= FEW else 0.0
+
+
+def _none(problem: Problem) -> float:
+    """Of a solver that does not say."""
+    _ = problem
+    return 0.0
+
+
+def _conic(solver: str) -> Callable[[Problem, Run], Certificate]:
+    def solve_by_cvxpy(problem: Problem, run: Run) -> Certificate:
+        from gnorm.solvers import conic  # loads cvxpy
+
+        return conic.solve(problem, run, solver=solver)
+
+    return solve_by_cvxpy
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to solve a problem.
+
+    Attributes
+    ----------
+    name : str
+        What users call it.
+    summary : str
+        What it is and when it suits.
+    solve : callable
+        From a problem and a run to a certificate.
+    max_iter : int
+        Most iterations by default.
+    bytes_needed : callable
+        From a problem to the memory that it is known to need, in bytes.
+    solve_near : callable, default=None
+        From a problem, a run and a solution of a similar problem to a certificate, or None if the
+        start led nowhere; None for a method that always begins anew.
+    """
+
+    name: str
+    summary: str
+    solve: Callable[[Problem, Run], Certificate]
+    max_iter: int
+    bytes_needed: Callable[[Problem], float]
+    solve_near: Callable[[Problem, Run, Near], Certificate | None] | None = None
+
+    @property
+    def uses_gram(self) -> bool:
+        """Whether it uses the Gram matrix, which problems of one design can share."""
+        return self.solve_near is not None
+
+    def check_memory(self, problem: Problem, limit: float) -> None:
+        """Raise MemoryError if it is known to need more than the limit in bytes."""
+        if (need := self.bytes_needed(problem)) > limit:
+            raise MemoryError(
+                f"expected a memory_limit of at least {need:.1e} bytes for method={self.name!r} on "
+                f"{len(problem.y)} samples, got {limit:.1e}"
+            )
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method(
+            "interior-point",
+            "interior point with all samples at once, in time cubic and memory quadratic in them",
+            solve_by_samples,
+            100,
+            _sample_bytes,
+            solve_near,
+        ),
+        Method(
+            "working-set",
+            "interior point on the samples that shape the solution, certified on all",
+            solve_by_active_set,
+            100,
+            _few_bytes,
+            solve_near,
+        ),
+        Method(
+            "primal",
+            "interior point through the features, in time and memory linear in the samples, for "
+            "many samples of few gated features",
+            solve_by_features,
+            100,
+            _feature_bytes,
+        ),
+        Method("clarabel", "interior point of CLARABEL through cvxpy", _conic("CLARABEL"), 200, _none),
+        Method("scs", "first-order method of SCS through cvxpy", _conic("SCS"), 100_000, _none),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method and the reason for it, with the numbers that decided."""
+
+    method: Method
+    reason: str
+
+
+def get_method(name: str) -> Method:
+    """Return a method by its name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; names those there are.
+    """
+    if not isinstance(name, str) or name not in METHODS:
+        raise ValueError(f"method must be one of {['auto', *METHODS]}, got {name!r}")
+    return METHODS[name]
+
+
+def choose(problem: Problem, limit: float) -> Choice:
+    """Choose the method that is likely the fastest of those that fit into a memory of `limit`."""
+    n_samples = len(problem.y)
+    if n_samples <= FEW:  # the least memory, too
+        return _choice("interior-point", f"{n_samples} samples are few (at most {FEW})")
+    n_coded = problem.design.n_coded_features
+    ratio, sizes = TALL, f"{n_samples} samples, {n_coded} gated features"
+    if (spread := _spread(problem.design.X)) > UNEVEN:
+        # the working set would lose digits, and go on in double precision
+        ratio, sizes = 1, f"{sizes} of norms up to {spread:.0e} times that of others"
+    is_tall = n_samples >= ratio * n_coded
+    if is_tall and problem.is_hard.any():
+        # hard margins of tall data are nearly degenerate, and through the features they may stall
+        return _choice("working-set", f"{sizes}, but a hard margin")
+    need = METHODS["primal"].bytes_needed(problem)
+    if is_tall and need <= limit:
+        return _choice("primal", f"{sizes}: at least {ratio} samples a feature")
+    if is_tall:
+        return _choice("working-set", f"{sizes}: primal would take {need:.1e} bytes of {limit:.1e}")
+    return _choice("working-set", f"{sizes}: fewer than {ratio} samples a feature")
+
+
+def second_choice(problem: Problem, first: Method) -> Method | None:
+    """Method to try where one that was chosen gave up; None where none is likely to do better."""
+    if first.name == "primal":
+        return METHODS["working-set"]
+    n_coded = problem.design.n_coded_features
+    return METHODS["primal"] if n_coded <= max(len(problem.y), _FEW_FEATURES) else None
+
+
+def _choice(name: str, reason: str) -> Choice:
+    return Choice(METHODS[name], reason)
+
+
+def _spread(X: Any) -> float:
+    """Largest over smallest norm of an input feature that is not zero."""
+    squares = X.multiply(X).sum(axis=0) if issparse(X) else np.einsum("nd,nd->d", X, X)
+    norms = np.sqrt(squares[squares > 0])
+    return float(norms.max() / norms.min()) if len(norms) else 1.0

@@ -1,0 +1,137 @@
+"""What a solve returns, and the two ways in which it can fall short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gnorm import gated
+
+__all__ = ["MarginSolution", "NotSeparableError", "Solution", "Status"]
+
+
+class Status(Enum):
+    """How a solve ended."""
+
+    OPTIMAL = "optimal"
+    """The relative duality gap over all samples is at most ``tol``."""
+    MAX_ITER = "max_iter"
+    """``max_iter`` iterations were spent first; the gap says how far the point is."""
+    STALLED = "stalled"
+    """Rounding errors leave no direction of progress; the gap says how far the point is."""
+    INTERRUPTED = "interrupted"
+    """Stopped from the keyboard; the gap says how far the point is."""
+
+
+class NotSeparableError(ValueError):
+    r"""No gated linear predictor gives every hard-margin sample a positive margin.
+
+    Attributes
+    ----------
+    certificate : ndarray of shape (n_samples,)
+        Weights :math:`a \ge 0`, :math:`\sum_n a_n = 1`, under which the two classes coincide in
+        every unit: :math:`V_h(a) = \sum_n a_n y_n \phi_h(x_n)` vanishes (up to rounding) for all
+        :math:`h`. Were the data separable, :math:`\sum_n a_n y_n f(x_n)` would be positive for
+        some :math:`f`; but it is :math:`\sum_h \langle \zeta_h, V_h \rangle = 0` for every one.
+    residual : float
+        :math:`\max_h \|V_h(a)\| / \max_n \|x_n\|`.
+    """
+
+    def __init__(self, certificate: np.ndarray, residual: float, n_named: int = 10) -> None:
+        heaviest = np.argsort(-certificate, kind="stable")[:n_named]
+        self.certificate = certificate
+        self.residual = residual
+        named = ", ".join(str(n) for n in heaviest if certificate[n] > 0)
+        n_involved = int(np.count_nonzero(certificate))
+        super().__init__(
+            "the hard margin (C=inf) needs separable data, but a combination of the two classes "
+            f"coincides in every unit (to {residual:.0e} of the largest feature norm); it involves "
+            f"{n_involved} samples, the heaviest are {named}. "
+            "Use a finite C, more units, or other gates."
+        )
+
+    def scattered(self, rows: np.ndarray, n_samples: int) -> NotSeparableError:
+        """Return the same proof for ``n_samples`` samples of which these are some."""
+        certificate = np.zeros(n_samples)
+        certificate[rows] = self.certificate
+        return type(self)(certificate, self.residual)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # the default would pickle the message in place of the arguments
+        return type(self), (self.certificate, self.residual), self.__dict__
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    r"""A predictor of least norm and loss together with the proof of how good it is.
+
+    For any :math:`\zeta` and any :math:`b` in the domain of the dual, ``primal_value >= optimum >=
+    dual_value``; both are evaluated on all samples.
+
+    Attributes
+    ----------
+    zeta : ndarray of shape (n_units, n_contexts, n_features)
+        Unit weights. For one-hot gates (GLN) the representation of least cost.
+    dual_coef : ndarray of shape (n_samples,)
+        Dual point: :math:`a_n = y_n b_n \ge 0` for a margin loss, else :math:`b_n`.
+    norm : float
+        Norm of the predictor that was minimised, for group norms :math:`\sum_h w_h \|\zeta_h\|`.
+    margin : float
+        For a margin loss the geometric margin :math:`\min_n y_n f(x_n) / \text{norm}` over the
+        samples of positive weight, negative if one is on the wrong side; else NaN.
+    primal_value, dual_value : float
+        Values of the two problems at ``zeta`` and at ``dual_coef``.
+    duality_gap : float
+        :math:`(\text{primal} - \text{dual}) / \text{primal}`.
+    unit_norms : ndarray of shape (n_units,)
+        Norm of the weights of each unit, :math:`\|\zeta_h\|`.
+    support : ndarray of shape (n_support,)
+        Indices of the samples with a dual coefficient that is not zero.
+    status : Status
+        How the solve ended.
+    n_iter : int
+        Iterations of the method.
+    seconds : float
+        Wall-clock time of the solve in seconds.
+    method : str
+        The method that solved the problem.
+    """
+
+    zeta: np.ndarray
+    dual_coef: np.ndarray
+    norm: float
+    margin: float
+    primal_value: float
+    dual_value: float
+    duality_gap: float
+    unit_norms: np.ndarray
+    support: np.ndarray
+    status: Status
+    n_iter: int
+    seconds: float
+    method: str
+
+    def decision_values(self, X: Any, activations: ArrayLike) -> np.ndarray:
+        """Evaluate the predictor, see :func:`gnorm.gated.decision_values`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs, with the same features as in training.
+        activations : ndarray of bool, shape (n_samples, n_units, n_contexts)
+            Gates of these inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Signed decision values.
+        """
+        return gated.decision_values(X, activations, self.zeta)
+
+
+class MarginSolution(Solution):
+    """A :class:`Solution` for the hinge loss, as :func:`gnorm.max_margin` returns it."""

@@ -1,0 +1,115 @@
+"""What users pass in, checked once."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+
+from gnorm import kernels
+from gnorm.losses import Loss
+from gnorm.solvers.merge import weighted
+
+__all__ = [
+    "check_activations",
+    "check_lengths",
+    "check_options",
+    "check_sample_weight",
+    "check_samples",
+    "check_upper",
+]
+
+
+def check_samples(
+    X: Any,
+    y: ArrayLike,
+    activations: ArrayLike,
+    loss: Loss,
+    C: float | ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+    """Return X, targets, activations and the weights of the loss, checked as arrays."""
+    X = check_array(X, accept_sparse="csr", dtype=np.float64, input_name="X")
+    targets = loss.check_targets(column_or_1d(y))
+    gates = check_activations(activations, X.shape[0])
+    check_consistent_length(X, targets)
+    upper = check_upper(C, X.shape[0])
+    if not loss.allows_infinite_C and np.any(np.isinf(upper)):
+        raise ValueError(f"expected a finite C for the loss {loss.name!r}, got C=inf")
+    weight = weighted(upper, check_sample_weight(sample_weight, X.shape[0]))
+    if loss.is_margin and len(present := np.unique(targets[weight > 0])) != 2:
+        raise ValueError(
+            f"expected samples of positive weight with both labels, got only {present}"
+        )
+    return X, targets, gates, weight
+
+
+def check_lengths(X: Any) -> None:
+    """Raise ValueError if a squared norm of an input overflows."""
+    with np.errstate(over="ignore"):
+        largest = float(np.max(kernels.squared_row_norms(X)))
+    if not np.isfinite(largest):
+        raise ValueError(
+            "expected inputs whose squared norms are finite in float64, got entries up to "
+            f"{abs(X).max():.1e}"
+        )
+
+
+def check_activations(activations: ArrayLike, n_samples: int) -> np.ndarray:
+    """Return activations as a bool array of shape (n_samples, n_units, n_contexts)."""
+    activations = np.asarray(activations)
+    if (
+        activations.dtype != np.bool_
+        or activations.ndim != 3
+        or len(activations) != n_samples
+        or 0 in activations.shape
+    ):
+        raise ValueError(
+            f"expected activations of dtype bool and shape ({n_samples}, n_units, n_contexts), "
+            f"got dtype {activations.dtype} and shape {activations.shape}"
+        )
+    return activations
+
+
+def check_upper(C: float | ArrayLike, n_samples: int) -> np.ndarray:
+    """Return ``C`` as an array of shape (n_samples,), positive and possibly infinite."""
+    upper = np.asarray(C, dtype=float)
+    if upper.shape not in ((), (n_samples,)):
+        raise ValueError(
+            f"expected C to be a number or of shape ({n_samples},), got shape {upper.shape}"
+        )
+    if not np.all(upper > 0):  # catches NaN as well
+        raise ValueError(f"expected C > 0, got {np.min(upper)}")
+    return np.broadcast_to(upper, (n_samples,))
+
+
+def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> np.ndarray:
+    """Return the weights as an array of shape (n_samples,), finite, >= 0, not all 0."""
+    if sample_weight is None:
+        return np.ones(n_samples)
+    weight = np.asarray(sample_weight, dtype=float)
+    if weight.shape != (n_samples,):
+        raise ValueError(
+            f"expected sample_weight of shape ({n_samples},), got shape {weight.shape}"
+        )
+    if not np.all(np.isfinite(weight)) or np.any(weight < 0):
+        raise ValueError(
+            "expected finite, non-negative sample_weight, got values between "
+            f"{np.min(weight)} and {np.max(weight)}"
+        )
+    if not np.any(weight):
+        raise ValueError("expected a positive sample_weight, got zero weight for every sample")
+    return weight
+
+
+def check_options(tol: float, max_iter: int | None, memory_limit: float | None) -> None:
+    """Raise ValueError for options of a solve that make no sense."""
+    if not isinstance(tol, Real) or not 0 < tol < np.inf:
+        raise ValueError(f"expected a finite tol > 0, got {tol!r}")
+    if max_iter is not None and (not isinstance(max_iter, Integral) or max_iter < 1):
+        raise ValueError(f"expected max_iter >= 1, an integer, or None, got {max_iter!r}")
+    if memory_limit is not None and not (isinstance(memory_limit, Real) and memory_limit > 0):
+        raise ValueError(f"expected memory_limit > 0 bytes or None, got {memory_limit!r}")
