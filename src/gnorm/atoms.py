@@ -75,10 +75,11 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
-from gnorm.margin.conic import MaxMarginProblem, ScaledProblem
-from gnorm.margin.design import GatedDesign
-from gnorm.margin.engine import check_activations, check_lengths, check_samples
-from gnorm.margin.problem import MarginProblem
+from gnorm.losses import Hinge
+from gnorm.solvers.conic import MaxMarginProblem, ScaledProblem
+from gnorm.solvers.design import get_norm, make_design
+from gnorm.solvers.problem import Problem
+from gnorm.solvers.validation import check_activations, check_lengths, check_samples
 
 __all__ = [
     "MaxMarginProblem",
@@ -547,9 +548,10 @@ def max_margin_problem(
     >>> problem.dual_coef.round(6)
     array([0.5, 0.5, 0.5, 0.5])
     """
-    X, labels, gates, upper = check_samples(X, y, activations, C)
+    X, labels, gates, upper = check_samples(X, y, activations, Hinge(), C)
     check_lengths(X)
-    return MaxMarginProblem(MarginProblem(GatedDesign(X, gates), labels.astype(float), upper))
+    design = make_design(get_norm(None, gates), X, gates)
+    return MaxMarginProblem(Problem(design, Hinge(), labels, upper))
 
 
 def _expression(values: Any, name: str) -> cp.Expression:

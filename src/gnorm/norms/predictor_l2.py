@@ -64,7 +64,7 @@ class PredictorL2(QuadraticNorm):
         return kernels.predictor_l2_kernel(X, activations)
 
     def largest_kernel(self, n_units: int, n_contexts: int) -> float:
-        """Largest value of the kernel in units of :math:`\|x\|^2`, where all units agree."""
+        r"""Largest value of the kernel in units of :math:`\|x\|^2`, where all units agree."""
         return 1.0 + (n_contexts - 1) * n_units
 
     def gate_metric(self, factors: np.ndarray) -> np.ndarray:

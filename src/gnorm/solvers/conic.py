@@ -1,14 +1,15 @@
-r"""The max-margin problem through cvxpy: an independent check of the engine, and a cvxpy problem.
+r"""The problem through cvxpy: an independent check of the engine, and a cvxpy problem.
 
 A unit enters its problem only through its kernel matrix. With a factor :math:`K_h = F_h F_h^\top`,
 
 .. math::
 
-    \min_{v, \xi \ge 0} \tfrac12 \Bigl( \sum_h \|v_h\| \Bigr)^2 + \sum_n C_n \xi_n
-    \quad \text{subject to} \quad y_n \sum_h (F_h v_h)_n \ge 1 - \xi_n,
+    \min_{v, f} \tfrac12 \Bigl( \sum_h \|v_h\| \Bigr)^2 + \sum_n l_n(f_n)
+    \quad \text{subject to} \quad f_n = \sum_h (F_h v_h)_n,
 
 where :math:`v_h` are the coordinates of :math:`\zeta_h` in the span of the features of unit
-:math:`h`, and the multipliers of the margins are the dual point :math:`a`. The number of features
+:math:`h`, and the multipliers of the outputs are the dual point :math:`b`. For the hinge the loss is
+a shortfall :math:`\xi_n \ge 0` with :math:`y_n f_n \ge 1 - \xi_n`. The number of features
 is gone, and the factors are sparse: the kernel of a unit with one context on falls into a block per
 context, so that its triangular factor has :math:`N^2 / 2C` entries. Both solvers take this form
 faster than the dual one, spectral or shared factors, and quadratic constraints.
@@ -28,12 +29,14 @@ import scipy.sparse as sp
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dpstrf
 
-from gnorm.margin.design import PredictorL2Design
-from gnorm.margin.interior_point import Report
-from gnorm.margin.newton import Newton
-from gnorm.margin.problem import MarginProblem, Point
-from gnorm.margin.separability import PROOF, raise_if_not_separable
-from gnorm.margin.solution import Status
+from gnorm.losses import Hinge
+from gnorm.solvers.certify import Certificate, certify
+from gnorm.solvers.design import GroupDesign
+from gnorm.solvers.interior.samples import SampleSystem
+from gnorm.solvers.problem import Point, Problem
+from gnorm.solvers.run import Run
+from gnorm.solvers.separability import PROOF, raise_if_not_separable
+from gnorm.solvers.solution import Status
 
 __all__ = ["MaxMarginProblem", "ScaledProblem", "solve"]
 
@@ -154,15 +157,15 @@ class ScaledProblem(cp.Problem):
 
 
 class MaxMarginProblem(ScaledProblem):
-    r"""A max-margin problem as cvxpy sees it, in the units of its data.
+    r"""The problem as cvxpy sees it, in the units of its data.
 
     Terms and constraints are added by :meth:`extended`, never by a ``cvxpy.Problem`` built from the
     objective, which would lose the scaling.
 
     Parameters
     ----------
-    problem : MarginProblem
-        Design, labels and bounds.
+    problem : Problem
+        Design, loss, targets and weights.
     is_homogeneous : bool, default=False
         Write :math:`\min_{v, m} \tfrac12 (\sum_h \|v_h\|)^2 - N m`, all margins at least m, in
         its place. This has a solution on any data; its multipliers are the point of the simplex
@@ -170,81 +173,99 @@ class MaxMarginProblem(ScaledProblem):
 
     Attributes
     ----------
-    margin_problem : MarginProblem
-        Design, labels and bounds.
+    engine_problem : Problem
+        Design, loss, targets and weights.
     coordinates : cvxpy.Variable of shape (rank, n_units)
         Column h, times the square root of `scale`, is a unit weight in the span of its features:
         same norm, same inner products.
     unit_norms : cvxpy.Expression of shape (n_units,)
-        Norms :math:`\|\zeta_h\|`.
+        Norms :math:`\|\zeta_h\|`, times the weights of the units.
+    outputs : cvxpy.Expression of shape (n_samples,)
+        Values :math:`f(x_n)`.
     margins : cvxpy.Expression of shape (n_samples,)
         Functional margins :math:`y_n f(x_n)`.
     margin_constraint : cvxpy.Constraint
-        What the margins satisfy; its multipliers are the dual coefficients.
+        What margins or outputs satisfy; its multipliers are the dual coefficients.
     scale : float
-        Unit in which the dual coefficients are of order one.
+        Unit in which the objective is of order one.
     scaled : cvxpy.Problem
         What ``solve`` solves, see :class:`ScaledProblem`.
     """
 
-    def __init__(self, problem: MarginProblem, *, is_homogeneous: bool = False) -> None:
-        self.margin_problem = problem
-        scale = Newton(problem).scale
-        n_samples, n_units = len(problem.y), problem.design.n_units
+    def __init__(self, problem: Problem, *, is_homogeneous: bool = False) -> None:
+        self.engine_problem = problem
+        scale = SampleSystem(problem).value_unit
+        n_samples, n_units = len(problem.y), problem.design.n_kernels
         factored = (_factor(problem, h, scale) for h in range(n_units))
         self._factors, self._pivots = zip(*factored, strict=True)
         rank = max(1, *map(len, self._pivots))
         for factor in self._factors:
             factor.resize(n_samples, rank)
         v = cp.Variable((rank, n_units), name="coordinates")
-        F = cp.Constant(sp.hstack(self._factors, format="csc"))
-        margins = F @ cp.vec(v, order="F")
+        # one sparse product; of two the second would be of expressions
+        values = cp.Constant(sp.hstack(self._factors, format="csc")) @ cp.vec(v, order="F")
         lengths = cp.norm(v, 2, axis=0)
         objective = 0.5 * cp.square(cp.sum(lengths))
+        self.coordinates, self.unit_norms = v, np.sqrt(scale) * lengths
+        self.margins = cp.multiply(problem.y, values)
+        if isinstance(problem.loss, Hinge):
+            term, constraint = self._hinge(problem, scale, is_homogeneous)
+            self.outputs = values
+        else:
+            self.outputs = cp.Variable(n_samples, name="outputs")
+            constraint = self.outputs == values
+            term = problem.loss.expression(problem.y, self.outputs, problem.C) / scale
+        self.margin_constraint = constraint
+        super().__init__(objective + term, [constraint], scale)
 
-        soft = np.flatnonzero(~problem.is_hard)
+    def _hinge(
+        self, problem: Problem, scale: float, is_homogeneous: bool
+    ) -> tuple[Any, cp.Constraint]:
+        """Loss and constraint of the margins, with hard ones and shortfalls scaled."""
+        n_samples, soft = len(problem.y), np.flatnonzero(~problem.is_hard)
         if is_homogeneous:
             m = cp.Variable(name="margin")
-            constraint = margins >= m
-            objective = objective - n_samples * m
-        elif len(soft):
-            # The unit of xi splits a large C between cost and entry; either alone is too much.
-            unit = np.sqrt(scale / problem.upper[soft])
-            xi = cp.Variable(len(soft), nonneg=True, name="shortfall")
-            entries = (unit, (soft, np.arange(len(soft))))
-            shortfall = cp.Constant(sp.csc_array(entries, shape=(n_samples, len(soft)))) @ xi
-            constraint = margins + shortfall >= 1
-            objective = objective + (1 / unit) @ xi
-        else:
-            constraint = margins >= 1
-        self.coordinates, self.unit_norms = v, np.sqrt(scale) * lengths
-        self.margins, self.margin_constraint = margins, constraint
-        super().__init__(objective, [constraint], scale)
+            return -n_samples * m, self.margins >= m
+        if not len(soft):
+            return 0.0, self.margins >= 1
+        # The unit of xi splits a large C between cost and entry; either alone is too much.
+        unit = np.sqrt(scale / problem.C[soft])
+        xi = cp.Variable(len(soft), nonneg=True, name="shortfall")
+        entries = (unit, (soft, np.arange(len(soft))))
+        shortfall = cp.Constant(sp.csc_array(entries, shape=(n_samples, len(soft)))) @ xi
+        return (1 / unit) @ xi, self.margins + shortfall >= 1
 
     @property
     def dual_coef(self) -> np.ndarray | None:
-        """Feasible dual point, shape (n_samples,); None while there is no solution."""
+        """Feasible dual point, shape (n_samples,): a of a margin loss, else b; None if unsolved."""
         if self.status not in cp.settings.SOLUTION_PRESENT:
             return None
-        return np.clip(self.margin_constraint.dual_value, 0.0, self.margin_problem.upper)
+        problem = self.engine_problem
+        if isinstance(problem.loss, Hinge):
+            return np.clip(self.margin_constraint.dual_value, 0.0, problem.C)
+        b = np.clip(self.margin_constraint.dual_value, *problem.loss.domain(problem.y, problem.C))
+        return problem.y * b if problem.loss.is_margin else b
 
     @cached_property
     def zeta(self) -> cp.Expression:
         r"""Unit weights, an affine expression of shape (n_units, n_contexts, n_features).
 
         With the rows P that the factorisation took as pivots, where the factor :math:`F_{hP}` is
-        triangular, :math:`\zeta_h = \Phi_{hP}^\top y_P F_{hP}^{-\top} v_h`.
+        triangular, :math:`\zeta_h = \Phi_{hP}^\top F_{hP}^{-\top} v_h / w_h^2`.
         """
-        design = self.margin_problem.design
-        if isinstance(design, PredictorL2Design):
-            raise TypeError("expected a design with one kernel a unit, got a PredictorL2Design")
+        design = self.engine_problem.design
+        if not isinstance(design, GroupDesign):
+            raise TypeError(
+                f"expected a design with one kernel a unit, got a {type(design).__name__}"
+            )
         n_samples, n_units, n_contexts = design.activations.shape
         inverses = []
-        for factor, pivots in zip(self._factors, self._pivots, strict=True):
+        squares = design.norm.weights(n_units) ** 2
+        for factor, pivots, square in zip(self._factors, self._pivots, squares, strict=True):
             inverse = np.zeros(factor.shape)
-            square = factor[pivots][:, : len(pivots)].toarray()
-            inverse[pivots, : len(pivots)] = self.scale * np.linalg.inv(square).T
-            inverses.append(sp.csc_array(self.margin_problem.y[:, None] * inverse))
+            triangle = factor[pivots][:, : len(pivots)].toarray()
+            inverse[pivots, : len(pivots)] = self.scale / square * np.linalg.inv(triangle).T
+            inverses.append(sp.csc_array(inverse))
         to_coef = cp.Constant(sp.block_diag(inverses, format="csc"))
         coef = cp.reshape(
             to_coef @ cp.vec(self.coordinates, order="F"), (n_samples, n_units), order="F"
@@ -254,41 +275,46 @@ class MaxMarginProblem(ScaledProblem):
         return cp.reshape(rows, (n_units, n_contexts, design.X.shape[1]), order="F")
 
     def recovery(self) -> tuple[np.ndarray, np.ndarray]:
-        r"""Write the primal point as :math:`\zeta_h = \mu_h V_h(a')`, or find a better one.
+        r"""Write the primal point as :math:`\zeta_h = \mu_h V_h(c) / w_h^2`, or find a better one.
 
-        The solver's shares :math:`\mu_h = \|\zeta_h\| / \sum_k \|\zeta_k\|` and margins :math:`f`
-        are kept. Among the unit weights with these margins, those that minimise
-        :math:`\sum_h \|\zeta_h\|^2 / \mu_h` have this form, with :math:`\sum_h \mu_h Q_h a' = f`;
+        The solver's shares :math:`\mu_h = \|\zeta_h\| / \sum_k \|\zeta_k\|` and outputs :math:`f`
+        are kept. Among the unit weights with these outputs, those that minimise
+        :math:`\sum_h \|\zeta_h\|^2 / \mu_h` have this form, with :math:`\sum_h \mu_h K_h c = f`;
         that sum is never below :math:`(\sum_h \|\zeta_h\|)^2`, and at the solver's point it is
-        equal. The dual point in place of :math:`a'` would miss the margins by the square root of
+        equal. The dual point in place of :math:`c` would miss the outputs by the square root of
         the gap.
 
         Returns
         -------
         coef : ndarray of shape (n_samples,)
-            The vector :math:`a'`.
+            The vector :math:`c`.
         shares : ndarray of shape (n_units,)
             The weights :math:`\mu`.
         """
-        problem, y = self.margin_problem, self.margin_problem.y
+        problem = self.engine_problem
         norms = np.linalg.norm(self.coordinates.value, axis=0)
         mu = norms / norms.sum() if norms.any() else np.full(len(norms), 1 / len(norms))
-        K = problem.design.weighted_gram(mu)
+        K = problem.design.weighted_gram(mu, np.float64)
         diagonal = np.einsum("ii->i", K)
         diagonal += _RIDGE * diagonal.sum() + np.finfo(float).tiny
         cholesky = cho_factor(K, lower=True, overwrite_a=True)
-        coef = np.asarray(self.dual_coef)
+        coef = _signed(problem, np.asarray(self.dual_coef))
         for _ in range(_CORRECTIONS):
-            missing = self.margins.value - problem.products(coef) @ mu
-            coef += y * cho_solve(cholesky, y * missing)
+            missing = self.outputs.value - problem.design.kernel_products(coef, np.float64) @ mu
+            coef = coef + cho_solve(cholesky, missing)
         return coef, mu
 
 
-def _factor(problem: MarginProblem, h: int, scale: float) -> tuple[Any, np.ndarray]:
-    """Sparse factor of the signed kernel of a unit, shape (n_samples, rank), and its pivot rows."""
-    only = np.zeros(problem.design.n_units)
+def _signed(problem: Problem, dual_coef: np.ndarray) -> np.ndarray:
+    """Dual point b of coefficients as users know them."""
+    return problem.y * dual_coef if problem.loss.is_margin else dual_coef
+
+
+def _factor(problem: Problem, h: int, scale: float) -> tuple[Any, np.ndarray]:
+    """Sparse factor of the kernel of a unit, shape (n_samples, rank), and its pivot rows."""
+    only = np.zeros(problem.design.n_kernels)
     only[h] = scale
-    cosines = problem.design.weighted_gram(only)
+    cosines = problem.design.weighted_gram(only, np.float64)
     lengths = np.sqrt(np.diag(cosines))
     divisors = np.where(lengths > 0, lengths, 1.0)
     cosines /= np.outer(divisors, divisors)
@@ -297,31 +323,25 @@ def _factor(problem: MarginProblem, h: int, scale: float) -> tuple[Any, np.ndarr
     lower, pivots, rank, _ = dpstrf(cosines, lower=1, overwrite_a=1)
     factor = np.empty((len(lengths), rank))
     factor[pivots - 1] = np.tril(lower)[:, :rank]
-    return sp.csc_array(factor * (problem.y * lengths)[:, None]), pivots[:rank] - 1
+    return sp.csc_array(factor * lengths[:, None]), pivots[:rank] - 1
 
 
-def solve(
-    problem: MarginProblem, *, solver: str, tol: float, max_iter: int, report: Report | None = None
-) -> Point:
-    """Solve a max-margin problem by a conic solver.
+def solve(problem: Problem, run: Run, *, solver: str) -> Certificate:
+    """Solve a problem by a conic solver.
 
     Parameters
     ----------
-    problem : MarginProblem
+    problem : Problem
         The problem.
+    run : Run
+        What may be spent. If it has a report, the solver prints its own log instead.
     solver : {"CLARABEL", "SCS"}
         The solver, by its name in cvxpy.
-    tol : float
-        Relative duality gap to aim at.
-    max_iter : int
-        Most iterations of the solver.
-    report : callable, default=None
-        If given, the solver prints its own log; the function itself is not called.
 
     Returns
     -------
-    Point
-        The dual point and the recovery of the primal point.
+    Certificate
+        The point that the solver found.
 
     Raises
     ------
@@ -330,37 +350,37 @@ def solve(
     RuntimeError
         If the solver fails; names its status.
     """
-    is_verbose = report is not None
+    is_verbose = run.report is not None
     program = MaxMarginProblem(problem)
-    run = _run(program, solver, tol, max_iter, is_verbose)
+    ended = _run(program, solver, run.tol, run.max_iter, is_verbose)
     ray = np.zeros(len(problem.y))
-    if run.has_solution:
-        a = np.asarray(program.dual_coef)
-        ray[problem.is_hard] = a[problem.is_hard]
+    if ended.has_solution:
+        b = _signed(problem, np.asarray(program.dual_coef))
+        ray[problem.is_hard] = b[problem.is_hard]
         # A solver that runs off along a ray may stop before it says so.
-        is_doubtful = run.status is not Status.OPTIMAL and ray.any()
+        is_doubtful = ended.status is not Status.OPTIMAL and ray.any()
         if is_doubtful and problem.separability_residual(ray) <= _RAY:
             raise_if_not_separable(problem, ray, PROOF)
-        return Point(a, program.recovery(), run.status, run.n_iter)
+        return certify(problem, Point(b, program.recovery(), ended.status, ended.n_iter))
     if not problem.is_hard.any():
-        raise RuntimeError(f"{solver} found no solution and ended with the status {run.said!r}")
+        raise RuntimeError(f"{solver} found no solution and ended with the status {ended.said!r}")
     hard = np.flatnonzero(problem.is_hard)
     # Equal inputs with both labels cancel from here, where a solver finds no interior.
-    ray[hard] = 1.0
+    ray[hard] = problem.y[hard]
     raise_if_not_separable(problem, ray, PROOF)
     simplex = MaxMarginProblem(problem.restricted(hard), is_homogeneous=True)
-    if _run(simplex, solver, _RAY_TOL[solver], max_iter, is_verbose).has_solution:
-        ray[hard] = simplex.dual_coef
+    if _run(simplex, solver, _RAY_TOL[solver], run.max_iter, is_verbose).has_solution:
+        ray[hard] = problem.y[hard] * np.asarray(simplex.dual_coef)
         raise_if_not_separable(problem, ray, PROOF)
     raise RuntimeError(
-        f"{solver} found no solution and ended with the status {run.said!r}, but no certificate "
+        f"{solver} found no solution and ended with the status {ended.said!r}, but no certificate "
         "that the samples with C=inf are inseparable was found either; their margin may be too "
         "small for it. Use method='interior-point' or a finite C."
     )
 
 
 @dataclass
-class _Run:
+class _Ended:
     """How a solver ended, and its own word for that."""
 
     status: Status
@@ -371,7 +391,7 @@ class _Run:
 
 def _run(
     program: MaxMarginProblem, solver: str, tol: float, max_iter: int, is_verbose: bool
-) -> _Run:
+) -> _Ended:
     """Do what ``program.solve`` does, without losing the status of a solver that fails."""
     data, chain, inverse_data = program.scaled.get_problem_data(solver, solver_opts={})
     accuracy = _ACCURACY[solver] * tol
@@ -395,7 +415,7 @@ def _run(
         program.unpack_scaled(solution)
     n_iter = int(solution.attr[cp.settings.NUM_ITERS])
     unsolved = Status.MAX_ITER if n_iter >= max_iter else Status.STALLED
-    return _Run(
+    return _Ended(
         status=Status.OPTIMAL if solution.status == cp.OPTIMAL else unsolved,
         said=raw["info"]["status"] if solver == "SCS" else str(raw.status),
         has_solution=has_solution,

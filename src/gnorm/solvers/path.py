@@ -1,21 +1,23 @@
-r"""The whole path of max-margin predictors over C, each from the one for the next larger C.
+r"""The whole path of predictors over C, each from the one for the next larger C.
 
-The path is followed downwards. With C falling more and more samples come to their upper bounds and
-stay there, and those inside the margin of one solution say which; upwards samples would leave their
-bounds, and where to is for the solver to find out.
+The path is followed downwards. With C falling more and more samples come to the ends of their
+domains and stay there, and those inside an affine piece of one solution say which.
 
-While C is small every sample is at its upper bound, :math:`a = C w` with the sample weights
-:math:`w`, and the predictor is C times a fixed one: :math:`\zeta_h = C \mu_h V_h` with :math:`V_h =
-\sum_n w_n y_n \phi_h(x_n)` and :math:`\mu` on the units of largest :math:`\|V_h\|`. That is the
-optimum as long as no margin exceeds 1, which is up to
+While C is small every sample is in the affine piece in which the predictor of zeros has it, with
+:math:`b = -C w m'(y, 0)` for sample weights :math:`w`, and the predictor is C times a fixed one:
+:math:`\zeta_h = C \mu_h V_h` with :math:`V_h = -\sum_n w_n m'(y_n, 0) \phi_h(x_n)` and :math:`\mu` on
+the kernels of largest :math:`\|V_h\|`. With the hinge that is the optimum as long as no margin
+exceeds 1, which is up to
 
 .. math::
 
     C_0 = 1 \Big/ \min_\mu \max_n \sum_h \mu_h y_n \langle \phi_h(x_n), V_h \rangle ,
 
-and beyond it for no :math:`\mu`: the least C worth solving for. Usually one unit is the longest and
-:math:`\mu` has no choice; among several the minimum is a linear program. At the other end, once no
-sample is at its bound, a larger C changes nothing and the predictor is that of the hard margin.
+and beyond it for no :math:`\mu`: the least C worth solving for. Usually one kernel is the longest
+and :math:`\mu` has no choice; among several the minimum is a linear program. For another loss it is
+the largest C up to which that pair of points meets a gap, which for a curved loss is one of 1e-4. At
+the other end of the path of a hinge, once no sample is at its bound, a larger C changes nothing and
+the predictor is that of the hard margin.
 """
 
 from __future__ import annotations
@@ -24,7 +26,6 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -34,48 +35,51 @@ from scipy.optimize import linprog
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
 
-from gnorm.margin.choice import available_memory, choose
-from gnorm.margin.design import GatedDesign
-from gnorm.margin.engine import (
-    GRAM_METHODS,
-    certified,
-    check_samples,
-    merged_design,
-    on_all,
-    solve_anyhow,
+from gnorm.losses import Hinge, Loss, get_loss
+from gnorm.norms import Norm
+from gnorm.solvers.active_set.sets import PinnedSums
+from gnorm.solvers.active_set.start import Near
+from gnorm.solvers.api import (
+    expanded,
+    prepare,
+    share_gram,
+    solve_certified,
     warn_if_unfinished,
 )
-from gnorm.margin.merge import Merged
-from gnorm.margin.problem import MarginProblem, Point, relative_gap
-from gnorm.margin.solution import MarginSolution, NotSeparableError, Status
-from gnorm.margin.warm import Bounded, Near, Solved, is_at_bound
+from gnorm.solvers.certify import Certificate, certify, primal_value, relative_gap
+from gnorm.solvers.design import Design
+from gnorm.solvers.merge import Merged
+from gnorm.solvers.problem import Point, Problem
+from gnorm.solvers.solution import NotSeparableError, Solution, Status
+from gnorm.solvers.validation import check_samples
 
 __all__ = [
     "NormPath",
     "Saturation",
     "check_Cs",
     "gln_norm_path",
+    "least_C",
     "near_to",
     "saturation",
-    "share_gram",
     "solve_path",
 ]
 
 _FARTHEST = 5.0  # times as large a C at most has a solution that is a good start
-_GRAM_SHARE = 0.2  # of the memory allowed, up to which the Gram matrix of all samples is kept
 _VANISHING = 1e-13  # length of a sum of features, relative to those of its terms, that is rounding
-_TIED = 1e-9  # relative difference of lengths below which units count as equally long
+_TIED = 1e-9  # relative difference of lengths below which kernels count as equally long
+_BOUNDARY = 1e-6  # share of a bound from which a coefficient counts as at it
+_SATURATED = {True: 1e-9, False: 1e-4}  # gap at the saturated end, of affine losses and of others
 
 
 @dataclass(frozen=True, eq=False)
 class NormPath:
-    """Max-margin predictors over C.
+    """Predictors over C.
 
     Attributes
     ----------
     Cs : ndarray of shape (n_Cs,)
-        Weights of the hinge loss, increasing; the last may be infinite.
-    solutions : tuple of MarginSolution
+        Weights of the loss, increasing; the last may be infinite.
+    solutions : tuple of Solution
         One for each, with its certificate.
     least_C : float
         :math:`C_0`, up to which the predictor is C times a fixed one; infinite if the classes
@@ -85,28 +89,9 @@ class NormPath:
     """
 
     Cs: np.ndarray
-    solutions: tuple[MarginSolution, ...]
+    solutions: tuple[Solution, ...]
     least_C: float
     seconds: float
-
-
-@dataclass(frozen=True)
-class Saturation:
-    r"""The end of the path at which every sample is at its upper bound.
-
-    Attributes
-    ----------
-    C : float
-        The largest such C, :math:`C_0`.
-    weights : ndarray of shape (n_units,)
-        :math:`\mu`, the share of each unit.
-    margins : ndarray of shape (n_samples,)
-        Functional margins at C = 1.
-    """
-
-    C: float
-    weights: np.ndarray
-    margins: np.ndarray
 
 
 def gln_norm_path(
@@ -115,6 +100,8 @@ def gln_norm_path(
     activations: ArrayLike,
     Cs: ArrayLike | None = None,
     *,
+    norm: str | Norm | None = None,
+    loss: str | Loss = "hinge",
     n_Cs: int = 50,
     eps: float = 1e-4,
     method: str = "auto",
@@ -124,31 +111,34 @@ def gln_norm_path(
     sample_weight: ArrayLike | None = None,
     verbose: int = 0,
 ) -> NormPath:
-    r"""Max-margin predictors of the gated norm for many C, each started from the next larger C.
+    r"""Predictors of least norm and loss for many C, each started from the next larger C.
 
-    The problem for each C is that of :func:`max_margin`, and so is the certificate. Inputs, gates
+    The problem for each C is that of :func:`gnorm.solve`, and so is the certificate. Inputs, gates
     and their Gram matrix are shared. No iteration is spent on exact zeros alone: at the same gap a
-    solution may have more support than that of :func:`max_margin`.
+    solution may have more support than that of :func:`gnorm.solve`.
 
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Inputs. There is no intercept: append a constant feature to have one.
     y : array-like of shape (n_samples,)
-        Labels -1 and 1, both present.
+        Targets; labels -1 and 1, both present, for a margin loss.
     activations : array-like of bool, shape (n_samples, n_units, n_contexts)
         Gates of the inputs, see :mod:`gnorm.gates`.
     Cs : array-like of shape (n_Cs,), default=None
-        Weights of the hinge loss, positive, in any order, ``inf`` for the hard margin. None makes
-        a geometric grid from :math:`C_0`, below which nothing changes but the length of the
-        predictor, up to the C from which on it is that of the hard margin, with ``inf`` in its
-        place; if the data are not separable, up to ``C_0 / eps``.
+        Weights of the loss, positive, in any order, ``inf`` for the hard margin. None makes a
+        geometric grid from :math:`C_0`, below which nothing changes but the length of the
+        predictor. With the hinge it goes up to the C from which on the predictor is that of the
+        hard margin, with ``inf`` in its place; with another loss, or if the data are not
+        separable, up to ``C_0 / eps``.
+    norm, loss : default=None, "hinge"
+        See :func:`gnorm.solve`.
     n_Cs : int, default=50
         Length of that grid, at least 2.
     eps : float, default=1e-4
-        Least over largest C of that grid if the data are not separable.
+        Least over largest C of that grid where it does not end at the hard margin.
     method : {"auto", "interior-point", "working-set", "primal", "clarabel", "scs"}, default="auto"
-        See :func:`max_margin`. The first two start from the solution for a larger C; the others
+        See :func:`gnorm.solve`. The first two start from the solution for a larger C; the others
         start anew.
     tol : float, default=1e-4
         Relative duality gap, over all samples, at which a problem counts as solved.
@@ -196,31 +186,30 @@ def gln_norm_path(
     True
     """
     start = time.perf_counter()
+    loss = get_loss(loss)
     if Cs is None:
         check_scalar(n_Cs, "n_Cs", Integral, min_val=2)
         if not 0 < eps < 1:
             raise ValueError(f"expected eps between 0 and 1, got {eps}")
     else:
         Cs = check_Cs(Cs)
-    X, labels, gates, weight = check_samples(X, y, activations, 1.0, sample_weight)
-    options: dict[str, Any] = {
-        "method": method,
-        "tol": tol,
-        "max_iter": max_iter,
-    }
-    design, merged = merged_design(GatedDesign, X, labels, gates, weight)
-    signs = labels[merged.rows].astype(float)
-    at_one = MarginProblem(design, signs, merged.upper)
-    options["memory_limit"] = share_gram(at_one, method, memory_limit)
+        if np.isinf(Cs[-1]) and not loss.allows_infinite_C:
+            raise ValueError(f"expected finite Cs for the loss {loss.name!r}, got inf")
+    X, targets, gates, weight = check_samples(X, y, activations, loss, 1.0, sample_weight)
+    options: dict[str, Any] = {"method": method, "tol": tol, "max_iter": max_iter}
+    design, merged = prepare(X, targets, gates, weight, norm)
+    at_one = Problem(design, loss, targets[merged.rows], merged.weight)
+    options["memory_limit"] = share_gram(design, at_one, method, memory_limit)
     end = saturation(at_one)
-    hard: Solved | None = None
+    hard: tuple[Certificate, str] | None = None
     if Cs is None:
-        grid, hard = _default_grid(design, signs, merged, end, n_Cs, eps, options)
+        grid, hard = _default_grid(at_one, end, n_Cs, eps, options)
     else:
         grid = Cs
-    solutions: list[MarginSolution] = []
+    solutions: list[Solution] = []
+    path = solve_path(design, merged, targets, loss, grid, end=end, hard=hard, **options)
     try:
-        for solution in solve_path(design, labels, merged, grid, end=end, hard=hard, **options):
+        for solution in path:
             solutions.insert(0, solution)
             if verbose:
                 _print_line(grid[-len(solutions)], solution)
@@ -240,29 +229,11 @@ def gln_norm_path(
     return NormPath(done, tuple(solutions), end.C, time.perf_counter() - start)
 
 
-def _print_line(C: float, solution: MarginSolution) -> None:
+def _print_line(C: float, solution: Solution) -> None:
     print(
         f"C {C:9.3e}  norm {solution.norm:9.3e}  gap {solution.duality_gap:7.1e}  "
         f"support {len(solution.support)}  {solution.n_iter} iterations, {solution.seconds:.3f} s"
     )
-
-
-def share_gram(problem: MarginProblem, method: str, memory_limit: float | None) -> float | None:
-    """Compute the Gram matrix of all samples where methods use it and it is small enough to keep.
-
-    Returns
-    -------
-    float or None
-        What is left of the memory allowed; None for half of what is free.
-    """
-    limit = available_memory() if memory_limit is None else memory_limit
-    if method == "auto":
-        method = choose(problem, limit).method
-    need = 8.0 * len(problem.y) ** 2
-    if method not in GRAM_METHODS or need > _GRAM_SHARE * limit:
-        return memory_limit
-    _ = problem.design.gram  # cached, and handed on to the designs of some of the samples
-    return None if memory_limit is None else memory_limit - need
 
 
 def check_Cs(Cs: ArrayLike) -> np.ndarray:
@@ -275,34 +246,88 @@ def check_Cs(Cs: ArrayLike) -> np.ndarray:
     return np.unique(grid)
 
 
-def saturation(problem: MarginProblem) -> Saturation:
-    r"""Find the largest C at which every sample is at its upper bound.
+# -- the saturated end ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Saturation:
+    r"""The end of the path at which the predictor is C times a fixed one.
+
+    Attributes
+    ----------
+    C : float
+        The largest such C, :math:`C_0`; infinite if the predictor is zero for every C.
+    coef : ndarray of shape (n_samples,)
+        Dual coefficients at C = 1.
+    weights : ndarray of shape (n_kernels,)
+        :math:`\mu`, the share of each kernel.
+    """
+
+    C: float
+    coef: np.ndarray
+    weights: np.ndarray
+
+
+def least_C(design: Design[Any], merged: Merged, y: np.ndarray, loss: Loss) -> float:
+    """Least C worth solving for, :attr:`Saturation.C` of the distinct samples."""
+    return saturation(Problem(design, loss, y[merged.rows], merged.weight)).C
+
+
+def saturation(problem: Problem) -> Saturation:
+    r"""Find the largest C at which the predictor is C times a fixed one.
 
     Parameters
     ----------
-    problem : MarginProblem
-        The problem at C = 1, with finite bounds.
+    problem : Problem
+        The problem at C = 1, with finite weights.
 
     Returns
     -------
     Saturation
         :math:`C_0` and the predictor, up to its length.
     """
-    sums = problem.design.sums(problem.y * problem.upper)
-    lengths = problem.design.norms_of(sums)
-    products = problem.y[:, None] * problem.design.products_of(sums)
-    if np.max(lengths) <= _VANISHING * problem.design.max_feature_norm * np.sum(problem.upper):
-        n_units = len(lengths)
-        return Saturation(np.inf, np.full(n_units, 1.0 / n_units), np.zeros(len(problem.y)))
-    weights = np.zeros(len(lengths))
+    design, loss = problem.design, problem.loss
+    coef = -loss.derivative(problem.y, np.zeros(len(problem.y)), problem.C)
+    sums = design.sums(coef)
+    lengths = design.norm.dual_norms(sums)
+    n_kernels, total = len(lengths), float(np.sum(np.abs(coef)))
+    if np.max(lengths) <= _VANISHING * design.max_feature_norm * total:
+        return Saturation(np.inf, coef, np.full(n_kernels, 1.0 / n_kernels))
+    products = design.products_of(sums)
+    weights = np.zeros(n_kernels)
     tied = np.flatnonzero(lengths >= (1.0 - _TIED) * np.max(lengths))
     if len(tied) == 1:
         weights[tied] = 1.0
     else:
-        weights[tied] = _least_maximum(products[:, tied])
-    margins = products @ weights
-    # their mean is the squared length of the longest units: the largest is positive
-    return Saturation(1.0 / float(np.max(margins)), weights, margins)
+        weights[tied] = _least_maximum(np.sign(coef)[:, None] * products[:, tied])
+    outputs = products @ weights
+    if isinstance(loss, Hinge):
+        # their mean is the squared length of the longest kernels: the largest is positive
+        return Saturation(1.0 / float(np.max(problem.y * outputs)), coef, weights)
+    C = _largest_C(problem, coef, outputs, float(np.max(lengths)))
+    return Saturation(C, coef, weights)
+
+
+def _largest_C(problem: Problem, coef: np.ndarray, outputs: np.ndarray, length: float) -> float:
+    """Largest C up to which the fixed predictor and coefficients meet a gap, by bisection."""
+    loss, y = problem.loss, problem.y
+    is_affine = bool(np.all(np.isfinite(loss.affine_depth(y, 0.5 * y))))
+    most = _SATURATED[is_affine]
+
+    def is_met(log_C: float) -> bool:
+        C = float(np.exp(log_C))
+        weight = C * problem.C
+        norm = C * length
+        primal = 0.5 * norm**2 + float(np.sum(loss.value(y, C * outputs, weight)))
+        dual = -0.5 * norm**2 - float(np.sum(loss.conjugate(y, C * coef, weight)))
+        return relative_gap(primal, dual) <= most
+
+    natural = problem.output_scale / float(np.max(np.abs(outputs)))
+    low, high = np.log(natural) - 60.0, np.log(natural) + 5.0
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if is_met(middle) else (low, middle)
+    return float(np.exp(low))
 
 
 def _least_maximum(products: np.ndarray) -> np.ndarray:
@@ -323,185 +348,199 @@ def _least_maximum(products: np.ndarray) -> np.ndarray:
 
 
 def _default_grid(
-    design: GatedDesign,
-    signs: np.ndarray,
-    merged: Merged,
-    end: Saturation,
-    n_Cs: int,
-    eps: float,
-    options: dict[str, Any],
-) -> tuple[np.ndarray, Solved | None]:
+    at_one: Problem, end: Saturation, n_Cs: int, eps: float, options: dict[str, Any]
+) -> tuple[np.ndarray, tuple[Certificate, str] | None]:
     """Grid from the saturated end to the hard margin, and the solution of the latter."""
     if not np.isfinite(end.C):
         raise ValueError(
-            "the classes coincide in every unit, so that the best predictor is zero for every C; "
-            "pass Cs to solve for them nevertheless"
+            "the best predictor is zero for every C, since the classes or targets coincide in "
+            "every unit; pass Cs to solve for them nevertheless"
         )
-    upper = np.full(len(signs), np.inf)
+    to_eps = np.geomspace(end.C, end.C / eps, n_Cs)
+    if not isinstance(at_one.loss, Hinge):
+        return to_eps, None
     try:
-        hard = solve_anyhow(MarginProblem(design, signs, upper), None, **options)
+        infinite = np.full(len(at_one.y), np.inf)
+        hard, method, _ = solve_certified(_at(at_one, infinite), None, **options)
     except NotSeparableError:
-        return np.geomspace(end.C, end.C / eps, n_Cs), None
-    if hard[0].status is Status.INTERRUPTED:
+        return to_eps, None
+    if hard.point.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
-    largest = float(np.max(hard[0].dual_coef / merged.upper))
+    largest = float(np.max(np.abs(hard.dual_coef) / at_one.C))
     if largest <= end.C:  # there is nothing between the two ends
-        return np.array([end.C, np.inf]), hard
+        return np.array([end.C, np.inf]), (hard, method)
     grid = np.geomspace(end.C, largest, n_Cs)
     grid[-1] = np.inf
-    return grid, hard
+    return grid, (hard, method)
+
+
+def _at(at_one: Problem, C: np.ndarray) -> Problem:
+    """The problem with other weights, and the same typical outputs."""
+    return Problem(at_one.design, at_one.loss, at_one.y, C, at_one)
+
+
+# -- from one C to the next ----------------------------------------------------------------------
 
 
 def solve_path(
-    design: GatedDesign,
-    y: np.ndarray,
+    design: Design[Any],
     merged: Merged,
+    y: np.ndarray,
+    loss: Loss,
     Cs: Sequence[float] | np.ndarray,
     *,
     end: Saturation | None = None,
-    hard: Solved | None = None,
+    hard: tuple[Certificate, str] | None = None,
     tol: float,
     **options: Any,
-) -> Iterator[MarginSolution]:
+) -> Iterator[Solution]:
     """Solve on the distinct samples for each C, from the largest down, and report on all.
 
     Parameters
     ----------
-    design : GatedDesign
+    design : Design
         Geometry of the distinct samples.
-    y : ndarray of shape (n_samples,)
-        Labels -1 and 1 of all samples.
     merged : Merged
-        How the samples map to the distinct ones, with the weights as bounds.
+        How the samples map to the distinct ones, with their weights.
+    y : ndarray of shape (n_samples,)
+        Targets of all samples.
+    loss : Loss
+        The loss.
     Cs : sequence of float
         In increasing order.
     end : Saturation, default=None
         The saturated end, if it is known.
-    hard : tuple of (MarginSolution, ndarray of shape (n_distinct,)), default=None
-        Solution for C = inf on the distinct samples and its margins, if they are known.
+    hard : tuple of (Certificate, str), default=None
+        Solution for C = inf on the distinct samples and its method, if they are known.
     tol : float
         Relative duality gap at which a problem counts as solved.
     **options
-        Further options of :func:`gnorm.margin.solve`.
+        Further options of :func:`gnorm.solve`.
 
     Yields
     ------
-    MarginSolution
+    Solution
         The solution for each C, that of the largest first.
     """
-    at_one = MarginProblem(design, y[merged.rows].astype(float), merged.upper)
+    at_one = Problem(design, loss, y[merged.rows], merged.weight)
     follower = _Follower(at_one, merged, end or saturation(at_one), tol, options)
     for C in map(float, reversed(Cs)):
+        start = time.perf_counter()
         try:
-            solution = follower.at(C, hard)
+            certificate, method = follower.at(C, hard)
         except NotSeparableError as error:
-            certificate = merged.times(C).expand(error.certificate)
-            raise NotSeparableError(certificate, error.residual) from None
-        yield on_all(solution, merged.times(C))
+            raise NotSeparableError(merged.expand(error.certificate), error.residual) from None
+        seconds = time.perf_counter() - start
+        yield expanded(certificate, merged, y, loss, method, tol, seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What is known at one C, the least that it is the solution for."""
+
+    C: float
+    problem: Problem
+    near: Near
+    certificate: Certificate
+    method: str
 
 
 class _Follower:
     """Goes down the path, and knows the last two places."""
 
     def __init__(
-        self,
-        at_one: MarginProblem,
-        merged: Merged,
-        end: Saturation,
-        tol: float,
-        options: dict[str, Any],
+        self, at_one: Problem, merged: Merged, end: Saturation, tol: float, options: dict[str, Any]
     ) -> None:
-        self.at_one = at_one
-        self.merged = merged
-        self.end = end
-        self.tol = tol
+        self.at_one, self.merged, self.end, self.tol = at_one, merged, end, tol
         self.options = options | {"tol": tol}
-        self.bounded = Bounded(at_one.design, at_one.y * merged.upper)
+        self.pinned_sums = PinnedSums()
         self.known: list[_Known] = []
 
-    def at(self, C: float, hard: Solved | None) -> MarginSolution:
+    def at(self, C: float, hard: tuple[Certificate, str] | None) -> tuple[Certificate, str]:
         """Solve on the distinct samples for a C that is not more than the ones before."""
-        start = time.perf_counter()
-        upper = self.merged.times(C).upper
-        problem = MarginProblem(self.at_one.design, self.at_one.y, upper)
+        problem = _at(self.at_one, self.merged.times(C))
         if np.isfinite(C) and C <= self.end.C:
-            point = Point(upper, (upper, self.end.weights), Status.OPTIMAL, 0)
-            return certified(problem, point, "closed form", self.tol, start)[0]
-        if self.known and (same := self.known[-1].within(problem, self.tol, start)) is not None:
-            return same
+            coef = C * self.end.coef
+            point = Point(coef, (coef, self.end.weights), Status.OPTIMAL, 0)
+            certificate = certify(problem, point)
+            if certificate.gap <= self.tol:
+                return certificate, "closed form"
+        if self.known and (same := self._same(problem)) is not None:
+            return same, self.known[-1].method
         if np.isinf(C) and hard is not None:
-            solution, margins = hard
+            certificate, method = hard
         else:
-            options = self.options
-            if np.isfinite(C):
-                options = options | {"linear": partial(self.bounded.fixed, factor=C)}
-            solution, margins = solve_anyhow(problem, self._near(C, upper), **options)
-            solution = replace(solution, seconds=time.perf_counter() - start)
+            near = self._near(C, problem)
+            certificate, method, _ = solve_certified(problem, near, **self.options)
         # from this C on no sample is at its bound any more
-        least = min(C, float(np.max(solution.dual_coef / self.at_one.upper)))
-        near = near_to(problem, solution, margins)
-        self.known = [*self.known[-1:], _Known(least, upper, near, solution)]
-        return solution
+        least = C
+        if isinstance(problem.loss, Hinge):
+            least = min(C, float(np.max(np.abs(certificate.dual_coef) / self.at_one.C)))
+        near = replace(near_to(problem, certificate), pinned_sums=self.pinned_sums)
+        self.known = [
+            *self.known[-1:],
+            _Known(least, problem, near, certificate, method),
+        ]
+        return certificate, method
 
-    def _near(self, C: float, upper: np.ndarray) -> Near | None:
-        """Where to start from what is known; None if that is too far away."""
-        if not self.known or self.known[-1].C > _FARTHEST * C:
-            return None
-        return _ahead(self.known, C, upper)
+    def _same(self, problem: Problem) -> Certificate | None:
+        """Return the solution before for smaller weights, if no sample is at or beyond its bound.
 
-
-@dataclass(frozen=True)
-class _Known:
-    """What is known at one C, the least that it is the solution for."""
-
-    C: float
-    upper: np.ndarray
-    near: Near
-    solution: MarginSolution
-
-    def within(self, problem: MarginProblem, tol: float, start: float) -> MarginSolution | None:
-        """Return the solution for smaller bounds, if no sample is at or beyond its own.
-
-        It is the same, but a margin that is short of 1 by a rounding error costs less.
+        It is the same, but an output that is short of its kink by a rounding error costs less.
         """
-        if np.any(is_at_bound(self.near.dual_coef, problem.upper)):
+        certificate = self.known[-1].certificate
+        lower, upper = problem.loss.domain(problem.y, problem.C)
+        b, slack = certificate.dual_coef, (1.0 - _BOUNDARY)
+        is_inside = (b <= slack * upper) & (b >= slack * lower)
+        if not isinstance(problem.loss, Hinge) or not np.all(is_inside):
             return None
-        value, theta = problem.scale_primal(self.solution.norm, self.near.margins)
-        gap = relative_gap(value, self.solution.dual_value)
-        if gap > tol:
+        value, length = primal_value(problem, certificate.norm, certificate.outputs)
+        if relative_gap(value, certificate.dual_value) > self.tol:
             return None
         return replace(
-            self.solution,
-            zeta=theta * self.solution.zeta,
-            norm=theta * self.solution.norm,
-            unit_norms=theta * self.solution.unit_norms,
+            certificate,
+            zeta=length * certificate.zeta,
+            outputs=length * certificate.outputs,
+            norm=length * certificate.norm,
             primal_value=value,
-            duality_gap=gap,
-            status=Status.OPTIMAL,
-            n_iter=0,
-            seconds=time.perf_counter() - start,
+            point=replace(certificate.point, status=Status.OPTIMAL, n_iter=0),
         )
 
+    def _near(self, C: float, problem: Problem) -> Near | None:
+        """Where to start from what is known; None if that is too far away.
 
-def _ahead(known: list[_Known], C: float, upper: np.ndarray) -> Near:
-    """Where the solution for C is likely to be, on the line through the last two in log C."""
-    *earlier, last = known
-    a, mu, margins = last.near.dual_coef, last.near.weights, last.near.margins
-    if earlier and earlier[-1].C > last.C > C:
-        before = earlier[-1]
-        share = float(np.log(last.C / C) / np.log(before.C / last.C))
-        a = np.maximum(a + share * (a - before.near.dual_coef), 0.0)
-        mu = np.maximum(mu + share * (mu - before.near.weights), 0.0)
-        margins = margins + share * (margins - before.near.margins)
-    # a sample at its bound goes with it
-    a = np.where(is_at_bound(last.near.dual_coef, last.upper), upper, np.minimum(a, upper))
-    return Near(a, mu / np.sum(mu), margins)
+        On the line through the last two solutions in log C.
+        """
+        if not self.known or self.known[-1].C > _FARTHEST * C:
+            return None
+        *earlier, last = self.known
+        b, mu, outputs = last.near.dual_coef, last.near.weights, last.near.outputs
+        # a sample at its bound goes with it
+        is_at, ratio = _at_bound(last.problem, b), problem.C / last.problem.C
+        bound = np.where(is_at, ratio * b, 0.0)
+        if earlier and earlier[-1].C > last.C > C:
+            before = earlier[-1]
+            share = float(np.log(last.C / C) / np.log(before.C / last.C))
+            ahead = b + share * (b - before.near.dual_coef)
+            b = np.where(ahead * b > 0, ahead, 0.0) if problem.loss.is_margin else ahead
+            mu = np.maximum(mu + share * (mu - before.near.weights), 0.0)
+            outputs = outputs + share * (outputs - before.near.outputs)
+        b = np.where(is_at, bound, np.clip(b, *problem.loss.domain(problem.y, problem.C)))
+        return Near(b, mu / np.sum(mu), outputs, self.pinned_sums)
 
 
-def near_to(problem: MarginProblem, solution: MarginSolution, margins: np.ndarray) -> Near:
-    """Start for similar problems from a solution on the distinct samples and its margins."""
-    lengths = problem.design.unit_norms(solution.zeta)
+def _at_bound(problem: Problem, b: np.ndarray) -> np.ndarray:
+    """Whether coefficients are at a finite bound that is not 0, but for rounding."""
+    lower, upper = problem.loss.domain(problem.y, problem.C)
+    slack = 1.0 - _BOUNDARY
+    is_at: np.ndarray = ((upper > 0) & (b >= slack * upper)) | ((lower < 0) & (b <= slack * lower))
+    return is_at & np.isfinite(problem.C)
+
+
+def near_to(problem: Problem, certificate: Certificate) -> Near:
+    """Start for similar problems from a solution on the distinct samples."""
+    lengths = problem.design.norm.unit_norms(certificate.zeta)
     total = float(np.sum(lengths))
-    n_units = len(lengths)
-    weights = lengths / total if total > 0 else np.full(n_units, 1.0 / n_units)
-    return Near(solution.dual_coef, weights, margins)
+    n_kernels = len(lengths)
+    weights = lengths / total if total > 0 else np.full(n_kernels, 1.0 / n_kernels)
+    return Near(certificate.dual_coef, weights, certificate.outputs)

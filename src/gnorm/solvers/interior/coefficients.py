@@ -158,9 +158,13 @@ class Coefficients:
 
     def linearise(self, state: State, outputs: np.ndarray) -> np.ndarray:
         """Take the derivatives at a state; return the diagonal entry of each sample."""
-        self._first, curvature = self.derivatives(state.x)
+        self._first, self._curvature = self.derivatives(state.x)
+        curvature = self._curvature
         if self.loss.has_open_domain:
             curvature = self._secant(state.x, outputs, curvature)
+        return self._with_multipliers(state, curvature)
+
+    def _with_multipliers(self, state: State, curvature: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", divide="ignore"):
             diagonal = np.array(curvature)
             diagonal[self.at_lower] += state.z / state.p
@@ -183,7 +187,22 @@ class Coefficients:
         rise = -outputs - self._first
         is_far = np.abs(rise) > 1e-3 * np.abs(curvature * x)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where((rise * way > 0) & is_far, rise / way, curvature)
+            self._slope = np.where((rise * way > 0) & is_far, rise / way, curvature)
+        self._way = way
+        return self._slope
+
+    def with_tangents(self, state: State, change: np.ndarray) -> np.ndarray | None:
+        """Diagonal with the tangent for samples that a direction moves against their secant.
+
+        None if it moves none so. The secant of such a sample may be far too flat on that side.
+        """
+        if not self.loss.has_open_domain:
+            return None
+        is_against = (change * self._way < 0) & (self._slope < self._curvature)
+        if not np.any(is_against):
+            return None
+        self._slope = np.where(is_against, self._curvature, self._slope)
+        return self._with_multipliers(state, self._slope)
 
     def condensed(
         self, state: State, gradient: np.ndarray, to_z: np.ndarray, to_u: np.ndarray

@@ -220,6 +220,17 @@ class FeatureSystem(NewtonSystem):
         self.U, self.singular, self.Wt = np.linalg.svd(
             (np.sqrt(self.w)[:, None] * Q).T, full_matrices=False
         )
+        return self._factorise()
+
+    def refactor(self, change: State) -> bool:
+        """Factorise anew with the slopes on the side to which a direction goes."""
+        diagonal = self.coefficients.with_tangents(self.state, change.x)
+        if diagonal is None:
+            return False
+        self.weights = 1.0 / diagonal
+        return self._factorise()
+
+    def _factorise(self) -> bool:
         self.S = self.feature_gram(self.weights)
         matrix = self._in_coordinates(self.S, self.root)
         shrinkage = self.singular**2 / (1.0 + self.singular**2)

@@ -36,6 +36,8 @@ _AIM = 0.3  # length that each tries to add
 _LEAST_GAIN = 0.01  # ... and that is worth another
 _NEIGHBOURHOOD = 10.0  # factor within which the products of the pairs are to stay
 _BLENDS = 4  # lengths of a correction that are tried
+_BLOCKED = 0.5  # step to the end of an open domain below which its slopes are taken anew
+_RETRIES = 3  # ... at most so often
 _FEW = 500  # samples up to which exact zeros are worth iterations of their own
 _ANCHOR = 1e-3  # relative gap from which the steps are too small for their rounding to matter
 _THRESHOLDS = (1.0, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 0.0)  # up to which variables go to their bounds
@@ -239,6 +241,11 @@ class CentralPath:
         products = state.products()
         sigma = state.complementarity()
         predictor = system.direction(_targets(products, 0.0))
+        for _ in range(_RETRIES):
+            is_blocked = system.coefficients.barrier_reach(state.x, predictor.x) < _BLOCKED
+            if not is_blocked or not system.refactor(predictor):
+                break
+            predictor = system.direction(_targets(products, 0.0))
         reached = state.moved(predictor, *self._reach(predictor))
         sigma *= (reached.complementarity() / sigma) ** 3
         second_order = tuple(dx * dy for dx, dy in predictor.pairs())

@@ -280,8 +280,19 @@ class SampleSystem(NewtonSystem):
         self.w = state.mu / state.s
         self.centre = self.P @ (self.w / self.w.sum())
         self.diagonal = self.coefficients.linearise(state, self.P @ state.mu)
+        return self._factorise()
+
+    def refactor(self, change: State) -> bool:
+        """Factorise anew with the slopes on the side to which a direction goes."""
+        diagonal = self.coefficients.with_tangents(self.state, change.x)
+        if diagonal is None:
+            return False
+        self.diagonal = diagonal
+        return self._factorise()
+
+    def _factorise(self) -> bool:
         spread = (self.P - self.centre[:, None]) * np.sqrt(self.w)
-        weights = (self.scale / self.unit) * state.mu
+        weights = (self.scale / self.unit) * self.state.mu
         self._factor.precision = self.precision
 
         def build(precision: Precision, out: np.ndarray | None) -> np.ndarray:

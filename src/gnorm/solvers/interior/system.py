@@ -152,6 +152,10 @@ class NewtonSystem(ABC):
         """Factorise the Newton matrix at a state; False if that cannot be done."""
 
     @abstractmethod
+    def refactor(self, change: State) -> bool:
+        """Factorise anew with slopes for the side to which a direction goes; False if the same."""
+
+    @abstractmethod
     def direction(self, targets: Products, predictor: State | None = None) -> State:
         """Newton direction that changes the products by ``targets``, to first order.
 
