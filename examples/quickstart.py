@@ -71,7 +71,10 @@ def measure(model, X, y):
 
 def compare_probabilities(X_train, X_test, y_train, y_test):
     """Log loss of held-out images, for C set by hand."""
-    models = GLNNormClassifier(N_UNITS, C=10, random_state=0), LogisticRegression(C=10)
+    models = (
+        GLNNormClassifier(N_UNITS, C=10, random_state=0),
+        LogisticRegression(C=10, max_iter=1000),
+    )
     losses = [
         log_loss(y_test, model.fit(X_train, y_train).predict_proba(X_test)) for model in models
     ]

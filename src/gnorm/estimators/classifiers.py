@@ -257,14 +257,14 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         Factors of the sample weights by class, with all that these do; "balanced" makes them
         inversely proportional to the total weight of the classes.
     method : str, default="auto"
-        How to solve, see :func:`gnorm.max_margin`; "auto" chooses by the sizes of the problem.
+        How to solve, see :func:`gnorm.solve`; "auto" chooses by the sizes of the problem.
     tol : float, default=1e-4
         Relative duality gap at which a problem counts as solved.
     max_iter : int, default=None
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        :func:`gnorm.solve`; None for half of what is free when it begins. What is solved
         at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
         Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
@@ -426,14 +426,14 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         Factors of the sample weights by class, with all that these do; "balanced" makes them
         inversely proportional to the total weight of the classes.
     method : str, default="auto"
-        How to solve, see :func:`gnorm.max_margin`; "auto" chooses by the sizes of the problem.
+        How to solve, see :func:`gnorm.solve`; "auto" chooses by the sizes of the problem.
     tol : float, default=1e-4
         Relative duality gap at which a problem counts as solved.
     max_iter : int, default=None
         Most iterations of the method; None for its own default.
     memory_limit : float, default=None
         Most memory in bytes that the solve of one problem may take beside the data, see
-        :func:`gnorm.max_margin`; None for half of what is free when it begins. What is solved
+        :func:`gnorm.solve`; None for half of what is free when it begins. What is solved
         at the same time takes as much each: with many ``n_jobs`` on large data, set it.
     random_state : int, RandomState instance or None, default=None
         Draws the hyperplanes of the default gates. Pass an int for reproducible fits. Not used
