@@ -42,6 +42,7 @@ _MANY = 0.05  # share of missed samples in a set that is then solved loosely onc
 _ROUNDING = 1e-4  # depth up to which a pinned sample may be wrong in single precision
 _DOUBLE = 12_000  # samples of a set up to which a factor in double is quicker than refinement
 _OUTGROWN = 2.0  # growth of the largest squared norm at which new samples undo the path
+_LENGTHS = (10.0, 1.0, 0.1, 0.01)  # at most, of their coefficients, in units of the mean one
 _SLACK = 2e-8  # how much further single precision goes, which does not see its error of the gap
 _FIRST_ITERATIONS = 15  # most to the loose gap before a warm start counts as a bad one
 _ROUNDS_NEAR = 8  # most rounds before it does
@@ -105,8 +106,10 @@ class _Mark:
 class _Rounds:
     """The rounds of one solve: follow the path on the sets, scan, exchange.
 
-    Invariant: outside of a round, `sets` and `state` belong together, `state` being None where the
-    path is to be entered anew; `mark` is the last loose end from which a round can begin again.
+    Invariant: a round begins at `mark`, the last loose end of the path, with the samples of `sets`
+    in place of those of the mark and with `outputs` that say where the new ones are; before the
+    first loose end it begins where the start says. From the end of the path new samples would have
+    far to go: it is too near the boundary.
     """
 
     def __init__(
@@ -123,7 +126,7 @@ class _Rounds:
         self.pinned_sums = pinned_sums
         self.is_warm = is_warm
         self.sets, self.scale = start.sets, start.scale
-        self.state: State | None = None
+        self.outputs: np.ndarray | None = None
         self.mark: _Mark | None = None
         self.phase = _Phase.FINAL if start.is_certain else _Phase.LOOSE
         self.best: Certificate | None = None
@@ -161,15 +164,34 @@ class _Rounds:
         pinned = self.pinned_sums.of(self.problem, self.sets, part)
         system = SampleSystem(part, self.scale, pinned, self._precisions(len(free)))
         self.scale = system.scale
-        state = self.start.state(system) if self.state is None else self.state
+        state = self._first_state(system)
         if not state.is_interior():
-            return None
-        if self.state is not None and system.has_outgrown(state, _OUTGROWN):
             return None
         path = CentralPath(system, state, self.run)
         sets = self.sets
         self.run.best_so_far = lambda status: sets.on_all(path.point(status))
         return path
+
+    def _first_state(self, system: SampleSystem) -> State:
+        """Where the path is entered, or taken up again with the samples that are new.
+
+        These come in by shorter lengths if they would undo the path.
+        """
+        if self.mark is None or self.outputs is None:
+            return self.start.state(system)
+        for most in _LENGTHS:
+            state = transferred(
+                self.problem,
+                system.scale,
+                self.mark.state,
+                self.mark.sets,
+                self.sets,
+                self.outputs,
+                most,
+            )
+            if not system.has_outgrown(state, _OUTGROWN):
+                break
+        return state
 
     def _precisions(self, n_free: int) -> tuple[Precision, ...]:
         fits_double = n_free <= min(_DOUBLE, self.memory.most(DOUBLE_BYTES))
@@ -202,10 +224,7 @@ class _Rounds:
     def _exchange(self, outputs: np.ndarray, state: State | None) -> None:
         assert self.mark is not None and self.scale is not None
         self.sets, n_missed = exchanged(self.problem, self.sets, outputs, state, self.scale)
-        # From the end of the path new samples would have far to go: it is too near the boundary.
-        self.state = transferred(
-            self.problem, self.scale, self.mark.state, self.mark.sets, self.sets, outputs
-        )
+        self.outputs = outputs
         if state is not None and n_missed <= _MANY * np.count_nonzero(self.sets.is_free):
             self.phase = _Phase.FINAL
 

@@ -188,15 +188,22 @@ def entered(
 
 
 def transferred(
-    problem: Problem, scale: float, state: State, old: Sets, new: Sets, outputs: np.ndarray
+    problem: Problem,
+    scale: float,
+    state: State,
+    old: Sets,
+    new: Sets,
+    outputs: np.ndarray,
+    most: float,
 ) -> State:
-    """Carry a state over to other sets, with those that enter at its products."""
+    """Carry a state over to other sets, with those that enter at its products.
+
+    They come in by a length of at most `most` in units of the mean coefficient of the state.
+    """
     whole = Coefficients(problem, scale)
     coef = old.pinned / scale
-    # entering samples that are not where a part has a bound are put where their outputs want them
-    all_parts = entered(
-        whole, coef, outputs / problem.output_scale, state.complementarity(), np.inf
-    )
+    sigma, longest = state.complementarity(), most * float(np.mean(np.abs(state.x)))
+    all_parts = entered(whole, coef, outputs / problem.output_scale, sigma, longest)
     n_parts = len(whole.signs)
     before = Coefficients(problem, scale, old.free)
     rows = np.concatenate([old.free + k * len(coef) for k in range(n_parts)])
