@@ -23,10 +23,6 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import (
-    check_dataframe_column_names_consistency,
-    parametrize_with_checks,
-)
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from gnorm.estimators import (
@@ -66,16 +62,6 @@ def labelled(n_samples, n_features, n_classes=2, seed=0):
 
 
 # ---------------------------------------------------------------------------------- choosing C
-
-
-@parametrize_with_checks([kind(n_units=4, Cs=[0.001, 0.1], cv=2) for kind in KINDS])
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
-
-
-@each_kind
-def test_column_names(kind):
-    check_dataframe_column_names_consistency(kind.__name__, kind(n_units=5, Cs=3, cv=3))
 
 
 @must_converge

@@ -58,15 +58,18 @@ def small(kind, **params):
 
 
 def variants(kind):
-    """The estimator as it is, weighted, and with every loss."""
+    """The estimator as it is, and weighted."""
     # with five splits the checks have too few samples of a class
-    is_cv = "cv" in inspect.signature(kind).parameters
-    default = small(kind) if is_cv else kind()
+    default = small(kind) if "cv" in inspect.signature(kind).parameters else kind()
     yield default
     if is_classifier(default):
         yield clone(default).set_params(class_weight="balanced")
+
+
+def losses_of(kind):
+    """The estimator with each loss but the default one, if there is a choice."""
     if "loss" in inspect.signature(kind).parameters:
-        losses = CLASSIFIER_LOSSES if is_classifier(default) else REGRESSOR_LOSSES
+        losses = CLASSIFIER_LOSSES if is_classifier(kind()) else REGRESSOR_LOSSES
         for loss in losses[1:]:
             yield small(kind, loss=loss)
 
@@ -96,6 +99,12 @@ def test_every_estimator_is_a_name_of_the_package():
 
 @parametrize_with_checks([estimator for kind in KINDS for estimator in variants(kind)])
 def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([estimator for kind in KINDS for estimator in losses_of(kind)])
+def test_scikit_learn_checks_of_the_losses(estimator, check):
     check(estimator)
 
 

@@ -24,10 +24,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils import estimator_html_repr
-from sklearn.utils.estimator_checks import (
-    check_dataframe_column_names_consistency,
-    parametrize_with_checks,
-)
 from threadpoolctl import threadpool_limits
 
 from gnorm import kernels
@@ -127,22 +123,6 @@ def dual_values(model, X):
         expansions = [accumulate(augmented(model, support), gates, c) for c in model.dual_coef_]
         squares = [unit_norms(V).max() ** 2 for V in expansions]
     return np.abs(model.dual_coef_).sum(axis=1) - 0.5 * np.array(squares)
-
-
-# ---------------------------------------------------------------------------- scikit-learn's checks
-
-
-@parametrize_with_checks(
-    [kind(class_weight=class_weight) for kind in KINDS for class_weight in (None, "balanced")]
-)
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
-
-
-# The generator of checks leaves this one out.
-@each_kind
-def test_column_names(kind):
-    check_dataframe_column_names_consistency(kind.__name__, kind())
 
 
 # ------------------------------------------------------------------------------- weights and copies
