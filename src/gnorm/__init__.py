@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         atoms,
         datasets,
         descent,
+        estimators,
         gated,
         gates,
         homogeneity,
@@ -25,6 +26,22 @@ if TYPE_CHECKING:
         svm,
         svm_cv,
     )
+    from gnorm.estimators import (
+        FReLUClassifier,
+        FReLUClassifierCV,
+        FReLURegressor,
+        FReLURegressorCV,
+        FReLUSVC,
+        FReLUSVCCV,
+        GatedL2SVC,
+        GLNNormClassifier,
+        GLNNormClassifierCV,
+        GLNNormRegressor,
+        GLNNormRegressorCV,
+        GLNNormSVC,
+        GLNNormSVCCV,
+        ShallowGLNSVC,
+    )
     from gnorm.gates import FixedGates, HyperplaneGates, ReLUGates
     from gnorm.solvers import (
         MarginSolution,
@@ -35,15 +52,21 @@ if TYPE_CHECKING:
         max_margin,
         solve,
     )
-    from gnorm.svm import FReLUSVC, GatedL2SVC, GLNNormSVC, ShallowGLNSVC
-    from gnorm.svm_cv import FReLUSVCCV, GLNNormSVCCV
 
     __version__: str
 
 __all__ = [
+    "FReLUClassifier",
+    "FReLUClassifierCV",
+    "FReLURegressor",
+    "FReLURegressorCV",
     "FReLUSVC",
     "FReLUSVCCV",
     "FixedGates",
+    "GLNNormClassifier",
+    "GLNNormClassifierCV",
+    "GLNNormRegressor",
+    "GLNNormRegressorCV",
     "GLNNormSVC",
     "GLNNormSVCCV",
     "GatedL2SVC",
@@ -58,6 +81,7 @@ __all__ = [
     "atoms",
     "datasets",
     "descent",
+    "estimators",
     "gated",
     "gates",
     "gln_norm_path",
@@ -75,18 +99,26 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "FReLUSVC": "svm",
-    "FReLUSVCCV": "svm_cv",
+    "FReLUClassifier": "estimators",
+    "FReLUClassifierCV": "estimators",
+    "FReLURegressor": "estimators",
+    "FReLURegressorCV": "estimators",
+    "FReLUSVC": "estimators",
+    "FReLUSVCCV": "estimators",
     "FixedGates": "gates",
-    "GLNNormSVC": "svm",
-    "GLNNormSVCCV": "svm_cv",
-    "GatedL2SVC": "svm",
+    "GLNNormClassifier": "estimators",
+    "GLNNormClassifierCV": "estimators",
+    "GLNNormRegressor": "estimators",
+    "GLNNormRegressorCV": "estimators",
+    "GLNNormSVC": "estimators",
+    "GLNNormSVCCV": "estimators",
+    "GatedL2SVC": "estimators",
     "HyperplaneGates": "gates",
     "MarginSolution": "solvers",
     "NormPath": "solvers",
     "NotSeparableError": "solvers",
     "ReLUGates": "gates",
-    "ShallowGLNSVC": "svm",
+    "ShallowGLNSVC": "estimators",
     "Solution": "solvers",
     "gln_norm_path": "solvers",
     "max_margin": "solvers",
@@ -96,6 +128,7 @@ _MODULES = {
     "atoms",
     "datasets",
     "descent",
+    "estimators",
     "gated",
     "gates",
     "homogeneity",
