@@ -134,7 +134,7 @@ class Design(ABC, Generic[AnyNorm]):
 
     @abstractmethod
     def kernel_products(self, coef: np.ndarray, precision: Precision) -> np.ndarray:
-        r"""Compute :math:`K_h b` for every kernel by the Gram matrix, shape (n_samples, n_kernels)."""
+        r"""Compute :math:`K_h b` for every kernel by the Gram matrix, a column each."""
 
     @abstractmethod
     def weighted_gram(
