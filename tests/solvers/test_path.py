@@ -321,11 +321,14 @@ def test_a_bad_start_is_given_up(monkeypatch):
     rng = np.random.default_rng(0)
     near = Near(y * rng.uniform(0, 1e6, 500), np.eye(10)[0], y * rng.normal(0, 1e3, 500))
     cold, _, _ = solve_certified(problem, tol=1e-6)
-    for most in (rounds._FIRST_ITERATIONS, 3):  # most iterations to a loose gap
-        monkeypatch.setattr(rounds, "_FIRST_ITERATIONS", most)
-        found, _, _ = solve_certified(problem, near, tol=1e-6)
+    found, _, _ = solve_certified(problem, near, tol=1e-6)
+    assert_allclose(found.primal_value, cold.primal_value, rtol=2e-6)
+    for limit in ("_FIRST_ITERATIONS", "_ROUNDS_NEAR"):
+        with monkeypatch.context() as patched:
+            patched.setattr(rounds, limit, 1)
+            assert solve_near(problem, Run(1e-6, 100), near) is None
+            found, _, _ = solve_certified(problem, near, tol=1e-6)
         assert_allclose(found.primal_value, cold.primal_value, rtol=2e-6)
-    assert solve_near(problem, Run(1e-6, 100), near) is None
     lost = replace(near, dual_coef=np.zeros(500))
     assert solve_near(problem, Run(1e-6, 100), lost) is None
     assert_allclose(solve_certified(problem, lost, tol=1e-6)[0].gap, cold.gap)
