@@ -323,11 +323,12 @@ def test_a_bad_start_is_given_up(monkeypatch):
     cold, _, _ = solve_certified(problem, tol=1e-6)
     found, _, _ = solve_certified(problem, near, tol=1e-6)
     assert_allclose(found.primal_value, cold.primal_value, rtol=2e-6)
-    for limit in ("_FIRST_ITERATIONS", "_ROUNDS_NEAR"):
+    far = near_to(problem, solve_certified(problem_at(5.0, X, y, activations), tol=1e-6)[0])
+    for limit, start in (("_ROUNDS_NEAR", near), ("_FIRST_ITERATIONS", far)):
         with monkeypatch.context() as patched:
             patched.setattr(rounds, limit, 1)
-            assert solve_near(problem, Run(1e-6, 100), near) is None
-            found, _, _ = solve_certified(problem, near, tol=1e-6)
+            assert solve_near(problem, Run(1e-6, 100), start) is None
+            found, _, _ = solve_certified(problem, start, tol=1e-6)
         assert_allclose(found.primal_value, cold.primal_value, rtol=2e-6)
     lost = replace(near, dual_coef=np.zeros(500))
     assert solve_near(problem, Run(1e-6, 100), lost) is None
