@@ -42,7 +42,7 @@ def targets(state, sigma):
 @pytest.mark.parametrize(("C", "flipped"), [(1.0, 0.1), (INF, 0.0)])
 def test_newton_step_in_single_precision(C, flipped, is_refined):
     # where the spread of the unit gradients is stiff, as at the end of the path
-    problem = noisy_problem(n_samples=300, C=C, flipped=flipped)
+    problem = noisy_problem(n_samples=280, C=C, flipped=flipped)
     system = SampleSystem(problem)
     rough = SampleSystem(problem, system.scale, precisions=(np.float32,))
     rough.is_refined = is_refined
@@ -71,7 +71,7 @@ def test_centrality_corrections_lengthen_the_step(C, flipped, is_single):
     path.follow(0.3, is_last=False)
     state = path.state
     assert system.factor(state)
-    sigma = 0.1 * state.complementarity()
+    sigma = 0.01 * state.complementarity()
     aim = targets(state, sigma)
     change = system.direction(aim)
     longer, steps = path._lengthened(change, change, aim, sigma)
