@@ -71,7 +71,7 @@ def test_centrality_corrections_lengthen_the_step(C, flipped, is_single):
     path.follow(0.3, is_last=False)
     state = path.state
     assert system.factor(state)
-    sigma = 0.01 * state.complementarity()
+    sigma = 0.001 * state.complementarity()
     aim = targets(state, sigma)
     change = system.direction(aim)
     longer, steps = path._lengthened(change, change, aim, sigma)
