@@ -90,8 +90,8 @@ class FeatureSystem(NewtonSystem):
         """Start at the predictor of zeros and at a constant length of dual coefficients."""
         variables, steepest = self.coefficients, self._steepest()
         n_samples, n_kernels = len(steepest), len(self.factors)
-        is_delicate = self.problem.is_hard.any() or self.problem.loss.has_open_domain
-        length = self._typical_coefficient(steepest) if is_delicate else 1.0
+        is_hard = bool(self.problem.is_hard.any())
+        length = self._typical_coefficient(steepest) if is_hard else 1.0
         x = variables.inside(length * steepest, 0.5 * length)
         V = self.sums(variables.total(x))
         quadratics = 0.5 * _squares(self.factors @ V)

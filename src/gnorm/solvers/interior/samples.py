@@ -132,7 +132,9 @@ class SampleSystem(NewtonSystem):
         """
         variables, steepest = self.coefficients, self._steepest()
         if guess is None:
-            length = self._typical_coefficient(steepest)
+            # at an open end outputs that are too long are worse than some that are too short
+            is_open = self.problem.loss.has_open_domain
+            length = 1.0 if is_open else self._typical_coefficient(steepest)
             coef, least, slack = length * steepest, 0.5, 2.25
             x = variables.inside(coef, 0.5 * length)
         else:
