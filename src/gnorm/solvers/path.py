@@ -5,8 +5,8 @@ domains and stay there, and those inside an affine piece of one solution say whi
 
 While C is small each sample is in the affine piece where the predictor of zeros has it, with
 :math:`b = -C w m'(y, 0)` for sample weights :math:`w`, and the predictor is C times a fixed one:
-:math:`\zeta_h = C \mu_h V_h` with :math:`V_h = -\sum_n w_n m'(y_n, 0) \phi_h(x_n)` and :math:`\mu` on
-the kernels of largest :math:`\|V_h\|`. With the hinge that is the optimum as long as no margin
+:math:`\zeta_h = C \mu_h V_h` with :math:`V_h = -\sum_n w_n m'(y_n, 0) \phi_h(x_n)` and :math:`\mu`
+on the kernels of largest :math:`\|V_h\|`. With the hinge that is the optimum as long as no margin
 exceeds 1, which is up to
 
 .. math::
@@ -431,7 +431,7 @@ def solve_path(
         except NotSeparableError as error:
             raise NotSeparableError(merged.expand(error.certificate), error.residual) from None
         seconds = time.perf_counter() - start
-        yield expanded(certificate, merged, y, loss, method, tol, seconds)
+        yield expanded(certificate, merged, y, loss, C, method, tol, seconds)
 
 
 @dataclass(frozen=True, eq=False)

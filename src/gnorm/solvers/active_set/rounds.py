@@ -14,7 +14,6 @@ too large for that, by conjugate gradients.
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -71,7 +70,7 @@ def solve_by_active_set(problem: Problem, run: Run) -> Certificate:
         return solve_by_samples(problem, run)
     # What becomes known of the Gram matrix ends with the solve: others of the same design are to
     # come out the same whatever was solved before.
-    problem = replace(problem, design=copy(problem.design))
+    problem = replace(problem, design=problem.design.copied())
     start = cold_start(problem, memory)
     solved = _Rounds(problem, run, memory, start, PinnedSums()).solve()
     if solved is None:

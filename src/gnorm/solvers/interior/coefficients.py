@@ -165,6 +165,12 @@ class Coefficients:
             to_bound = np.where(change < 0, (self.lower - x) / change, (self.upper - x) / change)
         return float(np.min(to_bound, initial=np.inf, where=change != 0))
 
+    def kept_inside(self, x: np.ndarray, moved: np.ndarray, share: float) -> np.ndarray:
+        """Where coefficients move to, but each at most a share of its way to an open end."""
+        if not self.loss.has_open_domain:
+            return moved
+        return np.clip(moved, x + share * (self.lower - x), x + share * (self.upper - x))
+
     def rounded(self, state: State, threshold: float) -> np.ndarray:
         """Set to its bound what is closer to it than its multiplier to zero, and `threshold`.
 
