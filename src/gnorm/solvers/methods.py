@@ -33,7 +33,7 @@ def _sample_bytes(problem: Problem) -> float:
 def _feature_bytes(problem: Problem) -> float:
     design = problem.design
     n_coded = design.n_coded_features // design.n_features
-    per_sample = 8 * (40 + 3.5 * design.n_kernels + 1.5 * design.n_features) + 2 * n_coded
+    per_sample = 8 * (60 + 3.5 * design.n_kernels + 1.5 * design.n_features) + 2 * n_coded
     return 1e6 + per_sample * len(problem.y) + 44.0 * design.n_coded_features**2
 
 

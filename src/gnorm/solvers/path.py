@@ -367,7 +367,7 @@ def _default_grid(
     if hard.point.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
     largest = float(np.max(np.abs(hard.dual_coef) / at_one.C))
-    if largest <= end.C:  # there is nothing between the two ends
+    if largest <= (1 + _BOUNDARY) * end.C:  # there is nothing between the two ends
         return np.array([end.C, np.inf]), (hard, method)
     grid = np.geomspace(end.C, largest, n_Cs)
     grid[-1] = np.inf

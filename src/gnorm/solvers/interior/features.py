@@ -33,7 +33,7 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg.lapack import dposv, dpotrf, dpotrs
 
 from gnorm import gated
 from gnorm.solvers.interior.state import Products, State
@@ -46,6 +46,7 @@ _REFINEMENTS = 8  # most conjugate-gradient steps on a Newton system
 _ACCURACY = 1e-6  # of its solution, in the norm of its matrix
 _JITTER = 1e-14  # relative, on the diagonal of the Newton matrix
 _START_RIDGE = 1e-5  # of the regression at the start where margins are hard, relative
+_LEAST_START = 0.1  # share of the mean that every coefficient gets that has a bound at 0
 _LEAST_MULTIPLIER = 0.5  # of a bound at the start, in units of the outputs
 
 
@@ -97,7 +98,7 @@ class FeatureSystem(NewtonSystem):
         n_kernels = len(self.factors)
         mu = np.full(n_kernels, 1.0 / n_kernels)
         coef, zeta, outputs = self._ridge(mu)
-        x = variables.inside(coef, 0.1 * float(np.mean(np.abs(coef))))
+        x = variables.inside(coef, _LEAST_START * max(float(np.mean(np.abs(coef))), 1e-3))
         V = self.sums(variables.total(x))
         p, v = variables.slacks(x)
         # a curved conjugate holds outputs and coefficients together, which one step keeps so
@@ -152,7 +153,8 @@ class FeatureSystem(NewtonSystem):
                 matrix /= least
                 weights /= least
         matrix[np.diag_indices_from(matrix)] += 1.0
-        x = np.linalg.solve(matrix, (root @ self.sums(weights * y)).ravel())
+        rhs = (root @ self.sums(weights * y)).ravel()
+        x = dposv(matrix.T, rhs, lower=1, overwrite_a=1, overwrite_b=1)[1]
         zeta = root.T @ x.reshape(len(root), -1)
         outputs = self.values(zeta)
         return weights * (y - outputs), zeta, outputs

@@ -124,11 +124,11 @@ class CentralPath:
             If hard-margin samples cannot be separated.
         """
         spare = n_rounding if len(self.system.problem.y) <= _FEW else 0
-        step = 0.0
+        step, first = 0.0, self.run.n_iter
         while True:
             self._report(step)
             if self.gap <= tol:
-                if not is_last:
+                if not is_last or self.run.n_iter == first:  # no step has shown a face yet
                     return Status.OPTIMAL
                 # Interior points have no exact zeros. Rounding to the face they point at shows the
                 # support; where that costs too much of the gap, go on a little, and in the end, or
@@ -266,7 +266,7 @@ class CentralPath:
         return min(steps)
 
     def _reach(self, change: State) -> tuple[float, float]:
-        """Longest steps, at most 1, that stay a share of the way off the boundary, open ends aside."""
+        """Longest steps, at most 1, that stay a share of the way off the boundary."""
         primal, dual = self.state.reach(change)
         to_end = self.system.coefficients.barrier_reach(self.state.x, change.x)
         dual = min(dual, max(to_end, _LEAST_TO_END))

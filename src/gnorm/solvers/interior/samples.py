@@ -41,7 +41,7 @@ __all__ = ["Pinned", "SampleSystem"]
 # Cancellation of the squared features below which the Gram matrix has too few digits.
 _CANCELLATION = {np.float64: 1e-7, np.float32: 1e-5}
 _FINE = 1e-7  # relative gap below which steps from Gram matrices alone lose their way
-_LEAST_START = 0.1  # share of the mean that every coefficient gets beside a guess
+_LEAST_START = 0.1  # share of the mean that every coefficient gets that has a bound at 0
 _RIDGE = 1e-5  # of the regression for the length of the start, relative
 _START_SLACK = 1.1  # length of the start over that of its longest unit, squared, beside a guess
 _FEW = 500  # samples up to which steps always take the curvature of the constraints along
@@ -135,10 +135,9 @@ class SampleSystem(NewtonSystem):
         variables = self.coefficients
         if guess is None:
             coef, least, slack = self._ridge(), 0.5, 2.25
-            x = variables.inside(coef, 0.1 * float(np.mean(np.abs(coef))))
         else:
             coef, least, slack = guess / self.scale, _LEAST_START, _START_SLACK
-            x = variables.inside(coef, least * float(np.mean(np.abs(coef))))
+        x = variables.inside(coef, _LEAST_START * max(float(np.mean(np.abs(coef))), 1e-3))
         coef, P = self._at(x)
         n_kernels = self.problem.design.n_kernels
         mu = np.full(n_kernels, 1 / n_kernels)
@@ -148,7 +147,7 @@ class SampleSystem(NewtonSystem):
         sigma = float(np.mean(s * mu))
         p, v = variables.slacks(x)
         excess = variables.parts(P @ mu) + variables.derivatives(x)[0]
-        longest = float(np.max(np.abs(x)))
+        longest = float(np.max(np.abs(x))) or 1.0
 
         def multiplier(slack: np.ndarray, excess: np.ndarray) -> np.ndarray:
             # A distant bound gets a small multiplier: its product starts near that of the others.
