@@ -118,6 +118,42 @@ class Coefficients:
         coef = np.where(away < 0, np.minimum(coef, away), coef)
         return np.clip(coef, self.lower / 2, self.upper / 2)
 
+    def entered(
+        self, x: np.ndarray, outputs: np.ndarray, sigma: float, most: float
+    ) -> dict[str, np.ndarray]:
+        r"""Parts, slacks and multipliers near to given parts, with products of :math:`\sigma`.
+
+        A part whose derivative is :math:`d` is :math:`\sigma / z` off its lower bound with
+        :math:`z - \sigma / z = d`, and as far off the upper one with the opposite sign, but at most
+        `most` and half the way between the bounds. Between the two it is what it is.
+
+        Returns
+        -------
+        dict
+            ``x``, ``p``, ``v``, ``z``, ``u`` for all parts, as if all had both bounds.
+        """
+        x = np.clip(x, self.lower, self.upper)
+        d = self.parts(outputs) + self.derivatives(x)[0]
+        root = np.sqrt(d**2 + 4.0 * sigma)
+        # both from the sum that does not cancel
+        small, large = 2.0 * sigma / (root + np.abs(d)), 0.5 * (root + np.abs(d))
+        room = np.minimum(most, (self.upper - self.lower) / 2)
+        from_lower = np.minimum(np.where(d > 0, small, large), room)
+        from_upper = np.minimum(np.where(d > 0, large, small), room)
+        x = np.maximum(x, self.lower + from_lower)
+        x = np.minimum(x, self.upper - from_upper)
+        # at a bound the slack itself, which the sum with the bound would round
+        p = np.maximum(x - self.lower, from_lower)
+        v = np.maximum(self.upper - x, from_upper)
+        return {"x": x, "p": p, "v": v, "z": sigma / p, "u": sigma / v}
+
+    def with_multipliers(self, parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Keep of slacks and multipliers those that are variables."""
+        at = {"p": self.at_lower, "z": self.at_lower, "v": self.at_upper, "u": self.at_upper}
+        return {
+            name: values if name == "x" else values[at[name]] for name, values in parts.items()
+        }
+
     def slacks(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Distances from the bounds that have multipliers."""
         return (x - self.lower)[self.at_lower], (self.upper - x)[self.at_upper]

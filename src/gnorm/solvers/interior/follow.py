@@ -39,7 +39,8 @@ _BLENDS = 4  # lengths of a correction that are tried
 _BLOCKED = 0.5  # step to the end of an open domain below which its slopes are taken anew
 _RETRIES = 3  # ... at most so often
 _FEW = 500  # samples up to which exact zeros are worth iterations of their own
-_ANCHOR = 1e-3  # relative gap from which the steps are too small for their rounding to matter
+# Relative gap from which steps are too small for their rounding to matter, and the end is near.
+_ANCHOR = 1e-3
 _THRESHOLDS = (1.0, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 0.0)  # up to which variables go to their bounds
 _ROUNDING_ITERATIONS = 3  # to spend beyond the tolerance for the sake of exact zeros
 _PATIENCE = 25  # iterations without a better gap before the solve counts as stalled
@@ -178,7 +179,7 @@ class CentralPath:
         was_rough = self.system.is_rough
         if not self.system.has_more_digits:
             return False
-        self.system.escalate(self.state)
+        self.state = self.system.escalate(self.state)
         if was_rough:
             self.primal, self.dual = self.system.primal(self.state), self.system.dual(self.state)
         self._is_anchored = True
@@ -198,7 +199,9 @@ class CentralPath:
             self._is_anchored = True
         gap, sigma = self.gap, self.state.complementarity()
         least_gap, least_sigma = self._least
-        if gap <= _PROGRESS * least_gap or sigma <= _PROGRESS * least_sigma:
+        # Far out the gap may wait for the path; near its end a falling sigma alone is no progress.
+        is_nearer = sigma <= _PROGRESS * least_sigma and not gap <= _ANCHOR
+        if gap <= _PROGRESS * least_gap or is_nearer:
             self._progressed_at = self.run.n_iter
             self._least = min(gap, least_gap), min(sigma, least_sigma)
 

@@ -86,8 +86,10 @@ class SampleSystem(NewtonSystem):
 
     Attributes
     ----------
+    is_exact : bool
+        Whether the gradients are computed through the features.
     is_refined : bool
-        Whether products go through the features and steps are refined.
+        Whether steps are refined through the features as well.
     """
 
     is_coupled = True
@@ -101,7 +103,7 @@ class SampleSystem(NewtonSystem):
     ) -> None:
         self.precision, *self._further = precisions
         self.pinned = pinned
-        self.is_refined = False
+        self.is_exact = self.is_refined = False
         self.is_curved = len(problem.y) <= _FEW
         self._factor = Factor(self.precision)
         self._latest: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
@@ -158,6 +160,29 @@ class SampleSystem(NewtonSystem):
         u = multiplier(v, -excess[variables.at_upper])
         return State(z=z, u=u, mu=mu, x=x, p=p, v=v, s=s, t=t)
 
+    def entered(self, x: np.ndarray, outputs: np.ndarray, mu: np.ndarray, sigma: float) -> State:
+        r"""Enter the central path near to a point, with all products at :math:`\sigma` or above.
+
+        Parameters
+        ----------
+        x : ndarray
+            Parts of the dual coefficients.
+        outputs : ndarray of shape (n_samples,)
+            Outputs, in their units.
+        mu : ndarray of shape (n_kernels,)
+            Shares of the kernels.
+        sigma : float
+            As large as the point is likely to be off the solution.
+        """
+        variables = self.coefficients
+        parts = variables.entered(x, outputs, sigma, np.sqrt(sigma))
+        own = variables.with_multipliers(parts)
+        quadratics = self.quadratics(*self._at(own["x"]))
+        room = sigma / float(np.sum(mu**2))
+        s = (np.max(quadratics) - quadratics) + room  # in this order it cannot round to zero
+        t = float(np.max(quadratics)) + room
+        return State(**own, s=s, mu=np.maximum(mu, sigma / s), t=t)
+
     def _typical_coefficient(self, steepest: np.ndarray) -> float:
         """Half the mean coefficient that brings all outputs to where the loss wants them, nearly.
 
@@ -191,13 +216,13 @@ class SampleSystem(NewtonSystem):
         if self._latest is not None and x is self._latest[0]:
             return self._latest[1:]
         coef = self.coefficients.total(x)
-        if self._latest is None or not self.is_rough or self.is_refined:
+        if self._latest is None or not self.is_rough or self.is_exact:
             P = self._gradients(coef)
         else:
             _, latest, P = self._latest
             P = P + self.images(coef - latest)
-        if not self.is_refined and self._residual(coef, P) ** 2 <= _CANCELLATION[self.precision]:
-            self.is_refined = True
+        if not self.is_exact and self._residual(coef, P) ** 2 <= _CANCELLATION[self.precision]:
+            self.is_exact, self.is_refined = True, not self.is_rough
             P = self._gradients(coef)
         self._latest = x, coef, P
         return coef, P
@@ -208,13 +233,13 @@ class SampleSystem(NewtonSystem):
         self._latest = state.x, coef, self._gradients(coef, is_exact=True)
 
     def _gradients(self, coef: np.ndarray, *, is_exact: bool = False) -> np.ndarray:
-        P = self.images(coef, is_exact=is_exact)
+        P = self.images(coef, is_exact=is_exact or self.is_exact)
         return P if self.pinned is None else P + self.pinned.pull / self.unit
 
     def images(self, coef: np.ndarray, *, is_exact: bool = False) -> np.ndarray:
         """Compute ``K_h b``, the change of the gradients with a change of the dual point."""
         design, scaled = self.problem.design, (self.scale / self.unit) * coef
-        if is_exact or self.is_refined:
+        if is_exact or self.is_refined:  # of small changes the Gram matrix has digits enough
             return design.exact_products(scaled)
         return design.kernel_products(scaled, self.precision)
 
@@ -225,13 +250,9 @@ class SampleSystem(NewtonSystem):
         pull = (coef @ self.pinned.pull) / self.unit
         return 0.5 * (coef @ P + pull + self.pinned.squares / self.value_unit)
 
-    def quadratics_at(self, x: np.ndarray) -> np.ndarray:
-        r"""Compute :math:`\tfrac12 \|V_h\|^2` at given parts."""
-        return self.quadratics(*self._at(x))
-
     def has_outgrown(self, state: State, most: float) -> bool:
         r"""Whether some :math:`\tfrac12 \|V_h\|^2` is above ``most`` times what bounds it."""
-        return bool(np.max(self.quadratics_at(state.x)) > most * state.t)
+        return bool(np.max(self.quadratics(*self._at(state.x))) > most * state.t)
 
     def _dual_norms(self, coef: np.ndarray, P: np.ndarray) -> np.ndarray:
         return np.sqrt(2.0 * self.value_unit * np.maximum(self.quadratics(coef, P), 0.0))
@@ -367,7 +388,8 @@ class SampleSystem(NewtonSystem):
 
     def sharpen(self, gap: float, tol: float) -> None:
         """Refine steps where the gap is fine and the tolerance finer."""
-        self.is_refined |= tol < gap < _FINE
+        if tol < gap < _FINE and not self.is_rough:
+            self.is_exact = self.is_refined = True
 
     def note_step(self, step: float) -> None:
         """Take the curvature along from the first short step on."""
@@ -378,10 +400,17 @@ class SampleSystem(NewtonSystem):
         """Whether there is a further precision, or steps can still be refined."""
         return bool(self._further) or not self.is_refined
 
-    def escalate(self, state: State) -> None:
-        """Go over to the next precision, in the end to refined steps."""
+    def escalate(self, state: State) -> State:
+        """Go over to the next precision, in the end to refined steps, and enter the path anew.
+
+        Slacks shorter than the error that the old precision made of them would block every step.
+        """
         if self._further:
             self.precision = self._further.pop(0)
         else:
-            self.is_refined = True
+            self.is_exact = self.is_refined = True
         self.anchor(state)
+        coef, P = self._at(state.x)
+        error = state.mu * np.abs(self.quadratics(coef, P) - state.t + state.s)
+        sigma = max(state.complementarity(), float(np.max(error)))
+        return self.entered(state.x, P @ state.mu, state.mu / np.sum(state.mu), sigma)

@@ -182,5 +182,6 @@ class NewtonSystem(ABC):
         """Whether :meth:`escalate` has somewhere to go."""
         return False
 
-    def escalate(self, state: State) -> None:
-        """Go over to more digits at a state."""
+    def escalate(self, state: State) -> State:
+        """Go over to more digits; return where the path goes on."""
+        return state
