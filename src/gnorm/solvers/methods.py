@@ -16,7 +16,7 @@ from gnorm.solvers.interior import solve_by_features, solve_by_samples
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
 
-__all__ = ["METHODS", "Choice", "Method", "choose", "get_method", "second_choice"]
+__all__ = ["METHODS", "Choice", "Method", "choose", "get_method", "second_choice", "table"]
 
 TALL = 4  # samples a coded feature from which on the features are the smaller side
 UNEVEN = 1e3  # largest over smallest norm of a feature from which on single precision gets lost
@@ -151,6 +151,17 @@ def get_method(name: str) -> Method:
     if not isinstance(name, str) or name not in METHODS:
         raise ValueError(f"method must be one of {['auto', *METHODS]}, got {name!r}")
     return METHODS[name]
+
+
+def table() -> str:
+    """Markdown table of the methods, for the documentation."""
+    rows = [
+        f"| `{method.name}` | {method.summary} | {method.max_iter:,} | "
+        f"{'a solution near' if method.uses_gram else 'anew'} |"
+        for method in METHODS.values()
+    ]
+    head = ["| method | what it is | most iterations | starts from |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows]) + "\n"
 
 
 def choose(problem: Problem, limit: float) -> Choice:

@@ -132,11 +132,10 @@ class SampleSystem(NewtonSystem):
         State
             The starting point.
         """
-        variables, steepest = self.coefficients, self._steepest()
+        variables = self.coefficients
         if guess is None:
-            length = self._typical_coefficient(steepest)
-            coef, least, slack = length * steepest, 0.5, 2.25
-            x = variables.inside(coef, 0.5 * length)
+            coef, least, slack = self._ridge(), 0.5, 2.25
+            x = variables.inside(coef, 0.1 * float(np.mean(np.abs(coef))))
         else:
             coef, least, slack = guess / self.scale, _LEAST_START, _START_SLACK
             x = variables.inside(coef, least * float(np.mean(np.abs(coef))))
@@ -183,25 +182,28 @@ class SampleSystem(NewtonSystem):
         t = float(np.max(quadratics)) + room
         return State(**own, s=s, mu=np.maximum(mu, sigma / s), t=t)
 
-    def _typical_coefficient(self, steepest: np.ndarray) -> float:
-        """Half the mean coefficient that brings all outputs to where the loss wants them, nearly.
+    def _ridge(self) -> np.ndarray:
+        """Residuals of a ridge regression of the targets, with equal shares of the kernels.
 
-        By ridge regression. A start that is too short is far from the path: where features cancel
-        or classes overlap, coefficients are larger by orders of magnitude than a predictor of
-        their length suggests.
+        They are dual coefficients whose features nearly cancel, as those of the solution do. A
+        start that is too short is far from the path: where features cancel or classes overlap,
+        coefficients are larger by orders of magnitude than a predictor of their length suggests.
         """
-        design = self.problem.design
-        n_samples, n_kernels = len(steepest), design.n_kernels
+        design, problem = self.problem.design, self.problem
+        n_kernels, y = design.n_kernels, problem.y / self.unit
         weights = np.full(n_kernels, self.scale / self.unit / n_kernels)
         S = design.weighted_gram(weights, self.precision)
         diagonal = np.einsum("ii->i", S)
-        diagonal += _RIDGE * np.mean(diagonal) + np.finfo(float).tiny
+        least = _RIDGE * float(np.mean(diagonal)) + np.finfo(float).tiny
+        slope = np.abs(problem.loss.derivative(problem.y, np.zeros(len(y)), problem.C))
+        with np.errstate(divide="ignore"):
+            ridge = self.scale * np.maximum(np.abs(y), 1.0) / slope
+        diagonal += np.clip(ridge, least, None)
         potrf, potrs = get_lapack_funcs(("potrf", "potrs"), dtype=self.precision)
         cholesky, failed_at = potrf(S, lower=1, overwrite_a=1, clean=0)
         if failed_at or not np.max(diagonal) > 1e-30:  # no features to speak of
-            return 0.5
-        coef, _ = potrs(cholesky, steepest, lower=1)
-        return max(0.5, 0.5 * float(np.sum(np.abs(coef))) / n_samples)
+            return 0.5 * np.sign(y)
+        return np.asarray(potrs(cholesky, y, lower=1)[0], dtype=float)
 
     def settled(self, state: State) -> State:
         """Return the state: it has no variable that follows from others."""
