@@ -21,10 +21,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.svm import LinearSVC
 
-from gnorm import HyperplaneGates, NotSeparableError, max_margin
+from gnorm import HyperplaneGates, NotSeparableError, max_margin, solve
 from gnorm.datasets import load_mnist
-from gnorm.margin.design import PredictorL2Design
-from gnorm.margin.engine import merged_design, solve_merged
 
 SIZES = (500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000)
 N_UNITS, N_CONTEXTS = 50, 2
@@ -50,9 +48,7 @@ def as_frelu(activations):
 
 
 def l2_solution(X, y, activations):
-    upper = np.full(len(y), np.inf)
-    design, merged = merged_design(PredictorL2Design, X, y, activations, upper)
-    return solve_merged(design, y, merged, tol=TOL)
+    return solve(X, y, activations, norm="predictor_l2", C=np.inf, tol=TOL)
 
 
 def fit(norm, X, y, activations, X_test, activations_test):

@@ -2,9 +2,8 @@
 
 import numpy as np
 
+import gnorm
 from gnorm import gated, max_margin, norms
-from gnorm.margin.design import PredictorL2Design
-from gnorm.margin.engine import merged_design, solve_merged
 
 
 def inputs(n_samples=40, seed=5):
@@ -27,9 +26,7 @@ def solve():
     X, y = inputs()
     gates = contexts(X)
     gln = max_margin(X, y, gates, tol=1e-8).zeta
-    labels = y.astype(float)
-    design, merged = merged_design(PredictorL2Design, X, labels, gates, np.full(len(y), np.inf))
-    l2 = solve_merged(design, labels, merged, tol=1e-8).zeta
+    l2 = gnorm.solve(X, y, gates, norm="predictor_l2", C=np.inf, tol=1e-8).zeta
     return X, y, {"SVM-GLN": gated.canonical(gln), "SVM-L2": gated.canonical(l2)}
 
 

@@ -12,11 +12,9 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.optimize import linprog
 
-from gnorm import NotSeparableError, gated, kernels, max_margin, norms
+from gnorm import NotSeparableError, gated, kernels, max_margin, norms, solve
 from gnorm.descent import GatedNetwork, GradientDescent, Steps, Stop, compare
-from gnorm.margin import Status
-from gnorm.margin.design import PredictorL2Design
-from gnorm.margin.engine import merged_design, solve_merged
+from gnorm.solvers import Status
 
 from .data import in_published_groups
 from .grid import LENGTHS, STARTS
@@ -110,9 +108,7 @@ def svm_published_groups(X, y, gates, n):
 
 def svm_l2(X, y, gates, n):
     """Hard margin under the L2 norm of the predictors of all contexts."""
-    labels = y[:n].astype(float)
-    design, merged = merged_design(PredictorL2Design, X[:n], labels, gates[:n], np.full(n, np.inf))
-    solution = solve_merged(design, labels, merged, tol=TOL)
+    solution = solve(X[:n], y[:n], gates[:n], norm="predictor_l2", C=np.inf, tol=TOL)
     facts = {"gln_norm": norms.gln_norm(solution.zeta)}
     return gated.decision_values(X, gates, solution.zeta), solved(solution) | facts
 

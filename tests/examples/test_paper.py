@@ -40,7 +40,7 @@ from examples.paper.results import DamagedResultsError, Results, inconsistency, 
 from examples.paper.runner import execute, run
 from examples.paper.samples import DigitsSamples
 from gnorm import HyperplaneGates, NotSeparableError, max_margin, norms
-from gnorm.margin import interior_point
+from gnorm.solvers.interior.follow import CentralPath
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = Grid(
@@ -309,13 +309,13 @@ def interrupted_descent(monkeypatch):
 
 
 def interrupted_solve(monkeypatch):
-    advance = interior_point.CentralPath._advance
+    advance = CentralPath._advance
 
     def interrupted(path):
         interrupt()
         return advance(path)
 
-    monkeypatch.setattr(interior_point.CentralPath, "_advance", interrupted)
+    monkeypatch.setattr(CentralPath, "_advance", interrupted)
 
 
 @pytest.mark.filterwarnings("ignore:.*interrupted")

@@ -28,7 +28,7 @@ from gnorm import norms
 from gnorm.descent.network import Activations, Gate, GatedNetwork
 from gnorm.descent.objective import MarginLoss, unit_balance
 from gnorm.gated import FloatArray
-from gnorm.margin import MarginSolution
+from gnorm.solvers import MarginSolution
 
 __all__ = [
     "Balance",

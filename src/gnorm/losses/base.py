@@ -14,6 +14,7 @@ At the optimum :math:`b_n = -\ell_n'(f_n)`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from numbers import Real
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -76,6 +77,8 @@ class Loss(ABC):
         y = np.asarray(y)
         if y.ndim != 1:
             raise ValueError(f"expected y of shape (n_samples,), got {y.shape}")
+        if y.dtype.kind == "O" and all(isinstance(value, Real) for value in y):
+            y = y.astype(float)  # numbers kept as objects
         is_real = y.dtype.kind in "biuf"
         if self.is_margin:
             if not (is_real and np.all((y == 1) | (y == -1))):

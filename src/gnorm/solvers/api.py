@@ -18,7 +18,7 @@ from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.certify import Certificate, certify, relative_gap
 from gnorm.solvers.design import Design, get_norm, make_design
 from gnorm.solvers.memory import available_memory
-from gnorm.solvers.merge import Merged, merge_samples
+from gnorm.solvers.merge import Merged, merge_samples, weighted
 from gnorm.solvers.methods import Method, choose, get_method, second_choice
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Report, Run
@@ -369,7 +369,7 @@ def solve_prepared(
         certificate, method, seconds = solve_certified(problem, near, **options)
     except NotSeparableError as error:
         raise NotSeparableError(merged.expand(error.certificate), error.residual) from None
-    return expanded(certificate, merged, y, loss, method, options.get("tol", 1e-6), seconds)
+    return expanded(certificate, merged, y, loss, C, method, options.get("tol", 1e-6), seconds)
 
 
 def solve_certified(
@@ -447,12 +447,15 @@ def expanded(
     merged: Merged,
     y: np.ndarray,
     loss: Loss,
+    C: float,
     method: str,
     tol: float,
     seconds: float,
 ) -> Solution:
-    """Report on all samples what was solved on the distinct ones."""
-    b = merged.expand(certificate.dual_coef)
+    """Report on all samples what was solved on the distinct ones, for C times their weights."""
+    # the share of a copy may be an ulp beyond the bound of its own
+    domain = loss.domain(y, weighted(C, merged.sample_weight))
+    b = np.clip(merged.expand(certificate.dual_coef), *domain)
     status, gap, norm = certificate.point.status, certificate.gap, certificate.norm
     if (status is Status.OPTIMAL) != (gap <= tol):
         status = Status.OPTIMAL if gap <= tol else Status.STALLED

@@ -96,9 +96,10 @@ def merge_samples(X: Any, y: np.ndarray, activations: np.ndarray, weight: np.nda
     Merged
         Representatives, groups and summed weights.
     """
-    codes = np.unique(y, axis=0, return_inverse=True)[1].astype(np.uint64).reshape(-1)
-    gates = np.packbits(activations.reshape(len(codes), -1), axis=1)
     kept = np.flatnonzero(weight > 0)
+    codes = np.zeros(len(weight), dtype=np.uint64)  # of the kept: the others are as if absent
+    codes[kept] = np.unique(y[kept], axis=0, return_inverse=True)[1].reshape(-1)
+    gates = np.packbits(activations.reshape(len(codes), -1), axis=1)
     hashes = _row_hashes(X, codes, gates)[kept]
     keys = np.zeros(len(kept), dtype=[("hash", np.uint64), ("digest", "S16")])
     keys["hash"] = hashes

@@ -1,4 +1,4 @@
-"""The methods: what each needs, what it costs, when it suits. Tables and errors are made from here."""
+"""The methods: what each costs, when it suits. Tables and errors are made from here."""
 
 from __future__ import annotations
 
@@ -126,7 +126,9 @@ METHODS = {
             100,
             _feature_bytes,
         ),
-        Method("clarabel", "interior point of CLARABEL through cvxpy", _conic("CLARABEL"), 200, _none),
+        Method(
+            "clarabel", "interior point of CLARABEL through cvxpy", _conic("CLARABEL"), 200, _none
+        ),
         Method("scs", "first-order method of SCS through cvxpy", _conic("SCS"), 100_000, _none),
     )
 }

@@ -36,13 +36,15 @@ def check_samples(
     targets = loss.check_targets(column_or_1d(y))
     gates = check_activations(activations, X.shape[0])
     check_consistent_length(X, targets)
+    if (n_outputs := loss.n_outputs(targets)) != 1:
+        raise ValueError(f"expected a loss of one output, got {loss.name!r} of {n_outputs}")
     upper = check_upper(C, X.shape[0])
     if not loss.allows_infinite_C and np.any(np.isinf(upper)):
         raise ValueError(f"expected a finite C for the loss {loss.name!r}, got C=inf")
     weight = weighted(upper, check_sample_weight(sample_weight, X.shape[0]))
     if loss.is_margin and len(present := np.unique(targets[weight > 0])) != 2:
         raise ValueError(
-            f"expected samples of positive weight with both labels, got only {present}"
+            f"expected samples of positive weight with both labels, got only {present.astype(int)}"
         )
     return X, targets, gates, weight
 

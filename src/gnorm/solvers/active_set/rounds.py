@@ -14,7 +14,6 @@ too large for that, by conjugate gradients.
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -29,7 +28,7 @@ from gnorm.solvers.interior.follow import CentralPath
 from gnorm.solvers.interior.samples import SampleSystem
 from gnorm.solvers.interior.state import State
 from gnorm.solvers.memory import DOUBLE_BYTES, Memory
-from gnorm.solvers.problem import Point, Problem
+from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
 from gnorm.solvers.solution import NotSeparableError, Status
 
@@ -71,7 +70,7 @@ def solve_by_active_set(problem: Problem, run: Run) -> Certificate:
         return solve_by_samples(problem, run)
     # What becomes known of the Gram matrix ends with the solve: others of the same design are to
     # come out the same whatever was solved before.
-    problem = replace(problem, design=copy(problem.design))
+    problem = replace(problem, design=problem.design.copied())
     start = cold_start(problem, memory)
     solved = _Rounds(problem, run, memory, start, PinnedSums()).solve()
     if solved is None:
@@ -141,14 +140,14 @@ class _Rounds:
             if path is None:
                 return self._given_up()
             if self.phase is _Phase.LOOSE:
-                status = self._followed(path, loose)
+                status: Status | None = self._followed(path, loose)
                 if status is Status.OPTIMAL:
                     self._scan(path)
                     continue
             else:
                 status = self._finished(path)
-                if status is None:
-                    continue
+            if status is None:
+                continue
             if status is Status.STALLED:
                 return self._given_up()
             return self._best_with(path, status)
@@ -222,7 +221,8 @@ class _Rounds:
         self._exchange(outputs, path.state)
 
     def _exchange(self, outputs: np.ndarray, state: State | None) -> None:
-        assert self.mark is not None and self.scale is not None
+        assert self.mark is not None
+        assert self.scale is not None
         self.sets, n_missed = exchanged(self.problem, self.sets, outputs, state, self.scale)
         self.outputs = outputs
         if state is not None and n_missed <= _MANY * np.count_nonzero(self.sets.is_free):
@@ -261,7 +261,9 @@ class _Rounds:
     def _is_any_misplaced(self, outputs: np.ndarray) -> bool:
         """Whether the outputs of a pinned sample name another coefficient than it has."""
         depth, named = depth_at(self.problem, outputs)
-        is_wrong = np.where(named == self.sets.pinned, depth < -_ROUNDING, np.abs(depth) > _ROUNDING)
+        is_wrong = np.where(
+            named == self.sets.pinned, depth < -_ROUNDING, np.abs(depth) > _ROUNDING
+        )
         return bool(np.any(is_wrong & ~self.sets.is_free))
 
     def _outputs(self, path: CentralPath) -> np.ndarray:

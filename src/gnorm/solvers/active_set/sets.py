@@ -181,14 +181,7 @@ def transferred(
     for names, at in ((("p", "z"), before.at_lower), (("v", "u"), before.at_upper)):
         for name in names:
             all_parts[name][rows[at]] = getattr(state, name)
-    return replace(state, **restricted_parts(problem, scale, new, all_parts))
-
-
-def restricted_parts(
-    problem: Problem, scale: float, sets: Sets, parts: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Parts, slacks and multipliers of the free samples, those that are variables."""
-    after = Coefficients(problem, scale, sets.free)
-    n_samples = len(sets.is_free)
-    rows = np.concatenate([sets.free + k * n_samples for k in range(len(after.signs))])
-    return after.with_multipliers({name: values[rows] for name, values in parts.items()})
+    after = Coefficients(problem, scale, new.free)
+    rows = np.concatenate([new.free + k * len(coef) for k in range(n_parts)])
+    parts = after.with_multipliers({name: values[rows] for name, values in all_parts.items()})
+    return State(**parts, mu=state.mu, s=state.s, t=state.t)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from copy import copy
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -122,6 +123,12 @@ class Design(ABC, Generic[AnyNorm]):
         _, n_units, n_contexts = self.activations.shape
         return n_coded_gates(n_units, n_contexts, is_one_hot=self.is_one_hot) * self.n_features
 
+    def copied(self) -> Design[AnyNorm]:
+        """Return the same design; what becomes known of its Gram matrix does not of this one."""
+        copied = copy(self)
+        copied.gram = self.gram.copied()
+        return copied
+
     def restricted(self, rows: np.ndarray) -> Design[AnyNorm]:
         """Return the design of some of the samples, with what is known of its Gram matrix."""
         part = type(self)(self.norm, self.X[rows], self.activations[rows], self.is_one_hot)
@@ -134,7 +141,7 @@ class Design(ABC, Generic[AnyNorm]):
 
     @abstractmethod
     def kernel_products(self, coef: np.ndarray, precision: Precision) -> np.ndarray:
-        r"""Compute :math:`K_h b` for every kernel by the Gram matrix, shape (n_samples, n_kernels)."""
+        r"""Compute :math:`K_h b` for every kernel by the Gram matrix, a column each."""
 
     @abstractmethod
     def weighted_gram(

@@ -42,6 +42,12 @@ class Gram:
             self._known[precision] = self._compute(precision, self.length(precision))
         return self._known[precision]
 
+    def copied(self) -> Gram:
+        """Return the same matrix; what becomes known of the copy does not of this one."""
+        copied = Gram(self._compute, self._length)
+        copied._known = dict(self._known)
+        return copied
+
     def part(self, rows: np.ndarray, compute: Compute) -> Gram:
         """Return the matrix of some samples, in the precisions known of all."""
         part = Gram(compute, self._length)

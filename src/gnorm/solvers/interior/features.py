@@ -93,8 +93,8 @@ class FeatureSystem(NewtonSystem):
         Its residuals are dual coefficients whose features nearly cancel, as those of the solution
         do; coefficients of a constant length would have far to go.
         """
-        variables, problem = self.coefficients, self.problem
-        n_samples, n_kernels = len(problem.y), len(self.factors)
+        variables = self.coefficients
+        n_kernels = len(self.factors)
         mu = np.full(n_kernels, 1.0 / n_kernels)
         coef, zeta, outputs = self._ridge(mu)
         x = variables.inside(coef, 0.1 * float(np.mean(np.abs(coef))))

@@ -38,6 +38,9 @@ _NEIGHBOURHOOD = 10.0  # factor within which the products of the pairs are to st
 _BLENDS = 4  # lengths of a correction that are tried
 _BLOCKED = 0.5  # step to the end of an open domain below which its slopes are taken anew
 _RETRIES = 3  # ... at most so often
+# Step that all others take even if some sample comes to an open end before: that one stops short
+# by itself. Outputs far beyond what a probability can express would hold up the path for good.
+_LEAST_TO_END = 0.1
 _FEW = 500  # samples up to which exact zeros are worth iterations of their own
 # Relative gap from which steps are too small for their rounding to matter, and the end is near.
 _ANCHOR = 1e-3
@@ -255,15 +258,18 @@ class CentralPath:
         targets = _minus(_targets(products, sigma), second_order)
         change = system.direction(targets, predictor)
         change, steps = self._lengthened(change, predictor, targets, sigma)
-        self.state = system.settled(state.moved(change, *steps))
+        moved = state.moved(change, *steps)
+        moved.x = system.coefficients.kept_inside(state.x, moved.x, _STEP_SHARE)
+        self.state = system.settled(moved)
         self.run.n_iter += 1
         system.note_step(min(steps))
         return min(steps)
 
     def _reach(self, change: State) -> tuple[float, float]:
-        """Longest steps, at most 1, that stay a share of the way off the boundary."""
+        """Longest steps, at most 1, that stay a share of the way off the boundary, open ends aside."""
         primal, dual = self.state.reach(change)
-        dual = min(dual, self.system.coefficients.barrier_reach(self.state.x, change.x))
+        to_end = self.system.coefficients.barrier_reach(self.state.x, change.x)
+        dual = min(dual, max(to_end, _LEAST_TO_END))
         if self.system.is_coupled:
             primal = dual = min(primal, dual)
         return min(1.0, _STEP_SHARE * primal), min(1.0, _STEP_SHARE * dual)

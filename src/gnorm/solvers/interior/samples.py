@@ -210,7 +210,7 @@ class SampleSystem(NewtonSystem):
         return state
 
     def _at(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Coefficients of the samples and the gradients ``p_h = K_h b``, by features if these cancel.
+        """Coefficients of the samples and gradients ``p_h = K_h b``, by features if these cancel.
 
         The gradients are linear in b: in single precision only the change since the last point is
         rounded, relative to its own size. Along the path it becomes small, see :meth:`anchor`.
@@ -363,9 +363,7 @@ class SampleSystem(NewtonSystem):
         e = (to_mu + now.mu * excess) / now.s
         rhs = self.coefficients.condensed(now, gradient, to_z, to_u)
         if self._factor.is_bordered and not self.is_refined:
-            change, dmu, dt = self._factor.solve_bordered(
-                rhs, e, missing, np.sqrt(w), self.centre
-            )
+            change, dmu, dt = self._factor.solve_bordered(rhs, e, missing, np.sqrt(w), self.centre)
             # The slack of an active unit is small beside what rounding leaves of the slopes: it
             # follows its multiplier, and what it misses is in the excess of the next step.
             is_active = now.s / now.t < now.mu / np.max(now.mu)

@@ -2,6 +2,7 @@
 
 import tracemalloc
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,16 @@ from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
 from gnorm import max_margin
-from gnorm.margin import Status, choice, engine, interior_point, primal, working_set
-from gnorm.margin.design import GatedDesign
-from gnorm.margin.problem import MarginProblem, Point
+from gnorm.losses import Hinge
+from gnorm.norms import GroupNorm
+from gnorm.solvers import Status
+from gnorm.solvers.active_set.rounds import solve_by_active_set
+from gnorm.solvers.certify import certify
+from gnorm.solvers.design import get_norm, make_design
+from gnorm.solvers.interior.follow import CentralPath
+from gnorm.solvers.methods import FEW, METHODS, TALL, UNEVEN, choose
+from gnorm.solvers.problem import Point, Problem
+from gnorm.solvers.run import Run
 
 LOTS = 1e12
 
@@ -24,16 +32,17 @@ def problem(n_samples, n_features=4, n_units=5, n_contexts=2, C=1.0):
     if n_contexts == 1:
         activations = rng.random((n_samples, n_units, 1)) < 0.5
     y = np.where(X[:, 0] + X[:, 1] * X[:, 2] + rng.normal(size=n_samples) > 0, 1.0, -1.0)
-    return MarginProblem(GatedDesign(X, activations), y, np.full(n_samples, C))
+    design = make_design(get_norm(None, activations), X, activations)
+    return Problem(design, Hinge(), y, np.full(n_samples, C))
 
 
 def arrays(problem):
-    return problem.design.X, problem.y, problem.design.activations, problem.upper
+    return problem.design.X, problem.y, problem.design.activations, problem.C
 
 
 def test_few_samples_are_solved_all_at_once():
-    assert choice.choose(problem(choice.FEW), LOTS).method == "interior-point"
-    assert choice.choose(problem(choice.FEW + 1), LOTS).method != "interior-point"
+    assert choose(problem(FEW), LOTS).method.name == "interior-point"
+    assert choose(problem(FEW + 1), LOTS).method.name != "interior-point"
 
 
 @pytest.mark.parametrize(
@@ -45,45 +54,45 @@ def test_few_samples_are_solved_all_at_once():
     ],
 )
 def test_tall_problems_go_through_the_features(shape, n_coded):
-    border = choice.TALL * n_coded * 8
-    tall = choice.choose(problem(border, n_features=8, **shape), LOTS)
-    assert tall.method == "primal"
+    border = TALL * n_coded * 8
+    tall = choose(problem(border, n_features=8, **shape), LOTS)
+    assert tall.method.name == "primal"
     assert f"{border} samples, {n_coded * 8} gated features" in tall.reason
-    wide = choice.choose(problem(border - 1, n_features=8, **shape), LOTS)
-    assert wide.method == "working-set"
+    wide = choose(problem(border - 1, n_features=8, **shape), LOTS)
+    assert wide.method.name == "working-set"
     assert "fewer than" in wide.reason
 
 
 @pytest.mark.parametrize("storage", [np.asarray, csr_array])
 def test_features_of_uneven_scales_leave_the_working_set_early(storage):
     even = problem(100 * 6, n_features=100)
-    scales = np.geomspace(1.0, 1.01 * choice.UNEVEN, 100)
+    scales = np.geomspace(1.0, 1.01 * UNEVEN, 100)
     X = even.design.X / np.linalg.norm(even.design.X, axis=0)
 
     def chosen(n_samples, scales):
-        design = GatedDesign(storage(X * scales), even.design.activations)
-        part = MarginProblem(design, even.y, even.upper).restricted(np.arange(n_samples))
-        return choice.choose(part, LOTS)
+        design = make_design(GroupNorm(), storage(X * scales), even.design.activations)
+        part = Problem(design, even.loss, even.y, even.C).restricted(np.arange(n_samples))
+        return choose(part, LOTS)
 
-    assert chosen(600, np.ones(100)).method == "working-set"
+    assert chosen(600, np.ones(100)).method.name == "working-set"
     uneven = chosen(600, scales)
-    assert uneven.method == "primal"
+    assert uneven.method.name == "primal"
     assert "of norms up to 1e+03 times that of others" in uneven.reason
-    assert chosen(500, scales).method == "working-set"
+    assert chosen(500, scales).method.name == "working-set"
 
 
 def test_hard_margins_are_left_to_the_samples():
-    hard = choice.choose(problem(2000, C=np.inf), LOTS)
-    assert hard.method == "working-set"
+    hard = choose(problem(2000, C=np.inf), LOTS)
+    assert hard.method.name == "working-set"
     assert "hard margin" in hard.reason
 
 
 def test_what_does_not_fit_is_not_chosen():
     tall = problem(2000)
-    need = choice._primal_bytes(tall)
-    assert choice.choose(tall, need).method == "primal"
-    smaller = choice.choose(tall, need - 1)
-    assert smaller.method == "working-set"
+    need = METHODS["primal"].bytes_needed(tall)
+    assert choose(tall, need).method.name == "primal"
+    smaller = choose(tall, need - 1)
+    assert smaller.method.name == "working-set"
     assert "primal would take" in smaller.reason
 
 
@@ -123,19 +132,14 @@ def test_limits_that_are_none(limit):
         {"n_samples": 700, "n_units": 10, "n_contexts": 1, "n_features": 60},
     ],
 )
-@pytest.mark.parametrize(
-    ("solve", "need"),
-    [
-        (interior_point.solve, choice._interior_point_bytes),
-        (primal.solve, choice._primal_bytes),
-    ],
-)
-def test_memory_stays_within_the_estimate(solve, need, shape):
+@pytest.mark.parametrize("method", ["interior-point", "primal"])
+def test_memory_stays_within_the_estimate(method, shape):
     given = problem(**shape)
-    solve(problem(50), tol=1e-2, max_iter=2)  # what is loaded once does not count
+    solve, need = METHODS[method].solve, METHODS[method].bytes_needed
+    solve(problem(50), Run(1e-2, 2))  # what is loaded once does not count
     tracemalloc.start()
     try:
-        solve(given, tol=1e-3, max_iter=5)
+        solve(given, Run(1e-3, 5))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -146,10 +150,7 @@ def test_memory_stays_within_the_estimate(solve, need, shape):
 def test_an_interrupt_returns_the_best_point_so_far(method, monkeypatch):
     given = arrays(problem(600))
     calls = {"count": 0}
-    module = {"primal": primal}.get(method, interior_point)
-    name = "_advance" if method == "primal" else "CentralPath._advance"
-    owner = module if method == "primal" else module.CentralPath
-    advance = getattr(owner, "_advance")  # noqa: B009  the name is private in one of the two
+    advance = CentralPath._advance
 
     def interrupted(*args):
         calls["count"] += 1
@@ -157,7 +158,7 @@ def test_an_interrupt_returns_the_best_point_so_far(method, monkeypatch):
             raise KeyboardInterrupt
         return advance(*args)
 
-    monkeypatch.setattr(owner, name.rpartition(".")[2], interrupted)
+    monkeypatch.setattr(CentralPath, "_advance", interrupted)
     with pytest.warns(ConvergenceWarning, match="interrupted"):
         solution = max_margin(*given, method=method, tol=1e-10)
     assert solution.status is Status.INTERRUPTED
@@ -169,7 +170,7 @@ def test_an_interrupt_returns_the_best_point_so_far(method, monkeypatch):
 
 
 def test_methods_agree_where_they_meet():
-    given = arrays(problem(choice.TALL * 6 * 4, C=0.1))
+    given = arrays(problem(TALL * 6 * 4, C=0.1))
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         values = [
@@ -180,23 +181,27 @@ def test_methods_agree_where_they_meet():
 
 
 def test_working_set_runs_on_few_samples_too():
-    point = working_set.solve(problem(30), tol=1e-6, max_iter=50, memory_limit=None)
-    assert point.status is Status.OPTIMAL
+    certificate = solve_by_active_set(problem(30), Run(1e-6, 50))
+    assert certificate.point.status is Status.OPTIMAL
 
 
-def stalled(problem, **options):
+def stalled(problem, run):
     """A method that gets nowhere."""
-    none = np.full(len(problem.y), 1e-9)
-    recovery = none, np.full(problem.design.n_units, 1 / problem.design.n_units)
-    return Point(none, recovery, Status.STALLED, 3)
+    none = 1e-9 * problem.y
+    recovery = none, np.full(problem.design.n_kernels, 1 / problem.design.n_kernels)
+    return certify(problem, Point(none, recovery, Status.STALLED, 3))
+
+
+def replaced(monkeypatch, method, solve):
+    monkeypatch.setitem(METHODS, method, replace(METHODS[method], solve=solve))
 
 
 @pytest.mark.parametrize("method", ["primal", "working-set"])
 def test_where_a_method_gives_up_another_is_tried(method, monkeypatch, capfd):
     tall = method == "primal"
     given = problem(2000 if tall else 500, n_features=4 if tall else 40)
-    assert choice.choose(given, LOTS).method == method
-    monkeypatch.setitem(engine._METHODS, method, stalled)
+    assert choose(given, LOTS).method.name == method
+    replaced(monkeypatch, method, stalled)
     solution = max_margin(*arrays(given), verbose=1)
     assert solution.method == ("working-set" if tall else "primal")
     assert solution.duality_gap <= 1e-6
@@ -207,7 +212,7 @@ def test_where_a_method_gives_up_another_is_tried(method, monkeypatch, capfd):
 
 def test_nothing_else_is_tried_where_it_would_not_fit(monkeypatch):
     given = problem(450, n_features=800)
-    monkeypatch.setitem(engine._METHODS, "working-set", stalled)
-    monkeypatch.setitem(engine._METHODS, "primal", None)
+    replaced(monkeypatch, "working-set", stalled)
+    replaced(monkeypatch, "primal", None)
     with pytest.warns(ConvergenceWarning, match="working-set stopped after 3 iterations"):
         max_margin(*arrays(given))

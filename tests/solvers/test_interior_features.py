@@ -10,10 +10,13 @@ from scipy.sparse import csr_matrix
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
-from gnorm import NotSeparableError, max_margin
-from gnorm.margin import Status, solve
-from gnorm.margin.design import GatedDesign, PredictorL2Design
-from gnorm.margin.problem import MarginProblem
+from gnorm import NotSeparableError, max_margin, solve
+from gnorm.losses import Hinge
+from gnorm.norms import GroupNorm
+from gnorm.solvers import Status
+from gnorm.solvers.api import solve_certified
+from gnorm.solvers.design import make_design
+from gnorm.solvers.problem import Problem
 
 INF = np.inf
 
@@ -93,8 +96,10 @@ def test_bounds_of_each_sample_and_weights():
 @pytest.mark.parametrize("C", [0.1, INF])
 def test_l2_norm_of_the_predictors(C):
     X, y, activations = problem_with_a_boundary(n_samples=200, noise=0.0, n_contexts=3)
-    problem = MarginProblem(PredictorL2Design(X, activations), y.astype(float), np.full(len(y), C))
-    values = [solve(problem, method=method).primal_value for method in ("primal", "interior-point")]
+    values = [
+        solve(X, y, activations, norm="predictor_l2", C=C, method=method).primal_value
+        for method in ("primal", "interior-point")
+    ]
     assert_allclose(*values, rtol=2e-6)
 
 
@@ -220,49 +225,19 @@ def test_tolerance_is_met(tol):
 
 def test_memory_does_not_hold_the_gated_features():
     X, y, activations = problem_with_a_boundary(n_samples=50_000, n_features=20, n_units=20)
-    problem = MarginProblem(GatedDesign(X, activations), y.astype(float), np.ones(len(y)))
+    design = make_design(GroupNorm(), X, activations)
+    problem = Problem(design, Hinge(), y.astype(float), np.ones(len(y)))
     tracemalloc.start()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            solve(problem, method="primal", max_iter=2)
+            solve_certified(problem, method="primal", max_iter=2)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    gates, _ = problem.design.coded
+    gates = problem.design.coded[0]
     explicit = 8 * gates.size * X.shape[1]
     assert peak < explicit / 2
-
-
-@pytest.mark.parametrize("n_contexts", [1, 3])
-@pytest.mark.parametrize(("n_units", "n_features"), [(3, 4), (6, 7)])  # outer product, pairs
-@pytest.mark.parametrize("container", [np.asarray, csr_matrix])
-def test_feature_gram_is_that_of_the_explicit_features(n_contexts, n_units, n_features, container):
-    X, _, activations = problem_with_a_boundary(
-        n_samples=70, n_features=n_features, n_units=n_units, n_contexts=n_contexts
-    )
-    design = GatedDesign(container(X), activations)
-    gates, _ = design.coded
-    features = (gates * X[:, None, :]).reshape(len(X), -1)
-    weights = np.random.default_rng(0).random(len(X))
-    weights[:10] = 0.0
-    assert_allclose(
-        design.feature_gram(weights), features.T @ (weights[:, None] * features), atol=1e-12
-    )
-
-
-@pytest.mark.parametrize("design", [GatedDesign, PredictorL2Design])
-@pytest.mark.parametrize("n_contexts", [2, 3])
-def test_coded_gates_give_the_kernels_of_all_units(design, n_contexts):
-    X, _, activations = problem_with_a_boundary(n_samples=30, n_contexts=n_contexts)
-    design = design(X, activations)
-    gates, factors = design.coded
-    for h, factor in enumerate(factors):
-        mapped = gates[:, :, 0] @ factor.T
-        kernel = np.tril(design.weighted_gram(np.eye(design.n_units)[h]))
-        assert_allclose(np.tril((X @ X.T) * (mapped @ mapped.T)), kernel, atol=1e-12)
-    lengths = np.sqrt(np.einsum("ii->i", design.weighted_gram(np.eye(design.n_units)[0])))
-    assert_allclose(design.max_feature_norm, lengths.max())
 
 
 def test_a_start_that_overflows_ends_as_it_is():

@@ -15,9 +15,11 @@ from sklearn.exceptions import ConvergenceWarning
 from gnorm import NotSeparableError, max_margin
 from gnorm.datasets import load_binary_digits
 from gnorm.gates import HyperplaneGates
-from gnorm.margin.design import GatedDesign
-from gnorm.margin.problem import MarginProblem
-from gnorm.margin.separability import raise_if_not_separable
+from gnorm.losses import Hinge
+from gnorm.norms import GLN
+from gnorm.solvers.design import make_design
+from gnorm.solvers.problem import Problem
+from gnorm.solvers.separability import raise_if_not_separable
 
 
 def one_hot(contexts, n_contexts):
@@ -84,6 +86,11 @@ INSEPARABLE = [
     long_feature,
     thin_cone,
 ]
+
+
+def problem_at(C, X, y, activations):
+    design = make_design(GLN(), X, activations)
+    return Problem(design, Hinge(), y.astype(float), np.full(len(y), C))
 
 
 def certificate_of(X, y, activations, C=np.inf):
@@ -164,11 +171,11 @@ def test_samples_of_weight_zero_take_no_part():
 def test_sharpening_an_approximate_ray():
     X, y, activations = random_labels()
     exact = certificate_of(X, y, activations).certificate
-    problem = MarginProblem(GatedDesign(X, activations), y.astype(float), np.full(len(y), np.inf))
+    problem = problem_at(np.inf, X, y, activations)
     rough = exact * np.random.default_rng(0).uniform(0.999, 1.001, len(y)) + 1e-9
-    assert problem.separability_residual(rough) > 1e-6
+    assert problem.separability_residual(y * rough) > 1e-6
     with pytest.raises(NotSeparableError) as caught:
-        raise_if_not_separable(problem, rough, 1e-12)
+        raise_if_not_separable(problem, y * rough, 1e-12)
     assert caught.value.residual <= 1e-12
     assert_proves(caught.value, X, y, activations)
 
@@ -251,10 +258,10 @@ def test_rescaled_feature_separates_as_before(scale):
 
 def test_nothing_is_raised_for_a_dual_point_that_is_no_ray():
     X, y, activations = random_problem()
-    problem = MarginProblem(GatedDesign(X, activations), y.astype(float), np.full(len(y), np.inf))
-    raise_if_not_separable(problem, np.ones(len(y)), 1e-8)
-    soft = MarginProblem(GatedDesign(X, activations), y.astype(float), np.ones(len(y)))
-    raise_if_not_separable(soft, np.ones(len(y)), 1.0)
+    problem = problem_at(np.inf, X, y, activations)
+    raise_if_not_separable(problem, y.astype(float), 1e-8)
+    soft = problem_at(1.0, X, y, activations)
+    raise_if_not_separable(soft, y.astype(float), 1.0)
 
 
 @pytest.mark.parametrize("scale", [1e4, 1e8, 1e12])

@@ -8,9 +8,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array, csr_matrix
 
 from gnorm import max_margin
-from gnorm.margin.design import GatedDesign
-from gnorm.margin.engine import merged_design
-from gnorm.margin.merge import Merged, merge_samples
+from gnorm.losses import Hinge
+from gnorm.solvers.api import expanded, prepare
+from gnorm.solvers.certify import Certificate
+from gnorm.solvers.merge import Merged, merge_samples
+from gnorm.solvers.problem import Point
+from gnorm.solvers.solution import Status
 
 
 def random_problem(n_samples=30, n_features=4, n_units=3, seed=0):
@@ -25,13 +28,13 @@ def all_on(n_samples):
     return np.ones((n_samples, 1, 1), dtype=bool)
 
 
-def merge(X, labels=None, activations=None, upper=None):
+def merge(X, labels=None, activations=None, weight=None):
     n_samples = X.shape[0]
     return merge_samples(
         X,
         np.ones(n_samples) if labels is None else np.asarray(labels),
         all_on(n_samples) if activations is None else activations,
-        np.ones(n_samples) if upper is None else np.asarray(upper, dtype=float),
+        np.ones(n_samples) if weight is None else np.asarray(weight, dtype=float),
     )
 
 
@@ -44,11 +47,11 @@ def partition(merged):
 
 
 def test_equal_inputs_gates_and_labels_are_one_sample():
-    merged = merge(np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]]), upper=[1.0, 2.0, 4.0])
+    merged = merge(np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]]), weight=[1.0, 2.0, 4.0])
     assert partition(merged) == {frozenset({0, 2}), frozenset({1})}
-    for row, group, upper in zip(merged.rows, range(2), merged.upper, strict=True):
+    for row, group, weight in zip(merged.rows, range(2), merged.weight, strict=True):
         assert merged.group[row] == group
-        assert upper == (2.0 if row == 1 else 5.0)
+        assert weight == (2.0 if row == 1 else 5.0)
 
 
 def test_any_difference_keeps_samples_apart():
@@ -74,14 +77,14 @@ def test_sparse_rows_are_merged_as_dense_ones(container):
     indices = [1, 3, 3, 1, 0, 1, 3, 2, 1, 3, 1, 1, 3]
     X = container((data, indices, [0, 2, 4, 7, 10, 13]), shape=(5, 4))
     assert_array_equal(X.toarray(), np.tile([0.0, 3.0, 0.0, 7.0], (5, 1)))
-    design, merged = merged_design(GatedDesign, X, np.ones(5), all_on(5), np.ones(5))
+    design, merged = prepare(X, np.ones(5), all_on(5), np.ones(5))
     assert design.n_samples == len(merged.rows) == 1
-    assert_array_equal(merged.upper, [5.0])
+    assert_array_equal(merged.weight, [5.0])
     assert X.nnz == 13  # the caller's matrix is not tidied up
 
 
-def test_samples_of_bound_zero_are_absent():
-    merged = merge(np.array([[1.0], [2.0], [1.0]]), upper=[1.0, 0.0, 0.0])
+def test_samples_of_weight_zero_are_absent():
+    merged = merge(np.array([[1.0], [2.0], [1.0]]), weight=[1.0, 0.0, 0.0])
     assert_array_equal(merged.rows, [0])
     assert_array_equal(merged.group, [0, -1, -1])
     assert_array_equal(merged.expand(np.array([0.5])), [0.5, 0.0, 0.0])
@@ -98,15 +101,32 @@ def test_order_of_the_merged_samples_does_not_depend_on_that_of_the_rows():
 # -- what each copy gets ---------------------------------------------------------------------------
 
 
-def test_copies_share_in_proportion_to_their_bounds():
-    merged = merge(np.zeros((3, 1)), upper=[1.0, 3.0, 4.0])
+def test_copies_share_in_proportion_to_their_weights():
+    merged = merge(np.zeros((3, 1)), weight=[1.0, 3.0, 4.0])
     assert_array_equal(merged.expand(np.array([4.0])), [0.5, 1.5, 2.0])
 
 
-def test_copies_without_a_bound_share_equally_and_leave_nothing_to_others():
-    merged = merge(np.zeros((3, 1)), upper=[np.inf, 5.0, np.inf])
-    assert_array_equal(merged.upper, [np.inf])
+def test_copies_of_a_hard_margin_share_equally_and_leave_nothing_to_others():
+    merged = merge(np.zeros((3, 1)), weight=[np.inf, 5.0, np.inf])
+    assert_array_equal(merged.weight, [np.inf])
     assert_array_equal(merged.expand(np.array([8.0])), [4.0, 0.0, 4.0])
+
+
+def on_all_samples(dual_coef, merged):
+    """Dual coefficients of copies of label 1, as a solution has them."""
+    n_distinct = len(dual_coef)
+    certificate = Certificate(
+        zeta=np.zeros((1, 1, 1)),
+        outputs=np.zeros(n_distinct),
+        norm=0.0,
+        primal_value=0.0,
+        length=1.0,
+        dual_coef=dual_coef,
+        dual_value=0.0,
+        point=Point(dual_coef, np.zeros((1, 1, 1)), Status.OPTIMAL, 0),
+    )
+    y = np.ones(len(merged.group))
+    return expanded(certificate, merged, y, Hinge(), 1.0, "none", 1e-6, 0.0).dual_coef
 
 
 bounds = st.floats(1e-6, 1e6)
@@ -114,20 +134,20 @@ bounds = st.floats(1e-6, 1e6)
 
 @given(st.lists(st.tuples(bounds, st.integers(0, 2)), min_size=1, max_size=12), st.data())
 def test_shares_are_feasible_and_sum_up(samples, data):
-    upper, group = np.array([C for C, _ in samples]), [g for _, g in samples]
-    merged = merge(np.array(group, dtype=float)[:, None], upper=upper)
+    weight, group = np.array([C for C, _ in samples]), [g for _, g in samples]
+    merged = merge(np.array(group, dtype=float)[:, None], weight=weight)
     share = data.draw(st.floats(0.0, 1.0) | st.just(1.0))
-    dual_coef = share * merged.upper
-    full = merged.expand(dual_coef)
+    dual_coef = share * merged.weight
+    full = on_all_samples(dual_coef, merged)
     assert np.all(full >= 0)
-    assert np.all(full <= upper)
+    assert np.all(full <= weight)
     assert_allclose(np.bincount(merged.group, weights=full), dual_coef, rtol=1e-14, atol=1e-300)
 
 
 def test_group_of_one_gets_its_coefficient_to_the_last_bit():
-    upper = np.random.default_rng(0).random(1000)
-    merged = Merged(np.arange(1000), np.arange(1000), upper, upper)
-    assert_array_equal(merged.expand(upper), upper)
+    weight = np.random.default_rng(0).random(1000)
+    merged = Merged(np.arange(1000), np.arange(1000), weight, weight)
+    assert_array_equal(merged.expand(weight), weight)
 
 
 # -- what that does to solutions -------------------------------------------------------------------
@@ -187,15 +207,15 @@ def test_support_names_every_copy():
     assert_array_equal(double.support, np.concatenate([single.support, single.support + 10]))
 
 
-def test_a_sum_of_bounds_that_overflows_is_refused():
+def test_a_sum_of_weights_that_overflows_is_refused():
     X, gates = np.ones((4, 2)), np.ones((4, 1, 1), dtype=bool)
     with pytest.raises(ValueError, match="expected C times the weights to be finite in float64"):
         merge_samples(X, np.ones(4), gates, np.full(4, 1e308))
-    assert merge_samples(X, np.ones(4), gates, np.full(4, np.inf)).upper.tolist() == [np.inf]
+    assert merge_samples(X, np.ones(4), gates, np.full(4, np.inf)).weight.tolist() == [np.inf]
 
 
 def test_samples_whose_hashes_agree_are_still_compared(monkeypatch):
-    no_hash = "gnorm.margin.merge._row_hashes"
+    no_hash = "gnorm.solvers.merge._row_hashes"
     monkeypatch.setattr(no_hash, lambda X, codes, gates: np.zeros(len(codes), np.uint64))
     X = np.random.default_rng(0).integers(2, size=(40, 3)).astype(float)
     merged = merge_samples(X, np.ones(40), np.ones((40, 1, 1), dtype=bool), np.ones(40))

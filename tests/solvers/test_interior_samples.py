@@ -15,8 +15,8 @@ from sklearn.svm import SVC, LinearSVC
 from gnorm import NotSeparableError, max_margin
 from gnorm.datasets import load_binary_digits
 from gnorm.gates import HyperplaneGates
-from gnorm.margin import Status
 from gnorm.norms import gln_norm
+from gnorm.solvers import Status
 
 INF = np.inf
 

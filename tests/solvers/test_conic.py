@@ -12,9 +12,13 @@ from sklearn.preprocessing import scale
 from sklearn.utils.class_weight import compute_sample_weight
 
 from gnorm import NotSeparableError, max_margin
-from gnorm.margin import Status, conic, engine
-from gnorm.margin.design import GatedDesign, PredictorL2Design
-from gnorm.margin.problem import MarginProblem
+from gnorm.losses import Hinge
+from gnorm.norms import PredictorL2
+from gnorm.solvers import Status, conic
+from gnorm.solvers.api import solve_certified
+from gnorm.solvers.certify import primal_value
+from gnorm.solvers.design import get_norm, make_design
+from gnorm.solvers.problem import Problem
 
 INF = np.inf
 METHODS = ["interior-point", "clarabel", "scs"]
@@ -164,12 +168,12 @@ def test_unit_weights_agree(solver, tol):
 def test_predictor_l2_norm(C):
     X, y = digits()
     activations = gates_of("gln-2", X, 5)
-    problem = MarginProblem(PredictorL2Design(X, activations), y * 1.0, np.full(len(y), C))
-    ours = engine.solve(problem, tol=1e-8)
+    problem = hinge_problem(X, y, activations, C, "predictor_l2")
+    ours, _, _ = solve_certified(problem, tol=1e-8)
     for method, tol in (("clarabel", 1e-6), ("scs", 1e-4)):
-        theirs = engine.solve(problem, method=method, tol=tol)
+        theirs, _, _ = solve_certified(problem, method=method, tol=tol)
         assert_allclose(theirs.primal_value, ours.primal_value, rtol=tol)
-        assert -1e-12 <= theirs.duality_gap <= tol
+        assert -1e-12 <= theirs.gap <= tol
 
 
 @pytest.mark.parametrize("solver", CONIC)
@@ -195,9 +199,14 @@ def test_sparse_inputs(solver):
 # -- the program -----------------------------------------------------------------------------------
 
 
+def hinge_problem(X, y, activations, C, norm=None):
+    design = make_design(get_norm(norm, activations), X, activations)
+    return Problem(design, Hinge(), y * 1.0, np.full(len(y), C))
+
+
 def problem_of(gates, C, n_units=5):
     X, y = digits()
-    return MarginProblem(GatedDesign(X, gates_of(gates, X, n_units)), y * 1.0, np.full(len(y), C))
+    return hinge_problem(X, y, gates_of(gates, X, n_units), C)
 
 
 @pytest.mark.parametrize("gates", GATES)
@@ -205,7 +214,7 @@ def test_factors_are_those_of_the_kernels(gates):
     problem = problem_of(gates, 1.0)
     for h, unit in enumerate(np.eye(5)):
         factor = conic._factor(problem, h, 3.0)[0].toarray()
-        kernel = np.tril(problem.design.weighted_gram(3 * unit)) * np.outer(problem.y, problem.y)
+        kernel = np.tril(problem.design.weighted_gram(3 * unit, np.float64))
         assert_allclose(np.tril(factor @ factor.T), kernel, atol=1e-12 * np.max(np.abs(kernel)))
 
 
@@ -218,7 +227,7 @@ def test_factors_of_one_hot_gates_have_a_triangle_per_context():
 
 def test_factors_have_the_rank_of_the_features():
     X, y = cancer()
-    problem = MarginProblem(GatedDesign(X, gates_of("gln-2", X, 3)), y * 1.0, np.full(150, 1.0))
+    problem = hinge_problem(X, y, gates_of("gln-2", X, 3), 1.0)
     assert conic.MaxMarginProblem(problem).coordinates.shape == (62, 3)
 
 
@@ -227,10 +236,12 @@ def test_value_of_the_program_is_the_value_of_the_problem(C):
     problem = problem_of("gln-2", C)
     margin = conic.MaxMarginProblem(problem)
     value = margin.solve(solver="CLARABEL")
-    optimum = engine.solve(problem, tol=1e-8)
+    optimum, _, _ = solve_certified(problem, tol=1e-8)
     assert_allclose(value, optimum.primal_value, rtol=1e-6)
-    assert_allclose(margin.dual_coef, optimum.dual_coef, atol=1e-3 * optimum.dual_coef.max())
-    assert_allclose(margin.recovery()[1], optimum.unit_norms / optimum.norm, atol=1e-3)
+    a = problem.y * optimum.dual_coef
+    assert_allclose(margin.dual_coef, a, atol=1e-3 * a.max())
+    lengths = problem.design.norm.unit_norms(optimum.zeta)
+    assert_allclose(margin.recovery()[1], lengths / optimum.norm, atol=1e-3)
 
 
 @pytest.mark.parametrize("gates", GATES)
@@ -242,12 +253,13 @@ def test_recovery_is_no_worse_than_the_point_of_the_solver(gates, C):
     margin.solve(solver="CLARABEL", **loose)
     # its point as it stands: margins and norm from the coordinates
     lengths = np.sqrt(margin.scale) * np.linalg.norm(margin.coordinates.value, axis=0)
-    value, _ = problem.scale_primal(lengths.sum(), margin.margins.value)
+    value, _ = primal_value(problem, lengths.sum(), margin.outputs.value)
     coef, shares = margin.recovery()
-    zeta = problem.design.unit_weights(problem.y * coef, shares)
+    zeta = problem.design.norm.recovered(problem.design.sums(coef), shares)
     margins = problem.y * problem.design.decision_values(zeta)
     assert_allclose(margins, margin.margins.value, atol=1e-8)
-    recovered, _ = problem.scale_primal(problem.design.unit_norms(zeta).sum(), margins)
+    outputs = problem.design.decision_values(zeta)
+    recovered, _ = primal_value(problem, problem.design.norm.value(zeta), outputs)
     assert recovered <= value * (1 + 1e-8)
 
 
@@ -258,17 +270,17 @@ def test_program_speaks_the_units_of_the_data(solver, unit, C):
     X, y = digits()
     activations = gates_of("gln-2", X, 5)
     bounds = np.full(len(y), C / unit**2)
-    problem = MarginProblem(GatedDesign(unit * X, activations), y * 1.0, bounds)
+    problem = hinge_problem(unit * X, y, activations, C / unit**2)
     margin = conic.MaxMarginProblem(problem)
     assert margin.value is margin.dual_coef is None
     margin.solve(solver=solver.upper())
-    assert_allclose(margin.value, engine.solve(problem, tol=1e-8).primal_value, rtol=1e-5)
+    assert_allclose(margin.value, solve_certified(problem, tol=1e-8)[0].primal_value, rtol=1e-5)
     assert_allclose(margin.objective.value, margin.value)
     assert_allclose(margin.scale * margin.scaled.value, margin.value)
     a = margin.dual_coef
     assert np.all((a >= 0) & (a <= bounds))
     assert_allclose(a, margin.margin_constraint.dual_value, atol=1e-4 * a.max())
-    dual_value = a.sum() - np.max(problem.design.dual_norms(y * a)) ** 2 / 2
+    dual_value = a.sum() - problem.design.norm.dual(problem.design.sums(y * a)) ** 2 / 2
     assert_allclose(dual_value, margin.value, rtol=1e-3)
     assert margin.solver_stats.num_iters > 0
     assert margin.compilation_time > 0
@@ -281,7 +293,7 @@ def test_zeta_has_the_norms_and_margins_of_the_program(data, gates):
     X, y = data()
     activations = gates_of(gates, X, 5)
     activations[:, 1] = False  # a unit without features
-    problem = MarginProblem(GatedDesign(X, activations), y * 1.0, np.full(len(y), 1.0))
+    problem = hinge_problem(X, y, activations, 1.0)
     margin = conic.MaxMarginProblem(problem)
     for factor, pivots in zip(margin._factors, margin._pivots, strict=True):
         assert len(pivots) == np.linalg.matrix_rank(factor.toarray())
@@ -289,7 +301,7 @@ def test_zeta_has_the_norms_and_margins_of_the_program(data, gates):
     for _ in range(2):
         zeta = margin.zeta.value
         assert zeta.shape == (*activations.shape[1:], X.shape[1])
-        lengths = problem.design.unit_norms(zeta)
+        lengths = problem.design.norm.unit_norms(zeta)
         assert_allclose(lengths, margin.unit_norms.value, atol=1e-6 * lengths.max())
         margins = y * problem.design.decision_values(zeta)
         assert_allclose(margins, margin.margins.value, atol=1e-9 * np.abs(margins).max())
@@ -301,9 +313,9 @@ def test_zeta_has_the_norms_and_margins_of_the_program(data, gates):
 
 def test_zeta_of_one_kernel_for_all_units_is_refused():
     X, y = digits()
-    design = PredictorL2Design(X, gates_of("gln-2", X, 5))
-    margin = conic.MaxMarginProblem(MarginProblem(design, y * 1.0, np.full(len(y), 1.0)))
-    with pytest.raises(TypeError, match="one kernel a unit, got a PredictorL2Design"):
+    problem = hinge_problem(X, y, gates_of("gln-2", X, 5), 1.0, PredictorL2())
+    margin = conic.MaxMarginProblem(problem)
+    with pytest.raises(TypeError, match="one kernel a unit, got a QuadraticDesign"):
         margin.zeta  # noqa: B018
 
 
@@ -312,9 +324,9 @@ def test_homogeneous_program_finds_the_margin():
     margin = conic.MaxMarginProblem(problem, is_homogeneous=True)
     margin.solve(solver="CLARABEL")
     a = margin.dual_coef
-    optimum = engine.solve(problem, tol=1e-8)
-    longest = np.max(problem.design.dual_norms(problem.y * a))
-    assert_allclose(longest / a.sum(), optimum.margin, rtol=1e-5)
+    optimum, _, _ = solve_certified(problem, tol=1e-8)
+    longest = problem.design.norm.dual(problem.design.sums(problem.y * a))
+    assert_allclose(longest / a.sum(), np.min(problem.y * optimum.outputs) / optimum.norm, rtol=1e-5)
 
 
 # -- data without a solution, solvers without an answer --------------------------------------------
@@ -385,7 +397,7 @@ def test_margin_below_the_accuracy_of_the_solvers(solver):
 
 @pytest.mark.parametrize("solver", CONIC)
 def test_failure_names_the_status_of_the_solver(solver, monkeypatch):
-    failed = conic._Run(Status.STALLED, "Ate the homework", has_solution=False, n_iter=3)
+    failed = conic._Ended(Status.STALLED, "Ate the homework", has_solution=False, n_iter=3)
     monkeypatch.setattr(conic, "_run", lambda *args: failed)
     X, y = digits()
     with pytest.raises(RuntimeError, match=f"{solver.upper()} found no.*'Ate the homework'"):

@@ -1,5 +1,7 @@
 """The path over C: its saturated end, its solutions, and warm starts that change nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,11 +20,18 @@ from gnorm import (
     max_margin,
     norms,
 )
-from gnorm.margin import engine, interior_point, warm, working_set
-from gnorm.margin.design import GatedDesign, PredictorL2Design
-from gnorm.margin.engine import merged_design, solve_anyhow, solve_near
-from gnorm.margin.path import near_to, saturation, share_gram, solve_path
-from gnorm.margin.problem import MarginProblem, relative_gap
+from gnorm.losses import Hinge
+from gnorm.solvers.active_set import rounds
+from gnorm.solvers.active_set.rounds import solve_by_active_set, solve_near
+from gnorm.solvers.active_set.sets import PinnedSums, Sets
+from gnorm.solvers.active_set.start import Near
+from gnorm.solvers.api import prepare, share_gram, solve_certified
+from gnorm.solvers.certify import relative_gap
+from gnorm.solvers.design import get_norm, make_design
+from gnorm.solvers.interior.follow import CentralPath
+from gnorm.solvers.path import near_to, saturation, solve_path
+from gnorm.solvers.problem import Problem
+from gnorm.solvers.run import Run
 
 must_converge = pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 
@@ -42,9 +51,10 @@ def labelled(n_samples, n_features, n_units=6, gates=HyperplaneGates, seed=0):
     return X, y, gates(n_units, random_state=seed).fit_transform(X)
 
 
-def problem_at(C, X, y, activations, weight=None):
+def problem_at(C, X, y, activations, weight=None, norm=None):
     weight = np.ones(len(y)) if weight is None else weight
-    return MarginProblem(GatedDesign(X, activations), y.astype(float), C * weight)
+    design = make_design(get_norm(norm, activations), X, activations)
+    return Problem(design, Hinge(), y.astype(float), C * weight)
 
 
 # ---------------------------------------------------------------------------- the saturated end
@@ -95,7 +105,7 @@ def test_saturation_of_units_that_tie_is_a_linear_program(seed):
     # exchanging the features exchanges the units: they are equally long, and the best is half each
     end = saturation(problem_at(1.0, X, y, activations))
     problem = problem_at(1.0, X, y, activations)
-    products = problem.products(problem.upper, accurate=True)
+    products = problem.y[:, None] * problem.design.exact_products(problem.y * problem.C)
     assert pytest.approx(np.max(products.mean(axis=1))) == 1 / end.C
     assert 1.001 / np.min(np.max(products, axis=0)) < end.C
     below = max_margin(X, y, activations, 0.99 * end.C, tol=1e-9)
@@ -112,7 +122,7 @@ def test_without_a_difference_between_the_classes_there_is_no_end():
     path = gln_norm_path(twice, y, gates, [0.1, 10.0])
     assert_allclose([solution.norm for solution in path.solutions], 0, atol=1e-6)
     assert path.least_C == np.inf
-    with pytest.raises(ValueError, match="the classes coincide in every unit"):
+    with pytest.raises(ValueError, match="the classes or targets coincide in every unit"):
         gln_norm_path(twice, y, gates)
 
 
@@ -221,14 +231,14 @@ def values_at(C, X, y, activations, solution):
 
 def interrupt_solve(monkeypatch, at):
     """Interrupt the n-th time that the central path is followed."""
-    follow, left = interior_point.CentralPath._follow, iter(range(at - 1, -1, -1))
+    follow, left = CentralPath.follow, iter(range(at - 1, -1, -1))
 
-    def interrupted(path, *arguments):
+    def interrupted(path, *arguments, **options):
         if next(left) == 0:
             raise KeyboardInterrupt
-        return follow(path, *arguments)
+        return follow(path, *arguments, **options)
 
-    monkeypatch.setattr(interior_point.CentralPath, "_follow", interrupted)
+    monkeypatch.setattr(CentralPath, "follow", interrupted)
 
 
 def test_an_interrupted_path_ends_with_what_there_is(monkeypatch):
@@ -277,22 +287,18 @@ def test_refusals(arguments, message):
 
 
 @must_converge
-@pytest.mark.parametrize("kind", [GatedDesign, PredictorL2Design])
+@pytest.mark.parametrize("norm", [None, "predictor_l2"])
 @pytest.mark.parametrize("C", [0.02, 0.3, np.inf])
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
-def test_a_near_solution_changes_nothing_but_the_time(kind, C, factor, monkeypatch):
+def test_a_near_solution_changes_nothing_but_the_time(norm, C, factor):
     X, y, activations = labelled(500, 60, 10)
-    design, signs = kind(X, activations), y.astype(float)
-    before = MarginProblem(design, signs, np.full(500, C))
-    solution, margins = solve_near(before, None, tol=1e-5)
-    problem = MarginProblem(design, signs, np.full(500, factor * C))
-    cold, _ = solve_near(problem, None, tol=1e-8)
-    near = near_to(before, solution, margins)
-    # no way back to a cold start
-    monkeypatch.setitem(engine._METHODS, "working-set", None)
-    warmed, _ = solve_near(problem, near, tol=1e-8)
+    before = problem_at(C, X, y, activations, norm=norm)
+    problem = Problem(before.design, before.loss, before.y, factor * before.C)
+    solution, _, _ = solve_certified(before, tol=1e-5)
+    cold, _, _ = solve_certified(problem, tol=1e-8)
+    warmed = solve_near(problem, Run(1e-8, 100), near_to(before, solution))  # no way back
     assert_allclose(warmed.primal_value, cold.primal_value, rtol=2e-8)
-    assert warmed.duality_gap <= 1e-8
+    assert warmed.gap <= 1e-8
 
 
 @must_converge
@@ -309,26 +315,33 @@ def test_features_of_very_uneven_scales(seed):
 
 
 @must_converge
-def test_a_bad_start_is_given_up():
+def test_a_bad_start_is_given_up(monkeypatch):
     X, y, activations = labelled(500, 20, 10)
     problem = problem_at(0.1, X, y, activations)
     rng = np.random.default_rng(0)
-    near = warm.Near(rng.uniform(0, 1e6, 500), np.eye(10)[0], rng.normal(0, 1e3, 500))
-    assert solve_near(problem, near, tol=1e-6) is None
-    found, _ = solve_anyhow(problem, near, tol=1e-6)
-    cold, _ = solve_near(problem, None, tol=1e-6)
+    near = Near(y * rng.uniform(0, 1e6, 500), np.eye(10)[0], y * rng.normal(0, 1e3, 500))
+    cold, _, _ = solve_certified(problem, tol=1e-6)
+    found, _, _ = solve_certified(problem, near, tol=1e-6)
     assert_allclose(found.primal_value, cold.primal_value, rtol=2e-6)
+    far = near_to(problem, solve_certified(problem_at(5.0, X, y, activations), tol=1e-6)[0])
+    for limit, start in (("_ROUNDS_NEAR", near), ("_FIRST_ITERATIONS", far)):
+        with monkeypatch.context() as patched:
+            patched.setattr(rounds, limit, 1)
+            assert solve_near(problem, Run(1e-6, 100), start) is None
+            found, _, _ = solve_certified(problem, start, tol=1e-6)
+        assert_allclose(found.primal_value, cold.primal_value, rtol=2e-6)
+    lost = replace(near, dual_coef=np.zeros(500))
+    assert solve_near(problem, Run(1e-6, 100), lost) is None
+    assert_allclose(solve_certified(problem, lost, tol=1e-6)[0].gap, cold.gap)
 
 
 def test_a_start_that_does_not_fit_into_the_memory_is_not_taken(monkeypatch):
     X, y, activations = labelled(500, 20, 10)
     problem = problem_at(0.1, X, y, activations)
-    options = {"method": "working-set", "memory_limit": 1e9}
-    solution, margins = solve_near(problem, None, **options)
-    near = near_to(problem, solution, margins)
-    assert solve_near(problem, near, **options) is not None
-    monkeypatch.setattr(working_set, "_DOUBLE_BYTES", 1e9)  # of each pair of samples
-    assert solve_near(problem, near, **options) is None
+    near = near_to(problem, solve_by_active_set(problem, Run(1e-6, 100, memory_limit=1e9)))
+    assert solve_near(problem, Run(1e-6, 100, memory_limit=1e9), near) is not None
+    monkeypatch.setattr(rounds, "DOUBLE_BYTES", 1e9)  # of each pair of samples
+    assert solve_near(problem, Run(1e-6, 100, memory_limit=1e9), near) is None
 
 
 @must_converge
@@ -337,13 +350,14 @@ def test_what_is_kept_counts_as_memory():
     limit = 1e9
     for method in ["auto", "working-set"]:
         problem = problem_at(1.0, X, y, activations)
-        assert share_gram(problem, method, limit) == limit - 8 * 500**2
-        assert "gram" in vars(problem.design)
-    assert share_gram(problem, "auto", None) is None
+        assert share_gram(problem.design, problem, method, limit) == limit - 8 * 500**2
+        assert np.float64 in problem.design.gram._known
+    assert share_gram(problem.design, problem, "auto", None) is None
     problem = problem_at(1.0, X, y, activations)
-    assert share_gram(problem, "auto", 8 * 500**2) == 8 * 500**2  # there is no room for it
-    assert share_gram(problem, "primal", limit) == limit  # nor a use
-    assert "gram" not in vars(problem.design)
+    room = 8 * 500**2
+    assert share_gram(problem.design, problem, "auto", room) == room  # there is none for it
+    assert share_gram(problem.design, problem, "primal", limit) == limit  # nor a use
+    assert not problem.design.gram._known
     with pytest.raises(MemoryError, match="expected a memory_limit of at least"):
         gln_norm_path(X, y, activations, [0.1], memory_limit=1e6)
 
@@ -351,25 +365,34 @@ def test_what_is_kept_counts_as_memory():
 def test_linear_term_is_the_same_however_it_was_summed_up():
     X, y, activations = labelled(50, 4)
     problem = problem_at(0.7, X, y, activations)
-    sums = warm.Bounded(problem.design, problem.y)
+    sums, design = PinnedSums(), problem.design
     rng = np.random.default_rng(0)
-    for _ in range(4):
-        is_fixed = rng.random(50) < 0.5
-        sets = working_set.Sets(np.flatnonzero(~is_fixed), np.flatnonzero(is_fixed), 50)
-        expected = sets.newton(problem, None, is_single=False).fixed
-        fixed = sums.fixed(is_fixed, problem.restricted(sets.free), 0.7)
-        assert_allclose(fixed.pull, expected.pull, atol=1e-12)
-        assert_allclose(fixed.squares, expected.squares, atol=1e-12)
-        assert fixed.total == pytest.approx(expected.total)
-    assert sums.fixed(np.zeros(50, dtype=bool), problem) is None
+    for C in (1.0, 0.7, 0.7, 0.1):
+        problem = Problem(design, problem.loss, problem.y, np.full(50, C))
+        is_pinned = rng.random(50) < 0.5
+        coef = np.where(is_pinned, C * problem.y, 0.0)
+        sets = Sets(~is_pinned, coef)
+        part = problem.restricted(sets.free)
+        pinned = sums.of(problem, sets, part)
+        # anew, on explicit features
+        phi = np.einsum("nhc,nd->nhcd", activations, X).reshape(50, len(activations[0]), -1)
+        V = np.einsum("n,nhf->hf", coef, phi)
+        assert_allclose(pinned.pull, np.einsum("nhf,hf->nh", phi[sets.free], V), atol=1e-12)
+        assert_allclose(pinned.squares, np.sum(V**2, axis=1), atol=1e-12)
+        assert pinned.conjugate == pytest.approx(-C * np.count_nonzero(is_pinned))
+        anew = PinnedSums().of(problem, sets, part)
+        assert_allclose(pinned.pull, anew.pull, atol=1e-12)
+    assert sums.of(problem, Sets.of_free(np.arange(50), 50), problem) is None
 
 
 @must_converge
 def test_path_of_another_norm():
     X, y, activations = labelled(60, 12)
-    design, merged = merged_design(PredictorL2Design, X, y, activations, np.ones(60))
+    y = y.astype(float)
+    design, merged = prepare(X, y, activations, np.ones(60), "predictor_l2")
     Cs = [0.01, 0.1, 1.0]
-    for C, solution in zip(reversed(Cs), solve_path(design, y, merged, Cs, tol=1e-7), strict=True):
-        problem = MarginProblem(design, y[merged.rows].astype(float), merged.times(C).upper)
-        cold, _ = solve_near(problem, None, tol=1e-7)
+    path = solve_path(design, merged, y, Hinge(), Cs, tol=1e-7)
+    for C, solution in zip(reversed(Cs), path, strict=True):
+        problem = Problem(design, Hinge(), y[merged.rows], merged.times(C))
+        cold, _, _ = solve_certified(problem, tol=1e-7)
         assert_allclose(solution.primal_value, cold.primal_value, rtol=1e-6)

@@ -1,27 +1,16 @@
-"""The max-margin problem: its two values, the best multiples, and what `max_margin` accepts."""
+"""What `solve` and `max_margin` accept, refuse, print and return."""
 
 import re
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_matrix
 from sklearn.exceptions import ConvergenceWarning
 
-from gnorm import max_margin
-from gnorm.margin import Status
-from gnorm.margin.design import GatedDesign
-from gnorm.margin.problem import MarginProblem, relative_gap
-
-
-def problem_with(upper):
-    """A problem of which only the bounds matter."""
-    n_samples = len(upper)
-    design = GatedDesign(np.ones((n_samples, 1)), np.ones((n_samples, 1, 1), dtype=bool))
-    return MarginProblem(design, np.ones(n_samples), np.asarray(upper, dtype=float))
+from gnorm import max_margin, solve
+from gnorm.norms import GLN, GroupNorm
+from gnorm.solvers import MarginSolution, Status
 
 
 def random_problem(n_samples=12, n_features=4, n_units=3, n_contexts=2, seed=0):
@@ -30,126 +19,6 @@ def random_problem(n_samples=12, n_features=4, n_units=3, n_contexts=2, seed=0):
     y = np.where(np.arange(n_samples) % 2, 1, -1)
     contexts = rng.integers(n_contexts, size=(n_samples, n_units))
     return X, y, contexts[:, :, None] == np.arange(n_contexts)
-
-
-# -- values ----------------------------------------------------------------------------------------
-
-
-def test_relative_gap():
-    assert relative_gap(2.0, 1.5) == 0.25
-    assert relative_gap(np.inf, 1.0) == np.inf
-    assert relative_gap(0.0, 0.0) == 0.0
-
-
-def test_products_are_those_of_the_features():
-    X, y, activations = random_problem()
-    a = np.random.default_rng(1).random(len(y))
-    phi = np.einsum("nhc,nd->nhcd", activations, X).reshape(len(X), activations.shape[1], -1)
-    expected = np.einsum("n,nhf,mhf,m,m->nh", y, phi, phi, y, a)
-    problem = MarginProblem(GatedDesign(X, activations), y.astype(float), np.full(len(y), np.inf))
-    for accurate in (False, True):
-        assert_allclose(problem.products(a, accurate=accurate), expected, atol=1e-12)
-
-
-def test_separability_residual_of_two_equal_inputs():
-    X = np.array([[3.0, 4.0], [3.0, 4.0], [1.0, 0.0]])
-    design = GatedDesign(X, np.ones((3, 2, 1), dtype=bool))
-    problem = MarginProblem(design, np.array([1.0, -1.0, 1.0]), np.full(3, np.inf))
-    assert problem.separability_residual(np.array([2.0, 2.0, 0.0])) == 0.0
-    # V = 3 (3, 4) - (3, 4) has length 10; the weights sum to 4, the longest input has length 5
-    assert problem.separability_residual(np.array([3.0, 1.0, 0.0])) == 0.5
-
-
-def test_separability_residual_without_features():
-    design = GatedDesign(np.zeros((2, 3)), np.ones((2, 1, 1), dtype=bool))
-    problem = MarginProblem(design, np.array([1.0, -1.0]), np.full(2, np.inf))
-    assert problem.separability_residual(np.ones(2)) == 0.0
-
-
-# -- the best multiple of a point ------------------------------------------------------------------
-
-lengths = st.floats(0.1, 10.0)
-weights = st.floats(0.01, 100.0)
-margins = st.floats(-10.0, 10.0).filter(lambda m: m == 0 or abs(m) > 1e-6)
-
-
-def best_by_scipy(objective, low, high):
-    """Least value of a convex function of one variable, from above."""
-    result = minimize_scalar(objective, bounds=(low, high), method="bounded")
-    return min(result.fun, objective(low), objective(high))
-
-
-@given(st.lists(st.tuples(margins, weights), min_size=1, max_size=8), lengths)
-def test_scale_primal_is_the_best_multiple(samples, norm):
-    m, C = np.array(samples).T
-
-    def objective(theta):
-        return 0.5 * (theta * norm) ** 2 + C @ np.maximum(0.0, 1.0 - theta * m)
-
-    value, theta = problem_with(C).scale_primal(norm, m)
-    assert theta >= 0
-    assert_allclose(value, objective(theta), rtol=1e-12)
-    beyond = 1.0 + C @ np.abs(m) / norm**2  # the slope of the objective is positive from here on
-    assert value <= best_by_scipy(objective, 0.0, beyond) * (1 + 1e-12)
-
-
-@given(
-    st.lists(st.floats(0.01, 10.0), min_size=1, max_size=4),
-    st.lists(st.tuples(margins, weights), max_size=4),
-    lengths,
-)
-def test_scale_primal_gives_hard_samples_margin_one(hard, soft, norm):
-    m = np.array([*hard, *(margin for margin, _ in soft)])
-    upper = np.array([np.inf] * len(hard) + [C for _, C in soft])
-    finite = np.isfinite(upper)
-
-    def objective(theta):
-        shortfall = np.maximum(0.0, 1.0 - theta * m[finite])
-        return 0.5 * (theta * norm) ** 2 + upper[finite] @ shortfall
-
-    value, theta = problem_with(upper).scale_primal(norm, m)
-    least = 1.0 / min(hard)
-    assert theta >= least
-    assert_allclose(value, objective(theta), rtol=1e-12)
-    beyond = least + 1.0 + upper[finite] @ np.abs(m[finite]) / norm**2
-    assert value <= best_by_scipy(objective, least, beyond) * (1 + 1e-12)
-
-
-@pytest.mark.parametrize("margin", [0.0, -1.0])
-def test_scale_primal_of_a_hard_sample_on_the_wrong_side(margin):
-    value, _ = problem_with([np.inf, 1.0]).scale_primal(1.0, np.array([margin, 2.0]))
-    assert value == np.inf
-
-
-def test_scale_primal_of_the_zero_predictor():
-    assert problem_with([2.0, 3.0]).scale_primal(0.0, np.zeros(2)) == (5.0, 0.0)
-
-
-@given(
-    st.lists(
-        st.tuples(st.floats(0.0, 1.0), weights | st.just(np.inf)), min_size=1, max_size=8
-    ).filter(lambda samples: sum(share for share, _ in samples) > 1e-3),
-    lengths,
-)
-def test_scale_dual_is_the_best_feasible_multiple(samples, dual_norm):
-    share, upper = np.array(samples).T
-    a = share * np.where(np.isinf(upper), 10.0, upper)
-
-    def objective(theta):
-        return 0.5 * (theta * dual_norm) ** 2 - theta * a.sum()
-
-    value, theta = problem_with(upper).scale_dual(a, dual_norm)
-    assert np.all(theta * a <= upper * (1 + 1e-15))
-    assert_allclose(value, -objective(theta), rtol=1e-12)
-    with np.errstate(over="ignore"):
-        longest = np.min(upper[a > 0] / a[a > 0])
-    beyond = min(longest, 2.0 * a.sum() / dual_norm**2)
-    assert -value <= best_by_scipy(objective, 0.0, beyond) * (1 - 1e-12)
-
-
-def test_scale_dual_goes_to_the_nearest_bound_along_a_ray():
-    value, theta = problem_with([4.0, 9.0]).scale_dual(np.array([1.0, 3.0]), 0.0)
-    assert (value, theta) == (12.0, 3.0)
 
 
 # -- what the front door accepts -------------------------------------------------------------------
@@ -260,9 +129,9 @@ REFUSED = [
     ({"X": np.zeros((2, 0))}, "0 feature(s)"),
     ({"y": [1, -1, 1]}, "inconsistent numbers of samples: [2, 3]"),
     ({"y": [[1, -1], [1, 1]]}, "y should be a 1d array"),
-    ({"y": [0, 1]}, "expected labels -1 and 1 in y, got [0 1]"),
-    ({"y": ["a", "b"]}, "expected labels -1 and 1 in y, got ['a' 'b']"),
-    ({"y": [1.0, np.nan]}, "expected labels -1 and 1 in y, got [ 1. nan]"),
+    ({"y": [0, 1]}, "expected labels -1 and 1 in y, got [0, 1]"),
+    ({"y": ["a", "b"]}, "expected labels -1 and 1 in y, got ['a', 'b']"),
+    ({"y": [1.0, np.nan]}, "expected labels -1 and 1 in y, got [1.0, nan]"),
     ({"y": [1, 1]}, "expected samples of positive weight with both labels, got only [1]"),
     (
         {"sample_weight": [0, 1]},
@@ -291,7 +160,8 @@ REFUSED = [
     ),
     ({"tol": 0.0}, "expected a finite tol > 0, got 0.0"),
     ({"tol": np.nan}, "expected a finite tol > 0, got nan"),
-    ({"max_iter": 0}, "expected max_iter >= 1, got 0"),
+    ({"max_iter": 2.5}, "expected max_iter >= 1, an integer, or None, got 2.5"),
+    ({"max_iter": 0}, "expected max_iter >= 1, an integer, or None, got 0"),
 ]
 
 
@@ -331,3 +201,91 @@ def test_unfinished_solve_says_so():
     assert solution.status is Status.MAX_ITER
     assert solution.n_iter == 2
     assert solution.method == "interior-point"
+
+
+# -- losses and norms ------------------------------------------------------------------------------
+
+
+def test_targets_that_are_numbers_kept_as_objects():
+    X, _, activations = random_problem()
+    y = X[:, 0] + 1.0
+    expected = solve(X, y, activations, loss="huber")
+    assert_array_equal(solve(X, y.astype(object), activations, loss="huber").zeta, expected.zeta)
+
+
+def test_max_margin_is_solve_with_the_hinge():
+    X, y, activations = random_problem()
+    solution, same = max_margin(X, y, activations, 0.3), solve(X, y, activations, C=0.3)
+    assert isinstance(solution, MarginSolution)
+    assert isinstance(same, MarginSolution)
+    assert_array_equal(solution.zeta, same.zeta)
+    assert not isinstance(solve(X, y, activations, loss="log_loss"), MarginSolution)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber"])
+def test_solution_of_a_regression_agrees_with_its_own_description(loss):
+    X, _, activations = random_problem(n_samples=30)
+    y = np.random.default_rng(1).normal(size=30)
+    solution = solve(X, y, activations, loss=loss)
+    assert np.isnan(solution.margin)
+    assert_array_equal(solution.support, np.flatnonzero(solution.dual_coef))
+    assert_allclose(solution.unit_norms, np.linalg.norm(solution.zeta, axis=(1, 2)))
+    assert_allclose(solution.norm, solution.unit_norms.sum())
+    assert np.any(solution.dual_coef < 0)
+    assert np.any(solution.dual_coef > 0)
+    assert solution.seconds > 0
+
+
+@pytest.mark.parametrize("unit_weights", [(1.0, 2.0, 0.5), [3.0, 3.0, 3.0]])
+@pytest.mark.parametrize("C", [np.inf, 1.0])
+def test_unit_weights_are_a_weighted_norm(unit_weights, C):
+    X, y, activations = random_problem(n_features=20)
+    solution = max_margin(X, y, activations, C, unit_weights=unit_weights)
+    norm = GLN(unit_weights=tuple(unit_weights))
+    assert_array_equal(solution.zeta, solve(X, y, activations, norm=norm, C=C).zeta)
+    assert_allclose(solution.norm, np.array(unit_weights) @ solution.unit_norms)
+    assert_allclose(solution.norm, norm.value(solution.zeta), rtol=1e-12)
+
+
+def test_closed_gates_have_the_norm_of_the_units():
+    X, y, activations = random_problem()
+    activations[0, 0] = False
+    solution = solve(X, y, activations, C=1.0)
+    assert_array_equal(solve(X, y, activations, norm=GroupNorm(), C=1.0).zeta, solution.zeta)
+    with pytest.raises(ValueError, match="the GLN norm is defined for gates with exactly one"):
+        solve(X, y, activations, norm=GLN(), C=1.0)
+
+
+GOOD_REGRESSION = {**GOOD, "y": np.array([0.5, 2.0]), "loss": "squared_error"}
+REFUSED_BY_SOLVE = [
+    ({"loss": "hinges"}, "expected a Loss or one of ['absolute_error', 'epsilon_insensitive', "),
+    ({"norm": "l2"}, "norm must be None, 'predictor_l2' or an object of gnorm.norms, got 'l2'"),
+    ({"C": np.inf}, "expected a finite C for the loss 'squared_error', got C=inf"),
+    ({"C": [1.0, np.inf]}, "expected a finite C for the loss 'squared_error', got C=inf"),
+    ({"y": [1.0, np.nan]}, "expected finite numbers in y, got nan"),
+    ({"y": ["a", "b"]}, "expected real numbers in y, got dtype <U1"),
+    ({"loss": "log_loss"}, "expected labels -1 and 1 in y, got [0.5, 2.0]"),
+    ({"unit_weights": [1.0, 2.0]}, "expected unit_weights of shape (1,), got shape (2,)"),
+    ({"unit_weights": [0.0]}, "expected unit_weights of shape (n_units,), positive and finite"),
+    (
+        {"unit_weights": [1.0], "norm": GroupNorm()},
+        "expected norm=None beside unit_weights, got norm=GroupNorm(unit_weights=None)",
+    ),
+    ({"norm": GroupNorm((1.0, 2.0))}, "expected unit_weights of shape (1,), got 2 weights"),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    REFUSED_BY_SOLVE,
+    ids=[f"{next(iter(change))}-{i}" for i, (change, _) in enumerate(REFUSED_BY_SOLVE)],
+)
+def test_malformed_input_of_a_regression_is_refused(change, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        solve(**{**GOOD_REGRESSION, **change})
+
+
+def test_the_multinomial_is_refused_by_a_sentence():
+    """One output a sample is all that these methods know."""
+    with pytest.raises(ValueError, match="expected a loss of one output, got 'multinomial' of 2"):
+        solve(**{**GOOD, "y": [0, 1], "loss": "multinomial"})

@@ -1,0 +1,189 @@
+"""Products with the features of all units, in both precisions, and what designs hand on."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.sparse import csr_array, csr_matrix
+
+from gnorm.norms import GLN, FReLU, GroupNorm, PredictorL2
+from gnorm.solvers.design import GroupDesign, QuadraticDesign, get_norm, make_design
+
+
+def random_design(n_samples=100, n_features=31, n_units=6, n_contexts=2, norm=None):
+    """Random inputs with a constant, and units with one of several contexts on, or on and off."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(n_samples, n_features - 1)), np.ones(n_samples)])
+    gates = rng.integers(n_contexts, size=(n_samples, n_units))[:, :, None] == np.arange(n_contexts)
+    if n_contexts == 1:
+        gates = rng.random((n_samples, n_units, 1)) < 0.6
+    return make_design(get_norm(norm, gates), X, gates)
+
+
+NORMS = [None, "predictor_l2", GLN(unit_weights=(1.0, 0.3, 2.0, 1.0, 5.0, 1.0))]
+
+
+def remade(design, X):
+    """The same gates and norm on other inputs."""
+    return make_design(design.norm, X, design.activations)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("n_on", [0, 1, 40, 99])
+def test_products_of_few_samples(norm, n_on):
+    design = random_design(n_features=61, norm=norm)
+    coef = np.zeros(100)
+    coef[np.random.default_rng(0).permutation(100)[:n_on]] = 1.5
+    exact = design.exact_products(coef)
+    products = design.kernel_products(coef, np.float64)
+    assert_allclose(products, exact, atol=1e-12 * np.abs(exact).max())
+    products = design.kernel_products(coef, np.float32)
+    assert_allclose(products, exact, atol=1e-5 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_kernels_are_what_the_norm_says_of_the_features(norm):
+    """The dual norms of the sums are the square roots of the quadratic forms of the kernels."""
+    design = random_design(norm=norm)
+    coef = np.random.default_rng(1).normal(size=100)
+    squares = design.norm.dual_norms(design.sums(coef)) ** 2
+    assert_allclose(coef @ design.exact_products(coef), squares, rtol=1e-10)
+    for h, unit in enumerate(np.eye(design.n_kernels)):
+        kernel = np.tril(design.weighted_gram(unit, np.float64))
+        kernel += np.tril(kernel, -1).T
+        assert_allclose(coef @ kernel @ coef, squares[h], rtol=1e-10)
+        assert_allclose(kernel @ coef, design.exact_products(coef)[:, h], atol=1e-9)
+    rough = design.weighted_gram(np.ones(design.n_kernels), np.float32)
+    assert rough.dtype == np.float32
+    exact = np.tril(design.weighted_gram(np.ones(design.n_kernels), np.float64))
+    assert_allclose(np.tril(rough), exact, atol=1e-5 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_shares_recover_the_predictor_of_the_kernels(norm):
+    design = random_design(norm=norm)
+    rng = np.random.default_rng(1)
+    coef, shares = rng.normal(size=100), rng.dirichlet(np.ones(design.n_kernels))
+    zeta = design.norm.recovered(design.sums(coef), shares)
+    assert_allclose(design.decision_values(zeta), design.exact_products(coef) @ shares, atol=1e-9)
+
+
+@pytest.mark.parametrize("norm", [None, "predictor_l2"])
+@pytest.mark.parametrize("longest", [1.0, 1e6])
+def test_part_of_a_gram_matrix(norm, longest):
+    plain = random_design(norm=norm)
+    X = plain.X.copy()
+    X[0] *= longest  # a sample that the others are short beside
+    rows = np.arange(1, 60)
+    anew = make_design(plain.norm, X[rows], plain.activations[rows])
+    whole = remade(plain, X)
+    assert whole.gram.matrix(np.float32).dtype == np.float32
+    part = whole.restricted(rows)
+    assert list(part.gram._known) == [np.float32]
+    exact = anew.gram.matrix(np.float64)
+    inherited = part.gram.matrix(np.float32) * part.gram.length(np.float32) ** 2
+    assert_allclose(inherited, exact, atol=1e-6 * np.abs(exact).max())
+    # what is computed with the length that was handed on, too
+    coef = np.random.default_rng(0).normal(size=59)
+    products = part.kernel_products(coef, np.float32)
+    exact = anew.exact_products(coef)
+    assert_allclose(products, exact, atol=1e-5 * np.abs(exact).max())
+
+
+def test_part_of_a_gram_matrix_in_both_precisions():
+    whole = random_design()
+    rows = np.arange(0, 100, 3)
+    for precision in (np.float64, np.float32):
+        whole.gram.matrix(precision)
+    part = whole.restricted(rows)
+    assert set(part.gram._known) == {np.float64, np.float32}
+    assert_allclose(part.gram.matrix(np.float64), whole.X[rows] @ whole.X[rows].T, atol=1e-12)
+
+
+@pytest.mark.parametrize("norm", [None, "predictor_l2"])
+@pytest.mark.parametrize("container", [np.asarray, csr_array])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_rough_sums(norm, container, scale):
+    plain = random_design(norm=norm)
+    design = remade(plain, container(scale * plain.X))
+    coef = np.random.default_rng(0).normal(size=100)
+    coef[::3] = 0.0
+    exact = design.sums(coef)
+    assert_allclose(design.rough_sums(coef), exact, atol=1e-5 * np.abs(exact).max())
+    assert not np.any(design.rough_sums(np.zeros(100)))
+
+
+@pytest.mark.parametrize("rows", [None, np.array([5, 2, 77])])
+@pytest.mark.parametrize("n_contexts", [1, 2, 3])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_rough_decision_values(rows, n_contexts, scale):
+    plain = random_design(n_contexts=n_contexts)
+    design = remade(plain, scale * plain.X)
+    zeta = np.random.default_rng(0).normal(size=(6, n_contexts, 31))
+    zeta[2] = 0.0
+    exact = design.decision_values(zeta)
+    exact = exact if rows is None else exact[rows]
+    assert_allclose(design.rough_values(zeta, rows), exact, atol=1e-5 * np.abs(exact).max())
+
+
+# -- through the features --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_contexts", [1, 3])
+@pytest.mark.parametrize(("n_units", "n_features"), [(3, 4), (6, 7)])  # outer product, pairs
+@pytest.mark.parametrize("container", [np.asarray, csr_matrix])
+def test_feature_gram_is_that_of_the_explicit_features(n_contexts, n_units, n_features, container):
+    plain = random_design(70, n_features, n_units, n_contexts)
+    design = remade(plain, container(plain.X))
+    gates = design.coded[0]
+    features = (gates * plain.X[:, None, :]).reshape(70, -1)
+    weights = np.random.default_rng(0).random(70)
+    weights[:10] = 0.0
+    assert_allclose(
+        design.feature_gram(weights), features.T @ (weights[:, None] * features), atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("n_contexts", [2, 3])
+def test_coded_gates_give_the_kernels_of_all_units(norm, n_contexts):
+    design = random_design(30, 5, n_contexts=n_contexts, norm=norm)
+    X = design.X
+    gates, decoding, factors = design.coded
+    longest = 0.0
+    for h, factor in enumerate(factors):
+        mapped = gates[:, :, 0] @ factor.T
+        kernel = np.tril(design.weighted_gram(np.eye(design.n_kernels)[h], np.float64))
+        atol = 1e-12 * np.abs(kernel).max()
+        assert_allclose(np.tril((X @ X.T) * (mapped @ mapped.T)), kernel, atol=atol)
+        longest = max(longest, np.sqrt(np.diag(kernel).max()))
+    assert_allclose(design.max_feature_norm, longest)
+    decoded = np.einsum("hck,nk->nhc", decoding, gates[:, :, 0])
+    assert_allclose(decoded, design.activations, atol=1e-12)
+
+
+# -- which design for which norm -------------------------------------------------------------------
+
+
+def test_norms_of_names_and_gates():
+    one_hot = np.eye(2, dtype=bool)[[0, 1, 1]][:, None, :]
+    assert get_norm(None, one_hot) == GLN()
+    assert get_norm(None, one_hot[:, :, :1]) == get_norm(None, ~one_hot & False) == GroupNorm()
+    assert get_norm("predictor_l2", one_hot) == PredictorL2()
+    assert get_norm(FReLU(), one_hot) == FReLU()
+    with pytest.raises(ValueError, match="norm must be None, 'predictor_l2' or an object of"):
+        get_norm("gln", one_hot)
+
+
+def test_designs_of_norms():
+    X, one_hot = np.ones((3, 2)), np.eye(2, dtype=bool)[[0, 1, 1]][:, None, :]
+    assert isinstance(make_design(GLN(), X, one_hot), GroupDesign)
+    assert isinstance(make_design(PredictorL2(), X, one_hot), QuadraticDesign)
+    with pytest.raises(TypeError, match="expected a norm of kernels, a GroupNorm or a Quadratic"):
+        make_design(object(), X, one_hot)
+    for norm in (GLN(), PredictorL2()):
+        with pytest.raises(ValueError, match="exactly one context on per unit"):
+            make_design(norm, X, one_hot & False)
+    with pytest.raises(ValueError, match="units of one context, the open gate, got activations of 2"):
+        make_design(FReLU(), X, one_hot)
+    with pytest.raises(ValueError, match=r"expected unit_weights of shape \(1,\), got 2 weights"):
+        make_design(GLN(unit_weights=(1.0, 2.0)), X, one_hot)
