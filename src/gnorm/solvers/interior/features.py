@@ -255,6 +255,7 @@ class FeatureSystem(NewtonSystem):
         return self._factorise()
 
     def _factorise(self) -> bool:
+        self.S = self.cholesky = np.empty(0)  # what they held before makes room
         self.S = self.feature_gram(self.weights)
         matrix = self._in_coordinates(self.S, self.root)
         shrinkage = self.singular**2 / (1.0 + self.singular**2)
