@@ -441,6 +441,8 @@ def test_expression_is_the_value(norm, seed):
     problem = cp.Problem(cp.Minimize(norm.expression(variable)), [variable == zeta])
     problem.solve(solver="CLARABEL")
     assert_allclose(problem.value, norm.value(zeta), rtol=1e-6)
+    assert_allclose(norm.expression(cp.Constant(zeta)).value, norm.value(zeta), rtol=1e-6)
+    assert norm.expression(variable).is_convex()
 
 
 def least_over_shifts(weights, zeta):

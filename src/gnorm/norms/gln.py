@@ -102,6 +102,7 @@ class GLN(GroupNorm):
         With unequal weights the shares of the mean are a variable of the expression.
         """
         import cvxpy as cp
+        from cvxpy.transforms.partial_optimize import partial_optimize
 
         from gnorm import atoms
 
@@ -112,7 +113,7 @@ class GLN(GroupNorm):
         shifts = cp.Variable((n_units, n_features))
         rows = cp.reshape(zeta, (n_units, n_contexts * n_features), order="C")
         shifted = rows + cp.hstack([shifts - cp.sum(shifts, axis=0, keepdims=True) / n_units] * n_contexts)
-        return cp.partial_optimize(
+        return partial_optimize(
             cp.Problem(cp.Minimize(self.weights(n_units) @ cp.norm(shifted, 2, axis=1))), [shifts]
         )
 
