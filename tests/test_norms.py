@@ -450,7 +450,10 @@ def least_over_shifts(weights, zeta):
     cp = pytest.importorskip("cvxpy")
     shifts = [cp.Variable(zeta.shape[2]) for _ in zeta]
     terms = [
-        w * cp.norm(cp.vec(unit + np.ones((len(unit), 1)) @ cp.reshape(a, (1, -1), order="C"), order="C"))
+        w
+        * cp.norm(
+            cp.vec(unit + np.ones((len(unit), 1)) @ cp.reshape(a, (1, -1), order="C"), order="C")
+        )
         for w, unit, a in zip(weights, zeta, shifts, strict=True)
     ]
     problem = cp.Problem(cp.Minimize(sum(terms)), [sum(shifts) == 0])
@@ -458,7 +461,9 @@ def least_over_shifts(weights, zeta):
     return problem.solve(solver="CLARABEL", **options)
 
 
-@pytest.mark.parametrize("shape", [(1, 2, 3), (2, 2, 2), (3, 2, 4), (4, 3, 2), (3, 1, 2), (6, 2, 3)])
+@pytest.mark.parametrize(
+    "shape", [(1, 2, 3), (2, 2, 2), (3, 2, 4), (4, 3, 2), (3, 1, 2), (6, 2, 3)]
+)
 @pytest.mark.parametrize("spread", [1.0, 1.01, 3.0, 100.0])
 def test_weighted_gln_norm_is_the_least_cost_over_shifts(shape, spread):
     rng = np.random.default_rng(0)
@@ -489,7 +494,9 @@ def test_canonical_weights_of_special_predictors(weights):
         assert_allclose(norm.value(scale * zeta), scale * norm.value(zeta), rtol=1e-9)
 
 
-@pytest.mark.parametrize("weights", [(0.0, 1.0), (-1.0, 1.0), (np.nan, 1.0), (np.inf, 1.0), 1.0, ((1.0,),)])
+@pytest.mark.parametrize(
+    "weights", [(0.0, 1.0), (-1.0, 1.0), (np.nan, 1.0), (np.inf, 1.0), 1.0, ((1.0,),)]
+)
 @pytest.mark.parametrize("kind", [GroupNorm, GLN, FReLU])
 def test_weights_that_are_none_are_refused(kind, weights):
     with pytest.raises(ValueError, match=r"expected unit_weights of shape \(n_units,\), positive"):
@@ -508,12 +515,18 @@ def test_gates_that_do_not_suit_are_refused():
         GLN().check_gates(closed)
     with pytest.raises(ValueError, match="the L2 norm of the predictors is defined for gates with"):
         PredictorL2().check_gates(closed)
-    with pytest.raises(ValueError, match="units of one context, the open gate, got activations of 2"):
+    with pytest.raises(
+        ValueError, match="units of one context, the open gate, got activations of 2"
+    ):
         FReLU().check_gates(one_hot)
     for norm in (GLN((1.0, 2.0)), GroupNorm((1.0, 2.0))):
-        with pytest.raises(ValueError, match=r"expected unit_weights of shape \(1,\), got 2 weights"):
+        with pytest.raises(
+            ValueError, match=r"expected unit_weights of shape \(1,\), got 2 weights"
+        ):
             norm.check_gates(one_hot)
-        with pytest.raises(ValueError, match=r"expected unit_weights of shape \(3,\), got 2 weights"):
+        with pytest.raises(
+            ValueError, match=r"expected unit_weights of shape \(3,\), got 2 weights"
+        ):
             norm.value(np.ones((3, 2, 1)))
     GLN().check_gates(one_hot)
     PredictorL2().check_gates(one_hot)

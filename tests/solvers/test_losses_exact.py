@@ -113,7 +113,10 @@ def assert_certificate(solution, loss, norm, X, y, activations, C):
     length, dual_length = primal_and_dual_norm(norm, solution.zeta, V)
     assert np.all(is_in_domain)
     assert_allclose(solution.norm, length, rtol=1e-9)
-    primal_value, dual_value = length**2 / 2 + np.sum(value), -np.sum(conjugate) - dual_length**2 / 2
+    primal_value, dual_value = (
+        length**2 / 2 + np.sum(value),
+        -np.sum(conjugate) - dual_length**2 / 2,
+    )
     assert_allclose(solution.primal_value, primal_value, rtol=1e-9)
     assert_allclose(solution.dual_value, dual_value, rtol=1e-9, atol=1e-9 * primal_value)
     gap = (primal_value - dual_value) / primal_value

@@ -263,7 +263,7 @@ class CentralPath:
         return min(steps)
 
     def _reach(self, change: State) -> tuple[float, float]:
-        """Longest steps, at most 1, that stay a share of the way off the boundary, open ends aside."""
+        """Longest steps, at most 1, that stay a share off the boundary, open ends aside."""
         primal, dual = self.state.reach(change)
         to_end = self.system.coefficients.barrier_reach(self.state.x, change.x)
         dual = min(dual, max(to_end, _LEAST_TO_END))
