@@ -1,6 +1,9 @@
 """Sphinx configuration: `make docs`. Nothing is fetched, so the build works offline."""
 
 from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from gnorm.solvers.methods import table
 
 project = "gnorm"
 author = "the gnorm developers"
@@ -14,7 +17,10 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "generated/methods.md"]
+generated = Path(__file__).parent / "generated"
+generated.mkdir(exist_ok=True)
+(generated / "methods.md").write_text(table())
 templates_path = ["_templates"]
 html_theme = "furo"
 html_title = f"gnorm {release}"

@@ -14,7 +14,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from gnorm import FReLUSVC, GatedL2SVC, GLNNormSVC, HyperplaneGates, max_margin
+from gnorm import (
+    FReLUSVC,
+    GatedL2SVC,
+    GLNNormClassifier,
+    GLNNormRegressor,
+    GLNNormSVC,
+    HyperplaneGates,
+    max_margin,
+)
 from gnorm.descent import (
     GatedNetwork,
     GradientDescent,
@@ -138,6 +146,30 @@ def test_margins_of_several_classes(ten_classes):
     assert_allclose(np.stack([line.get_xdata()[1:] for line in display.lines_], 1), expected)
     assert texts(display) == [str(digit) for digit in range(10)]
     assert "each class against the rest" in display.ax_.get_xlabel()
+
+
+def test_margins_under_the_multinomial_loss():
+    classifier = GLNNormClassifier(5, random_state=0).fit(X, DIGIT)
+    y = np.roll(DIGIT, 3)  # some are wrong
+    display = MarginDisplay.from_estimator(classifier, X, y)
+    values = classifier.decision_function(X)
+    others = np.where(y[:, None] == np.arange(10), -np.inf, values).max(axis=1)
+    expected = (values[np.arange(200), y] - others) / classifier.norm_[0]
+    (line,) = display.lines_
+    assert_allclose(line.get_xdata()[1:], np.sort(expected))
+    height = line.get_ydata()[line.get_xdata() <= 0].max()
+    assert_allclose(height, 100 * (1 - classifier.score(X, y)))
+    assert texts(display) == ["GLNNormClassifier"]  # and no dashed line
+    (line,) = UnitNormsDisplay.from_estimator(classifier).lines_
+    assert_array_equal(line.get_ydata(), np.sort(classifier.unit_norms_[0])[::-1])
+
+
+def test_unit_norms_of_targets():
+    regressor = GLNNormRegressor(5, random_state=0).fit(X, np.column_stack([DIGIT, DIGIT**2]))
+    display = UnitNormsDisplay.from_estimator(regressor)
+    assert [text.split(":")[0] for text in texts(display)] == ["target 0", "target 1"]
+    with pytest.raises(TypeError, match=r"expected a classifier, got GLNNormRegressor"):
+        MarginDisplay.from_estimator(regressor, X, DIGIT)
 
 
 def test_margins_of_one_class_only(two_classes):
@@ -333,7 +365,7 @@ def test_not_fitted(draw):
 
 @both
 def test_other_estimator(draw):
-    with pytest.raises(TypeError, match=r"expected a classifier of gnorm\.svm.*got SVC\(\)"):
+    with pytest.raises(TypeError, match=r"expected an estimator of gnorm, .*got SVC\(\)"):
         draw(SVC().fit(X, IS_SMALL))
 
 

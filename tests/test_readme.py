@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", "docs/guide.md", "docs/descent.md", "docs/atoms.md"]
+PAGES = ["README.md", "docs/guide.md", "docs/descent.md", "docs/atoms.md", "docs/homogeneity.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 SECONDS = re.compile(r"\d+\.\d+ s\b")
@@ -82,6 +82,9 @@ def test_quickstart(elsewhere, capsys):
         pytest.param("implicit_bias", "descent", marks=pytest.mark.slow),
         pytest.param("dead_units", "descent", marks=pytest.mark.slow),
         pytest.param("custom_problem", "atoms", marks=pytest.mark.slow),
+        pytest.param("transformer_homogeneity", "homogeneity", marks=pytest.mark.slow),
+        pytest.param("physical_laws", "homogeneity", marks=pytest.mark.slow),
+        pytest.param("zoomed_digits", "homogeneity", marks=pytest.mark.slow),
     ],
 )
 def test_example(name, page, elsewhere, capsys):

@@ -1,6 +1,6 @@
 """Displays of fitted classifiers and training runs, in the style of scikit-learn.
 
-A display holds the numbers that it draws; ``from_estimator`` takes them from a classifier,
+A display holds the numbers that it draws; ``from_estimator`` takes them from an estimator,
 ``from_history`` from a training run, and draws. Further curves go into the same axes by passing
 ``ax=display.ax_``, or ``axes=display.axes_``. matplotlib is imported when it first draws:
 ``pip install gnorm[plot]``.
@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
+
+from gnorm.losses import Hinge, SquaredHinge, get_loss
 
 __all__ = ["HistoryDisplay", "MarginDisplay", "UnitNormsDisplay"]
 
@@ -85,16 +87,17 @@ class UnitNormsDisplay:
     def from_estimator(
         cls, estimator: Any, *, name: str | None = None, ax: Any = None, **kwargs: Any
     ) -> Self:
-        """Draw the unit norms of a fitted classifier.
+        """Draw the unit norms of a fitted estimator.
 
         Parameters
         ----------
         estimator : estimator
-            Fitted classifier of :mod:`gnorm.svm`, as it is, as the last step of a
+            Fitted estimator of :mod:`gnorm.estimators`, as it is, as the last step of a
             :class:`~sklearn.pipeline.Pipeline` or as the result of a search over parameters.
         name : str, default=None
-            What to call it in the legend; None for the name of its class. With more than two
-            classes the curves are called after these, and the name is the title of the legend.
+            What to call it in the legend; None for the name of its class. Where several classes
+            or targets have predictors of their own, the curves are called after these, and the
+            name is the title of the legend.
         ax : matplotlib Axes, default=None
             Axes to draw into; None makes a figure.
         **kwargs : dict
@@ -110,11 +113,11 @@ class UnitNormsDisplay:
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If there is no classifier of gnorm in the estimator.
+            If there is no estimator of gnorm in the estimator.
         """
-        classifier = _classifier_in(estimator)
-        labels, title = _labels(classifier, name)
-        display = cls(unit_norms=classifier.unit_norms_, labels=labels, title=title)
+        fitted = _fitted_in(estimator)
+        labels, title = _labels(fitted, name)
+        display = cls(unit_norms=fitted.unit_norms_, labels=labels, title=title)
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
@@ -236,7 +239,7 @@ class MarginDisplay:
         Parameters
         ----------
         estimator : estimator
-            Fitted classifier of :mod:`gnorm.svm`, as it is, as the last step of a
+            Fitted classifier of :mod:`gnorm.estimators`, as it is, as the last step of a
             :class:`~sklearn.pipeline.Pipeline` or as the result of a search over parameters.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs, training samples or others.
@@ -245,7 +248,8 @@ class MarginDisplay:
         name : str, default=None
             What to call the samples in the legend; None for the name of the classifier. With more
             than two classes the curves are called after these, each against the rest, and the name
-            is the title of the legend.
+            is the title of the legend. Under the multinomial log loss all classes have one curve:
+            the margin of a sample is then that of its class over the next best.
         ax : matplotlib Axes, default=None
             Axes to draw into; None makes a figure.
         **kwargs : dict
@@ -265,7 +269,9 @@ class MarginDisplay:
         ValueError
             If a label is not of the classes of the classifier, or an array is malformed.
         """
-        classifier = _classifier_in(estimator)
+        classifier = _fitted_in(estimator)
+        if not hasattr(classifier, "classes_"):
+            raise TypeError(f"expected a classifier, got {estimator!r}")
         values = estimator.decision_function(X)
         values = values.reshape(len(values), -1)
         targets = column_or_1d(y)
@@ -275,11 +281,18 @@ class MarginDisplay:
             raise ValueError(
                 f"expected labels in y of the classes {classifier.classes_}, got {unknown[:10]}"
             )
-        positives = classifier.classes_[1:] if values.shape[1] == 1 else classifier.classes_
-        signs = np.where(targets[:, None] == positives, 1.0, -1.0)
         norms = classifier.norm_
+        if values.shape[1] > len(norms):  # all classes in one problem
+            is_own = targets[:, None] == classifier.classes_
+            own = values[is_own]
+            margins = (own - np.where(is_own, -np.inf, values).max(axis=1))[:, None]
+        else:
+            positives = classifier.classes_[1:] if len(norms) == 1 else classifier.classes_
+            margins = np.where(targets[:, None] == positives, 1.0, -1.0) * values
         # the predictor that is zero has no side, and norm 0
-        margins = signs * values / np.where(norms > 0, norms, 1.0)
+        margins = margins / np.where(norms > 0, norms, 1.0)
+        if not isinstance(get_loss(getattr(classifier, "loss", "hinge")), Hinge | SquaredHinge):
+            norms = None  # no loss that begins there
         labels, title = _labels(classifier, name)
         return cls(margins=margins, norms=norms, labels=labels, title=title).plot(ax=ax, **kwargs)
 
@@ -507,8 +520,8 @@ class HistoryDisplay:
         return self
 
 
-def _classifier_in(estimator: Any) -> Any:
-    """Find the fitted classifier of gnorm at the end of pipelines and searches."""
+def _fitted_in(estimator: Any) -> Any:
+    """Find the fitted estimator of gnorm at the end of pipelines and searches."""
     check_is_fitted(estimator)
     inner = estimator
     while not hasattr(inner, "unit_norms_"):
@@ -518,18 +531,21 @@ def _classifier_in(estimator: Any) -> Any:
             inner = inner.best_estimator_
         else:
             raise TypeError(
-                "expected a classifier of gnorm.svm, alone, as the last step of a Pipeline or as "
+                "expected an estimator of gnorm, alone, as the last step of a Pipeline or as "
                 f"the result of a search over parameters, got {estimator!r}"
             )
     return inner
 
 
-def _labels(classifier: Any, name: str | None) -> tuple[list[str], str | None]:
-    """Labels of the curves of a classifier, and the title of their legend."""
-    name = type(classifier).__name__ if name is None else name
-    if len(classifier.classes_) == 2:
+def _labels(fitted: Any, name: str | None) -> tuple[list[str], str | None]:
+    """Labels of the curves of an estimator, and the title of their legend."""
+    name = type(fitted).__name__ if name is None else name
+    n_problems = len(fitted.norm_)
+    if n_problems == 1:
         return [name], None
-    return [str(label) for label in classifier.classes_], name
+    if hasattr(fitted, "classes_"):
+        return [str(label) for label in fitted.classes_], name
+    return [f"target {k}" for k in range(n_problems)], name
 
 
 def _checked(values: NDArray[Any], what: str) -> NDArray[np.float64]:

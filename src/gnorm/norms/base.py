@@ -2,8 +2,8 @@ r"""What a norm says of itself, to the engine and to everybody else.
 
 A norm of gated linear maps is a function of the unit weights zeta, of shape (n_units, n_contexts,
 n_features), and so is its dual of the sums :math:`V_h = \sum_n b_n \phi_h(x_n)`. The engine's own
-methods need more: that the norm is made of Euclidean norms, which it therefore knows as kernels. A
-norm that says only its value, its dual and its expression is solved through cvxpy.
+methods need more: that the norm is made of Euclidean norms, which it therefore knows as kernels.
+The expression of a norm that says only its value and its dual can be minimised by cvxpy.
 """
 
 from __future__ import annotations

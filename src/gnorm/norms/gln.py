@@ -47,7 +47,7 @@ __all__ = ["GLN", "gln_norm", "gln_norm_of_predictors"]
 
 @dataclass(frozen=True)
 class GLN(GroupNorm):
-    r"""Least weighted cost :math:`\sum_h w_h \|\zeta_h\|_F` over all weights with the same predictors.
+    r"""Least cost :math:`\sum_h w_h \|\zeta_h\|_F` over all weights with the same predictors.
 
     Parameters
     ----------
@@ -112,7 +112,9 @@ class GLN(GroupNorm):
         n_units, n_contexts, n_features = zeta.shape
         shifts = cp.Variable((n_units, n_features))
         rows = cp.reshape(zeta, (n_units, n_contexts * n_features), order="C")
-        shifted = rows + cp.hstack([shifts - cp.sum(shifts, axis=0, keepdims=True) / n_units] * n_contexts)
+        shifted = rows + cp.hstack(
+            [shifts - cp.sum(shifts, axis=0, keepdims=True) / n_units] * n_contexts
+        )
         return partial_optimize(
             cp.Problem(cp.Minimize(self.weights(n_units) @ cp.norm(shifted, 2, axis=1))), [shifts]
         )

@@ -1,7 +1,7 @@
 r"""Sums of the norms of units: what Euclidean descent on two-layer gated networks minimises.
 
 With weights :math:`w_h > 0`, :math:`\sum_h w_h \|\zeta_h\|_F`. Its dual norm is
-:math:`\max_h \|V_h\|_F / w_h`, whatever the gates: in the language of kernels, unit h has the kernel
+:math:`\max_h \|V_h\|_F / w_h`, whatever the gates. In the language of kernels unit h has the one
 :math:`\langle x, x' \rangle \langle g_h(x), g_h(x') \rangle / w_h^2`.
 
 References

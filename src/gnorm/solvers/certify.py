@@ -1,8 +1,8 @@
 r"""Both values and the gap of any pair of points: the only place.
 
-Whatever zeta and whatever b in the domain a method ends with, their values bracket the optimum. Both
-points are first brought to the multiple that is best for them, a problem of one dimension that the
-loss solves.
+Whatever zeta and whatever b in the domain a method ends with, their values bracket the optimum.
+Both points are first brought to the multiple that is best for them, a problem of one dimension
+that the loss solves.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ A unit enters its problem only through its kernel matrix. With a factor :math:`K
     \quad \text{subject to} \quad f_n = \sum_h (F_h v_h)_n,
 
 where :math:`v_h` are the coordinates of :math:`\zeta_h` in the span of the features of unit
-:math:`h`, and the multipliers of the outputs are the dual point :math:`b`. For the hinge the loss is
-a shortfall :math:`\xi_n \ge 0` with :math:`y_n f_n \ge 1 - \xi_n`. The number of features
+:math:`h`, and the multipliers of the outputs are the dual point :math:`b`. For the hinge the loss
+is a shortfall :math:`\xi_n \ge 0` with :math:`y_n f_n \ge 1 - \xi_n`. The number of features
 is gone, and the factors are sparse: the kernel of a unit with one context on falls into a block per
 context, so that its triangular factor has :math:`N^2 / 2C` entries. Both solvers take this form
 faster than the dual one, spectral or shared factors, and quadratic constraints.

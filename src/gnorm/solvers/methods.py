@@ -1,4 +1,4 @@
-"""The methods: what each needs, what it costs, when it suits. Tables and errors are made from here."""
+"""The methods: what each costs, when it suits. Tables and errors are made from here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gnorm.solvers.interior import solve_by_features, solve_by_samples
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
 
-__all__ = ["METHODS", "Choice", "Method", "choose", "get_method", "second_choice"]
+__all__ = ["METHODS", "Choice", "Method", "choose", "get_method", "second_choice", "table"]
 
 TALL = 4  # samples a coded feature from which on the features are the smaller side
 UNEVEN = 1e3  # largest over smallest norm of a feature from which on single precision gets lost
@@ -33,7 +33,7 @@ def _sample_bytes(problem: Problem) -> float:
 def _feature_bytes(problem: Problem) -> float:
     design = problem.design
     n_coded = design.n_coded_features // design.n_features
-    per_sample = 8 * (40 + 3.5 * design.n_kernels + 1.5 * design.n_features) + 2 * n_coded
+    per_sample = 8 * (60 + 3.5 * design.n_kernels + 1.5 * design.n_features) + 2 * n_coded
     return 1e6 + per_sample * len(problem.y) + 44.0 * design.n_coded_features**2
 
 
@@ -126,7 +126,9 @@ METHODS = {
             100,
             _feature_bytes,
         ),
-        Method("clarabel", "interior point of CLARABEL through cvxpy", _conic("CLARABEL"), 200, _none),
+        Method(
+            "clarabel", "interior point of CLARABEL through cvxpy", _conic("CLARABEL"), 200, _none
+        ),
         Method("scs", "first-order method of SCS through cvxpy", _conic("SCS"), 100_000, _none),
     )
 }
@@ -151,6 +153,17 @@ def get_method(name: str) -> Method:
     if not isinstance(name, str) or name not in METHODS:
         raise ValueError(f"method must be one of {['auto', *METHODS]}, got {name!r}")
     return METHODS[name]
+
+
+def table() -> str:
+    """Markdown table of the methods, for the documentation."""
+    rows = [
+        f"| `{method.name}` | {method.summary} | {method.max_iter:,} | "
+        f"{'a solution near' if method.uses_gram else 'anew'} |"
+        for method in METHODS.values()
+    ]
+    head = ["| method | what it is | most iterations | starts from |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows]) + "\n"
 
 
 def choose(problem: Problem, limit: float) -> Choice:

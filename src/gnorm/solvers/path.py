@@ -3,10 +3,10 @@ r"""The whole path of predictors over C, each from the one for the next larger C
 The path is followed downwards. With C falling more and more samples come to the ends of their
 domains and stay there, and those inside an affine piece of one solution say which.
 
-While C is small every sample is in the affine piece in which the predictor of zeros has it, with
+While C is small each sample is in the affine piece where the predictor of zeros has it, with
 :math:`b = -C w m'(y, 0)` for sample weights :math:`w`, and the predictor is C times a fixed one:
-:math:`\zeta_h = C \mu_h V_h` with :math:`V_h = -\sum_n w_n m'(y_n, 0) \phi_h(x_n)` and :math:`\mu` on
-the kernels of largest :math:`\|V_h\|`. With the hinge that is the optimum as long as no margin
+:math:`\zeta_h = C \mu_h V_h` with :math:`V_h = -\sum_n w_n m'(y_n, 0) \phi_h(x_n)` and :math:`\mu`
+on the kernels of largest :math:`\|V_h\|`. With the hinge that is the optimum as long as no margin
 exceeds 1, which is up to
 
 .. math::
@@ -15,8 +15,8 @@ exceeds 1, which is up to
 
 and beyond it for no :math:`\mu`: the least C worth solving for. Usually one kernel is the longest
 and :math:`\mu` has no choice; among several the minimum is a linear program. For another loss it is
-the largest C up to which that pair of points meets a gap, which for a curved loss is one of 1e-4. At
-the other end of the path of a hinge, once no sample is at its bound, a larger C changes nothing and
+the largest C up to which that pair of points meets a gap, for a curved loss one of 1e-4. At the
+other end of the path of a hinge, once no sample is at its bound, a larger C changes nothing and
 the predictor is that of the hard margin.
 """
 
@@ -367,7 +367,7 @@ def _default_grid(
     if hard.point.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
     largest = float(np.max(np.abs(hard.dual_coef) / at_one.C))
-    if largest <= end.C:  # there is nothing between the two ends
+    if largest <= (1 + _BOUNDARY) * end.C:  # there is nothing between the two ends
         return np.array([end.C, np.inf]), (hard, method)
     grid = np.geomspace(end.C, largest, n_Cs)
     grid[-1] = np.inf

@@ -71,7 +71,7 @@ class Problem:
         return Problem(design, self.loss, self.y[rows], self.C[rows], self.whole or self)
 
     def separability_residual(self, b: np.ndarray) -> float:
-        r""":math:`\max_h \|V_h(b)\| / (\sum_n |b_n| \max_n \|\phi(x_n)\|)`; 0 proves inseparability."""
+        r""":math:`\max_h \|V_h(b)\| / (\sum_n |b_n| \max_n \|\phi(x_n)\|)`; at 0 a proof."""
         largest = float(np.max(self.design.norm.dual_norms(self.design.sums(b))))
         return largest / (self.design.max_feature_norm * float(np.sum(np.abs(b))))
 

@@ -28,7 +28,7 @@ from gnorm.solvers.interior.follow import CentralPath
 from gnorm.solvers.interior.samples import SampleSystem
 from gnorm.solvers.interior.state import State
 from gnorm.solvers.memory import DOUBLE_BYTES, Memory
-from gnorm.solvers.problem import Point, Problem
+from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
 from gnorm.solvers.solution import NotSeparableError, Status
 
@@ -140,14 +140,14 @@ class _Rounds:
             if path is None:
                 return self._given_up()
             if self.phase is _Phase.LOOSE:
-                status = self._followed(path, loose)
+                status: Status | None = self._followed(path, loose)
                 if status is Status.OPTIMAL:
                     self._scan(path)
                     continue
             else:
                 status = self._finished(path)
-                if status is None:
-                    continue
+            if status is None:
+                continue
             if status is Status.STALLED:
                 return self._given_up()
             return self._best_with(path, status)
@@ -221,7 +221,8 @@ class _Rounds:
         self._exchange(outputs, path.state)
 
     def _exchange(self, outputs: np.ndarray, state: State | None) -> None:
-        assert self.mark is not None and self.scale is not None
+        assert self.mark is not None
+        assert self.scale is not None
         self.sets, n_missed = exchanged(self.problem, self.sets, outputs, state, self.scale)
         self.outputs = outputs
         if state is not None and n_missed <= _MANY * np.count_nonzero(self.sets.is_free):
@@ -260,7 +261,9 @@ class _Rounds:
     def _is_any_misplaced(self, outputs: np.ndarray) -> bool:
         """Whether the outputs of a pinned sample name another coefficient than it has."""
         depth, named = depth_at(self.problem, outputs)
-        is_wrong = np.where(named == self.sets.pinned, depth < -_ROUNDING, np.abs(depth) > _ROUNDING)
+        is_wrong = np.where(
+            named == self.sets.pinned, depth < -_ROUNDING, np.abs(depth) > _ROUNDING
+        )
         return bool(np.any(is_wrong & ~self.sets.is_free))
 
     def _outputs(self, path: CentralPath) -> np.ndarray:

@@ -16,7 +16,7 @@ from gnorm.solvers.interior.samples import Pinned
 from gnorm.solvers.interior.state import State
 from gnorm.solvers.problem import Point, Problem
 
-__all__ = ["PinnedSums", "Sets", "depth_at", "entered", "exchanged", "transferred"]
+__all__ = ["PinnedSums", "Sets", "depth_at", "exchanged", "transferred"]
 
 _FEWEST = 100  # samples of a set
 _WIDTH = 0.05  # distance from the end of an affine piece up to which a sample is free
@@ -156,37 +156,6 @@ def _points_at(variables: Coefficients, state: State, named: np.ndarray) -> np.n
     return np.all(is_at.reshape(len(variables.signs), -1), axis=0)
 
 
-def entered(
-    variables: Coefficients, coef: np.ndarray, outputs: np.ndarray, sigma: float, most: float
-) -> dict[str, np.ndarray]:
-    r"""Parts, slacks and multipliers near to given coefficients, with products of :math:`\sigma`.
-
-    A part whose derivative is :math:`d` is :math:`\sigma / z` off its lower bound with
-    :math:`z - \sigma / z = d`, and as far off the upper one with the opposite sign, but at most
-    `most` and half the way between the bounds. Between the two it is what it is.
-
-    Returns
-    -------
-    dict
-        ``x``, ``p``, ``v``, ``z``, ``u`` for all parts; the last four as if all had both bounds.
-    """
-    x = np.clip(variables.split(coef), variables.lower, variables.upper)
-    first, _ = variables.derivatives(x)
-    d = variables.parts(outputs) + first
-    root = np.sqrt(d**2 + 4.0 * sigma)
-    # both from the sum that does not cancel
-    small, large = 2.0 * sigma / (root + np.abs(d)), 0.5 * (root + np.abs(d))
-    room = np.minimum(most, (variables.upper - variables.lower) / 2)
-    from_lower = np.minimum(np.where(d > 0, small, large), room)
-    from_upper = np.minimum(np.where(d > 0, large, small), room)
-    x = np.maximum(x, variables.lower + from_lower)
-    x = np.minimum(x, variables.upper - from_upper)
-    # at a bound the slack itself, which the sum with the bound would round
-    p = np.maximum(x - variables.lower, from_lower)
-    v = np.maximum(variables.upper - x, from_upper)
-    return {"x": x, "p": p, "v": v, "z": sigma / p, "u": sigma / v}
-
-
 def transferred(
     problem: Problem,
     scale: float,
@@ -203,7 +172,8 @@ def transferred(
     whole = Coefficients(problem, scale)
     coef = old.pinned / scale
     sigma, longest = state.complementarity(), most * float(np.mean(np.abs(state.x)))
-    all_parts = entered(whole, coef, outputs / problem.output_scale, sigma, longest)
+    x = whole.split(coef)
+    all_parts = whole.entered(x, outputs / problem.output_scale, sigma, longest)
     n_parts = len(whole.signs)
     before = Coefficients(problem, scale, old.free)
     rows = np.concatenate([old.free + k * len(coef) for k in range(n_parts)])
@@ -211,18 +181,7 @@ def transferred(
     for names, at in ((("p", "z"), before.at_lower), (("v", "u"), before.at_upper)):
         for name in names:
             all_parts[name][rows[at]] = getattr(state, name)
-    return replace(state, **restricted_parts(problem, scale, new, all_parts))
-
-
-def restricted_parts(
-    problem: Problem, scale: float, sets: Sets, parts: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Parts, slacks and multipliers of the free samples, those that are variables."""
-    after = Coefficients(problem, scale, sets.free)
-    n_samples = len(sets.is_free)
-    rows = np.concatenate([sets.free + k * n_samples for k in range(len(after.signs))])
-    at = {"p": after.at_lower, "z": after.at_lower, "v": after.at_upper, "u": after.at_upper}
-    return {
-        name: values[rows] if name == "x" else values[rows][at[name]]
-        for name, values in parts.items()
-    }
+    after = Coefficients(problem, scale, new.free)
+    rows = np.concatenate([new.free + k * len(coef) for k in range(n_parts)])
+    parts = after.with_multipliers({name: values[rows] for name, values in all_parts.items()})
+    return State(**parts, mu=state.mu, s=state.s, t=state.t)

@@ -21,14 +21,7 @@ import numpy as np
 
 from gnorm.losses import Hinge
 from gnorm.solvers.active_set.screening import screen
-from gnorm.solvers.active_set.sets import (
-    PinnedSums,
-    Sets,
-    depth_at,
-    entered,
-    restricted_parts,
-)
-from gnorm.solvers.interior.coefficients import Coefficients
+from gnorm.solvers.active_set.sets import PinnedSums, Sets, depth_at
 from gnorm.solvers.interior.samples import SampleSystem
 from gnorm.solvers.interior.state import State
 from gnorm.solvers.memory import DOUBLE_BYTES, GUESS_BYTES, Memory
@@ -139,22 +132,10 @@ def warm_start(problem: Problem, near: Near) -> Start | None:
 
     def state(system: SampleSystem) -> State:
         total = float(np.sum(np.abs(coef))) / scale
-        shares = near.weights
-        sigma = _SIGMA * total / (2 * np.count_nonzero(sets.is_free) + len(shares))
+        sigma = _SIGMA * total / (2 * np.count_nonzero(sets.is_free) + len(near.weights))
+        x = system.coefficients.split(coef[sets.free] / scale)
+        outputs = near.outputs[sets.free] / problem.output_scale
         with np.errstate(all="ignore"):  # out of range: no start
-            parts = entered(
-                Coefficients(problem, scale),
-                coef / scale,
-                near.outputs / problem.output_scale,
-                sigma,
-                np.sqrt(sigma),
-            )
-            own = restricted_parts(problem, scale, sets, parts)
-            quadratics = system.quadratics_at(own["x"])
-            room = sigma / float(np.sum(shares**2))
-            # in this order it cannot round to zero
-            s = (np.max(quadratics) - quadratics) + room
-            t = float(np.max(quadratics)) + room
-            return State(**own, s=s, mu=np.maximum(shares, sigma / s), t=t)
+            return system.entered(x, outputs, near.weights, sigma)
 
     return Start(sets, scale, state)

@@ -141,7 +141,7 @@ class Design(ABC, Generic[AnyNorm]):
 
     @abstractmethod
     def kernel_products(self, coef: np.ndarray, precision: Precision) -> np.ndarray:
-        r"""Compute :math:`K_h b` for every kernel by the Gram matrix, shape (n_samples, n_kernels)."""
+        r"""Compute :math:`K_h b` for every kernel by the Gram matrix, a column each."""
 
     @abstractmethod
     def weighted_gram(
@@ -227,9 +227,10 @@ class Design(ABC, Generic[AnyNorm]):
         by_pairs = np.zeros((len(d), len(k)), order="F")
         for rows in _blocks(weights, n_pairs):
             x = np.ascontiguousarray(_dense(self.X[rows]).T)
-            g = np.ascontiguousarray(gates[rows].T, dtype=float)
-            pairs = (g * weights[rows])[k] * g[m]
-            by_pairs = dgemm(1.0, (x[d] * x[e]).T, pairs.T, 1.0, by_pairs, 1, 0, 1)
+            g = np.ascontiguousarray(gates[rows].T)
+            pairs = (g[k] & g[m]).astype(float)  # bytes until here: memory is what this costs
+            weighted = x[d] * (x * weights[rows])[e]
+            by_pairs = dgemm(1.0, weighted.T, pairs.T, 1.0, by_pairs, 1, 0, 1)
         pair_of = np.empty((n_gates, n_gates), dtype=np.intp)
         pair_of[k, m] = pair_of[m, k] = np.arange(len(k))
         input_pair_of = np.empty((n_features, n_features), dtype=np.intp)

@@ -56,7 +56,8 @@ class Coefficients:
 
     def __init__(self, problem: Problem, scale: float, rows: np.ndarray | None = None) -> None:
         self.loss = loss = problem.loss
-        self.y, self.C = (problem.y, problem.C) if rows is None else (problem.y[rows], problem.C[rows])
+        self.y: np.ndarray = problem.y if rows is None else problem.y[rows]
+        self.C: np.ndarray = problem.C if rows is None else problem.C[rows]
         self.scale, self.unit = scale, problem.output_scale
         lower, upper = (bound / scale for bound in loss.domain(self.y, self.C))
         self.signs: tuple[float, ...] = (1.0, -1.0) if loss.has_kink else (1.0,)
@@ -117,6 +118,40 @@ class Coefficients:
         coef = np.where(away > 0, np.maximum(coef, away), coef)
         coef = np.where(away < 0, np.minimum(coef, away), coef)
         return np.clip(coef, self.lower / 2, self.upper / 2)
+
+    def entered(
+        self, x: np.ndarray, outputs: np.ndarray, sigma: float, most: float
+    ) -> dict[str, np.ndarray]:
+        r"""Parts, slacks and multipliers near to given parts, with products of :math:`\sigma`.
+
+        A part whose derivative is :math:`d` is :math:`\sigma / z` off its lower bound with
+        :math:`z - \sigma / z = d`, and as far off the upper one with the opposite sign, but at most
+        `most` and half the way between the bounds. Between the two it is what it is.
+
+        Returns
+        -------
+        dict
+            ``x``, ``p``, ``v``, ``z``, ``u`` for all parts, as if all had both bounds.
+        """
+        x = np.clip(x, self.lower, self.upper)
+        d = self.parts(outputs) + self.derivatives(x)[0]
+        root = np.sqrt(d**2 + 4.0 * sigma)
+        # both from the sum that does not cancel
+        small, large = 2.0 * sigma / (root + np.abs(d)), 0.5 * (root + np.abs(d))
+        room = np.minimum(most, (self.upper - self.lower) / 2)
+        from_lower = np.minimum(np.where(d > 0, small, large), room)
+        from_upper = np.minimum(np.where(d > 0, large, small), room)
+        x = np.maximum(x, self.lower + from_lower)
+        x = np.minimum(x, self.upper - from_upper)
+        # at a bound the slack itself, which the sum with the bound would round
+        p = np.maximum(x - self.lower, from_lower)
+        v = np.maximum(self.upper - x, from_upper)
+        return {"x": x, "p": p, "v": v, "z": sigma / p, "u": sigma / v}
+
+    def with_multipliers(self, parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Keep of slacks and multipliers those that are variables."""
+        at = {"p": self.at_lower, "z": self.at_lower, "v": self.at_upper, "u": self.at_upper}
+        return {name: values if name == "x" else values[at[name]] for name, values in parts.items()}
 
     def slacks(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Distances from the bounds that have multipliers."""
@@ -224,7 +259,12 @@ class Coefficients:
         return (one * second - two * first) / (first + second)
 
     def expanded(
-        self, state: State, change: np.ndarray, outputs: np.ndarray, to_z: np.ndarray, to_u: np.ndarray
+        self,
+        state: State,
+        change: np.ndarray,
+        outputs: np.ndarray,
+        to_z: np.ndarray,
+        to_u: np.ndarray,
     ) -> dict[str, np.ndarray]:
         """Changes of parts, slacks and multipliers, from those of coefficients and outputs."""
         dx = change
@@ -233,7 +273,10 @@ class Coefficients:
             # What the stiffer part leaves is the other's: its own quotient would lose digits.
             (first, second), (one, two) = np.split(dx, 2), np.split(self._diagonal, 2)
             dx = np.concatenate(
-                [np.where(one < two, change + second, first), np.where(one < two, second, first - change)]
+                [
+                    np.where(one < two, change + second, first),
+                    np.where(one < two, second, first - change),
+                ]
             )
         dp, dv = dx[self.at_lower], -dx[self.at_upper]
         return {

@@ -67,7 +67,7 @@ class Factor:
         """
         precision = self.precision
         if self._matrix is not None and self._matrix.dtype != precision:
-            self._matrix = None
+            self._matrix, self.jitter = None, 0.0
         (syrk,) = get_blas_funcs(("syrk",), dtype=precision)
         potrf, self._trtrs = get_lapack_funcs(("potrf", "trtrs"), dtype=precision)
         self._border = None

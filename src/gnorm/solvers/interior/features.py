@@ -33,7 +33,7 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg.lapack import dposv, dpotrf, dpotrs
 
 from gnorm import gated
 from gnorm.solvers.interior.state import Products, State
@@ -45,7 +45,9 @@ __all__ = ["FeatureSystem"]
 _REFINEMENTS = 8  # most conjugate-gradient steps on a Newton system
 _ACCURACY = 1e-6  # of its solution, in the norm of its matrix
 _JITTER = 1e-14  # relative, on the diagonal of the Newton matrix
-_START_RIDGE = 1e-5  # of the regression for the length of a hard-margin start, relative
+_START_RIDGE = 1e-5  # of the regression at the start where margins are hard, relative
+_LEAST_START = 0.1  # share of the mean that every coefficient gets that has a bound at 0
+_LEAST_MULTIPLIER = 0.5  # of a bound at the start, in units of the outputs
 
 
 class FeatureSystem(NewtonSystem):
@@ -87,29 +89,33 @@ class FeatureSystem(NewtonSystem):
     # -- points ----------------------------------------------------------------------------------
 
     def start(self, guess: np.ndarray | None = None) -> State:
-        """Start at the predictor of zeros and at a constant length of dual coefficients."""
-        variables, steepest = self.coefficients, self._steepest()
-        n_samples, n_kernels = len(steepest), len(self.factors)
-        is_hard = bool(self.problem.is_hard.any())
-        length = self._typical_coefficient(steepest) if is_hard else 1.0
-        x = variables.inside(length * steepest, 0.5 * length)
+        """Start at a ridge regression of the targets with equal shares of the kernels.
+
+        Its residuals are dual coefficients whose features nearly cancel, as those of the solution
+        do; coefficients of a constant length would have far to go.
+        """
+        variables = self.coefficients
+        n_kernels = len(self.factors)
+        mu = np.full(n_kernels, 1.0 / n_kernels)
+        coef, zeta, outputs = self._ridge(mu)
+        x = variables.inside(coef, _LEAST_START * max(float(np.mean(np.abs(coef))), 1e-3))
         V = self.sums(variables.total(x))
-        quadratics = 0.5 * _squares(self.factors @ V)
-        t = 2.0 * max(float(np.max(quadratics)), 1e-3)
         p, v = variables.slacks(x)
         # a curved conjugate holds outputs and coefficients together, which one step keeps so
-        self.is_coupled = bool(np.any(variables.derivatives(x)[1] > 0))
-        zeta, outputs = np.zeros(V.shape), np.zeros(n_samples)
-        if self.problem.loss.has_open_domain:  # which takes its slopes from the outputs
-            shares = np.full(n_kernels, 1.0 / n_kernels)
-            zeta = self._combined(shares, V)
-            outputs = self.values(zeta)
+        first, second = variables.derivatives(x)
+        self.is_coupled = bool(np.any(second > 0))
+        excess = variables.parts(outputs) + first
+        z = np.maximum(excess[variables.at_lower], 0.0) + _LEAST_MULTIPLIER
+        u = np.maximum(-excess[variables.at_upper], 0.0) + _LEAST_MULTIPLIER
+        quadratics = 0.5 * _squares(self.factors @ V)
+        sigma = (p @ z + v @ u) / max(len(p) + len(v), 1)
+        t = 1.1 * float(np.max(quadratics)) + max(n_kernels * sigma, 1e-3)
         return State(
             zeta=zeta,
             outputs=outputs,
-            z=np.ones(len(p)),
-            u=np.ones(len(v)),
-            mu=np.full(n_kernels, 1.0 / n_kernels),
+            z=z,
+            u=u,
+            mu=mu,
             x=x,
             p=p,
             v=v,
@@ -118,22 +124,40 @@ class FeatureSystem(NewtonSystem):
             sums=V,
         )
 
-    def _typical_coefficient(self, steepest: np.ndarray) -> float:
-        """Half the mean coefficient that brings outputs to where the loss wants them, nearly.
+    def _ridge(self, mu: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        r"""Minimise :math:`\tfrac12 \|\zeta\|^2 + \tfrac12 \sum_n c_n (f_n - y_n)^2`.
 
-        By ridge regression: where features cancel or classes nearly overlap, coefficients are
-        larger by orders of magnitude than a predictor of their length suggests.
+        The weights c are the slopes of the loss at 0, or where margins are hard as large as single
+        precision would take them.
+
+        Returns
+        -------
+        coef : ndarray of shape (n_samples,)
+            :math:`c (y - f)`.
+        zeta : ndarray of shape (n_gates, n_features)
+            The minimiser.
+        outputs : ndarray of shape (n_samples,)
+            Its values.
         """
-        n_samples, n_kernels = len(steepest), len(self.factors)
-        root = self._root(np.full(n_kernels, 1.0 / n_kernels))
-        matrix = self._in_coordinates(self.feature_gram(np.ones(n_samples)), root)
-        ridge = _START_RIDGE * float(np.trace(matrix)) / n_samples
-        if not ridge > 1e-100:  # no features to speak of
-            return 1.0
-        matrix[np.diag_indices_from(matrix)] += ridge
-        x = np.linalg.solve(matrix, (root @ self.sums(steepest)).ravel())
-        missing = steepest - self.values(root.T @ x.reshape(len(root), -1))
-        return 0.5 * float(np.mean(np.abs(missing))) / ridge
+        problem = self.problem
+        y = problem.y / self.unit
+        slope = np.abs(problem.loss.derivative(problem.y, np.zeros(len(y)), problem.C))
+        weights = slope / (self.scale * np.maximum(np.abs(y), 1.0))
+        root = self._root(mu)
+        hard = problem.is_hard
+        weights = np.where(hard, 1.0, weights)
+        matrix = self._in_coordinates(self.feature_gram(weights), root)
+        if hard.any():
+            least = float(np.trace(matrix)) / len(y) * _START_RIDGE
+            if least > 1e-100:  # there are features to speak of
+                matrix /= least
+                weights /= least
+        matrix[np.diag_indices_from(matrix)] += 1.0
+        rhs = (root @ self.sums(weights * y)).ravel()
+        x = dposv(matrix.T, rhs, lower=1, overwrite_a=1, overwrite_b=1)[1]
+        zeta = root.T @ x.reshape(len(root), -1)
+        outputs = self.values(zeta)
+        return weights * (y - outputs), zeta, outputs
 
     def settled(self, state: State) -> State:
         r"""Bring the sums up to date and raise t to where no slack is shorter and it holds.

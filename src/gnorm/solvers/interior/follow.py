@@ -42,7 +42,8 @@ _RETRIES = 3  # ... at most so often
 # by itself. Outputs far beyond what a probability can express would hold up the path for good.
 _LEAST_TO_END = 0.1
 _FEW = 500  # samples up to which exact zeros are worth iterations of their own
-_ANCHOR = 1e-3  # relative gap from which the steps are too small for their rounding to matter
+# Relative gap from which steps are too small for their rounding to matter, and the end is near.
+_ANCHOR = 1e-3
 _THRESHOLDS = (1.0, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 0.0)  # up to which variables go to their bounds
 _ROUNDING_ITERATIONS = 3  # to spend beyond the tolerance for the sake of exact zeros
 _PATIENCE = 25  # iterations without a better gap before the solve counts as stalled
@@ -123,11 +124,11 @@ class CentralPath:
             If hard-margin samples cannot be separated.
         """
         spare = n_rounding if len(self.system.problem.y) <= _FEW else 0
-        step = 0.0
+        step, first = 0.0, self.run.n_iter
         while True:
             self._report(step)
             if self.gap <= tol:
-                if not is_last:
+                if not is_last or self.run.n_iter == first:  # no step has shown a face yet
                     return Status.OPTIMAL
                 # Interior points have no exact zeros. Rounding to the face they point at shows the
                 # support; where that costs too much of the gap, go on a little, and in the end, or
@@ -181,7 +182,7 @@ class CentralPath:
         was_rough = self.system.is_rough
         if not self.system.has_more_digits:
             return False
-        self.system.escalate(self.state)
+        self.state = self.system.escalate(self.state)
         if was_rough:
             self.primal, self.dual = self.system.primal(self.state), self.system.dual(self.state)
         self._is_anchored = True
@@ -201,7 +202,9 @@ class CentralPath:
             self._is_anchored = True
         gap, sigma = self.gap, self.state.complementarity()
         least_gap, least_sigma = self._least
-        if gap <= _PROGRESS * least_gap or sigma <= _PROGRESS * least_sigma:
+        # Far out the gap may wait for the path; near its end a falling sigma alone is no progress.
+        is_nearer = sigma <= _PROGRESS * least_sigma and not gap <= _ANCHOR
+        if gap <= _PROGRESS * least_gap or is_nearer:
             self._progressed_at = self.run.n_iter
             self._least = min(gap, least_gap), min(sigma, least_sigma)
 
@@ -263,7 +266,7 @@ class CentralPath:
         return min(steps)
 
     def _reach(self, change: State) -> tuple[float, float]:
-        """Longest steps, at most 1, that stay a share off the boundary, open ends aside."""
+        """Longest steps, at most 1, that stay a share of the way off the boundary."""
         primal, dual = self.state.reach(change)
         to_end = self.system.coefficients.barrier_reach(self.state.x, change.x)
         dual = min(dual, max(to_end, _LEAST_TO_END))

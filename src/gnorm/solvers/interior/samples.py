@@ -41,7 +41,7 @@ __all__ = ["Pinned", "SampleSystem"]
 # Cancellation of the squared features below which the Gram matrix has too few digits.
 _CANCELLATION = {np.float64: 1e-7, np.float32: 1e-5}
 _FINE = 1e-7  # relative gap below which steps from Gram matrices alone lose their way
-_LEAST_START = 0.1  # share of the mean that every coefficient gets beside a guess
+_LEAST_START = 0.1  # share of the mean that every coefficient gets that has a bound at 0
 _RIDGE = 1e-5  # of the regression for the length of the start, relative
 _START_SLACK = 1.1  # length of the start over that of its longest unit, squared, beside a guess
 _FEW = 500  # samples up to which steps always take the curvature of the constraints along
@@ -86,8 +86,10 @@ class SampleSystem(NewtonSystem):
 
     Attributes
     ----------
+    is_exact : bool
+        Whether the gradients are computed through the features.
     is_refined : bool
-        Whether products go through the features and steps are refined.
+        Whether steps are refined through the features as well.
     """
 
     is_coupled = True
@@ -101,7 +103,7 @@ class SampleSystem(NewtonSystem):
     ) -> None:
         self.precision, *self._further = precisions
         self.pinned = pinned
-        self.is_refined = False
+        self.is_exact = self.is_refined = False
         self.is_curved = len(problem.y) <= _FEW
         self._factor = Factor(self.precision)
         self._latest: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
@@ -130,16 +132,12 @@ class SampleSystem(NewtonSystem):
         State
             The starting point.
         """
-        variables, steepest = self.coefficients, self._steepest()
+        variables = self.coefficients
         if guess is None:
-            # at an open end outputs that are too long are worse than some that are too short
-            is_open = self.problem.loss.has_open_domain
-            length = 1.0 if is_open else self._typical_coefficient(steepest)
-            coef, least, slack = length * steepest, 0.5, 2.25
-            x = variables.inside(coef, 0.5 * length)
+            coef, least, slack = self._ridge(), 0.5, 2.25
         else:
             coef, least, slack = guess / self.scale, _LEAST_START, _START_SLACK
-            x = variables.inside(coef, least * float(np.mean(np.abs(coef))))
+        x = variables.inside(coef, _LEAST_START * max(float(np.mean(np.abs(coef))), 1e-3))
         coef, P = self._at(x)
         n_kernels = self.problem.design.n_kernels
         mu = np.full(n_kernels, 1 / n_kernels)
@@ -149,7 +147,7 @@ class SampleSystem(NewtonSystem):
         sigma = float(np.mean(s * mu))
         p, v = variables.slacks(x)
         excess = variables.parts(P @ mu) + variables.derivatives(x)[0]
-        longest = float(np.max(np.abs(x)))
+        longest = float(np.max(np.abs(x))) or 1.0
 
         def multiplier(slack: np.ndarray, excess: np.ndarray) -> np.ndarray:
             # A distant bound gets a small multiplier: its product starts near that of the others.
@@ -160,32 +158,58 @@ class SampleSystem(NewtonSystem):
         u = multiplier(v, -excess[variables.at_upper])
         return State(z=z, u=u, mu=mu, x=x, p=p, v=v, s=s, t=t)
 
-    def _typical_coefficient(self, steepest: np.ndarray) -> float:
-        """Half the mean coefficient that brings all outputs to where the loss wants them, nearly.
+    def entered(self, x: np.ndarray, outputs: np.ndarray, mu: np.ndarray, sigma: float) -> State:
+        r"""Enter the central path near to a point, with all products at :math:`\sigma` or above.
 
-        By ridge regression. A start that is too short is far from the path: where features cancel
-        or classes overlap, coefficients are larger by orders of magnitude than a predictor of
-        their length suggests.
+        Parameters
+        ----------
+        x : ndarray
+            Parts of the dual coefficients.
+        outputs : ndarray of shape (n_samples,)
+            Outputs, in their units.
+        mu : ndarray of shape (n_kernels,)
+            Shares of the kernels.
+        sigma : float
+            As large as the point is likely to be off the solution.
         """
-        design = self.problem.design
-        n_samples, n_kernels = len(steepest), design.n_kernels
+        variables = self.coefficients
+        parts = variables.entered(x, outputs, sigma, np.sqrt(sigma))
+        own = variables.with_multipliers(parts)
+        quadratics = self.quadratics(*self._at(own["x"]))
+        room = sigma / float(np.sum(mu**2))
+        s = (np.max(quadratics) - quadratics) + room  # in this order it cannot round to zero
+        t = float(np.max(quadratics)) + room
+        return State(**own, s=s, mu=np.maximum(mu, sigma / s), t=t)
+
+    def _ridge(self) -> np.ndarray:
+        """Residuals of a ridge regression of the targets, with equal shares of the kernels.
+
+        They are dual coefficients whose features nearly cancel, as those of the solution do. A
+        start that is too short is far from the path: where features cancel or classes overlap,
+        coefficients are larger by orders of magnitude than a predictor of their length suggests.
+        """
+        design, problem = self.problem.design, self.problem
+        n_kernels, y = design.n_kernels, problem.y / self.unit
         weights = np.full(n_kernels, self.scale / self.unit / n_kernels)
         S = design.weighted_gram(weights, self.precision)
         diagonal = np.einsum("ii->i", S)
-        diagonal += _RIDGE * np.mean(diagonal) + np.finfo(float).tiny
+        least = _RIDGE * float(np.mean(diagonal)) + np.finfo(float).tiny
+        slope = np.abs(problem.loss.derivative(problem.y, np.zeros(len(y)), problem.C))
+        with np.errstate(divide="ignore"):
+            ridge = self.scale * np.maximum(np.abs(y), 1.0) / slope
+        diagonal += np.clip(ridge, least, None)
         potrf, potrs = get_lapack_funcs(("potrf", "potrs"), dtype=self.precision)
         cholesky, failed_at = potrf(S, lower=1, overwrite_a=1, clean=0)
         if failed_at or not np.max(diagonal) > 1e-30:  # no features to speak of
-            return 0.5
-        coef, _ = potrs(cholesky, steepest, lower=1)
-        return max(0.5, 0.5 * float(np.sum(np.abs(coef))) / n_samples)
+            return 0.5 * np.sign(y)
+        return np.asarray(potrs(cholesky, y, lower=1)[0], dtype=float)
 
     def settled(self, state: State) -> State:
         """Return the state: it has no variable that follows from others."""
         return state
 
     def _at(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Coefficients of the samples and the gradients ``p_h = K_h b``, by features if these cancel.
+        """Coefficients of the samples and gradients ``p_h = K_h b``, by features if these cancel.
 
         The gradients are linear in b: in single precision only the change since the last point is
         rounded, relative to its own size. Along the path it becomes small, see :meth:`anchor`.
@@ -193,13 +217,13 @@ class SampleSystem(NewtonSystem):
         if self._latest is not None and x is self._latest[0]:
             return self._latest[1:]
         coef = self.coefficients.total(x)
-        if self._latest is None or not self.is_rough or self.is_refined:
+        if self._latest is None or not self.is_rough or self.is_exact:
             P = self._gradients(coef)
         else:
             _, latest, P = self._latest
             P = P + self.images(coef - latest)
-        if not self.is_refined and self._residual(coef, P) ** 2 <= _CANCELLATION[self.precision]:
-            self.is_refined = True
+        if not self.is_exact and self._residual(coef, P) ** 2 <= _CANCELLATION[self.precision]:
+            self.is_exact, self.is_refined = True, not self.is_rough
             P = self._gradients(coef)
         self._latest = x, coef, P
         return coef, P
@@ -210,13 +234,13 @@ class SampleSystem(NewtonSystem):
         self._latest = state.x, coef, self._gradients(coef, is_exact=True)
 
     def _gradients(self, coef: np.ndarray, *, is_exact: bool = False) -> np.ndarray:
-        P = self.images(coef, is_exact=is_exact)
+        P = self.images(coef, is_exact=is_exact or self.is_exact)
         return P if self.pinned is None else P + self.pinned.pull / self.unit
 
     def images(self, coef: np.ndarray, *, is_exact: bool = False) -> np.ndarray:
         """Compute ``K_h b``, the change of the gradients with a change of the dual point."""
         design, scaled = self.problem.design, (self.scale / self.unit) * coef
-        if is_exact or self.is_refined:
+        if is_exact or self.is_refined:  # of small changes the Gram matrix has digits enough
             return design.exact_products(scaled)
         return design.kernel_products(scaled, self.precision)
 
@@ -227,13 +251,9 @@ class SampleSystem(NewtonSystem):
         pull = (coef @ self.pinned.pull) / self.unit
         return 0.5 * (coef @ P + pull + self.pinned.squares / self.value_unit)
 
-    def quadratics_at(self, x: np.ndarray) -> np.ndarray:
-        r"""Compute :math:`\tfrac12 \|V_h\|^2` at given parts."""
-        return self.quadratics(*self._at(x))
-
     def has_outgrown(self, state: State, most: float) -> bool:
         r"""Whether some :math:`\tfrac12 \|V_h\|^2` is above ``most`` times what bounds it."""
-        return bool(np.max(self.quadratics_at(state.x)) > most * state.t)
+        return bool(np.max(self.quadratics(*self._at(state.x))) > most * state.t)
 
     def _dual_norms(self, coef: np.ndarray, P: np.ndarray) -> np.ndarray:
         return np.sqrt(2.0 * self.value_unit * np.maximum(self.quadratics(coef, P), 0.0))
@@ -342,9 +362,7 @@ class SampleSystem(NewtonSystem):
         e = (to_mu + now.mu * excess) / now.s
         rhs = self.coefficients.condensed(now, gradient, to_z, to_u)
         if self._factor.is_bordered and not self.is_refined:
-            change, dmu, dt = self._factor.solve_bordered(
-                rhs, e, missing, np.sqrt(w), self.centre
-            )
+            change, dmu, dt = self._factor.solve_bordered(rhs, e, missing, np.sqrt(w), self.centre)
             # The slack of an active unit is small beside what rounding leaves of the slopes: it
             # follows its multiplier, and what it misses is in the excess of the next step.
             is_active = now.s / now.t < now.mu / np.max(now.mu)
@@ -369,7 +387,8 @@ class SampleSystem(NewtonSystem):
 
     def sharpen(self, gap: float, tol: float) -> None:
         """Refine steps where the gap is fine and the tolerance finer."""
-        self.is_refined |= tol < gap < _FINE
+        if tol < gap < _FINE and not self.is_rough:
+            self.is_exact = self.is_refined = True
 
     def note_step(self, step: float) -> None:
         """Take the curvature along from the first short step on."""
@@ -380,10 +399,17 @@ class SampleSystem(NewtonSystem):
         """Whether there is a further precision, or steps can still be refined."""
         return bool(self._further) or not self.is_refined
 
-    def escalate(self, state: State) -> None:
-        """Go over to the next precision, in the end to refined steps."""
+    def escalate(self, state: State) -> State:
+        """Go over to the next precision, in the end to refined steps, and enter the path anew.
+
+        Slacks shorter than the error that the old precision made of them would block every step.
+        """
         if self._further:
             self.precision = self._further.pop(0)
         else:
-            self.is_refined = True
+            self.is_exact = self.is_refined = True
         self.anchor(state)
+        coef, P = self._at(state.x)
+        error = state.mu * np.abs(self.quadratics(coef, P) - state.t + state.s)
+        sigma = max(state.complementarity(), float(np.max(error)))
+        return self.entered(state.x, P @ state.mu, state.mu / np.sum(state.mu), sigma)

@@ -74,7 +74,7 @@ class State:
         return total / sum(len(x) for x, _ in self.pairs())
 
     def reach(self, change: State) -> tuple[float, float]:
-        """Primal and dual step at which the first variable comes to its bound, infinite for none."""
+        """Primal and dual step at which a first variable comes to its bound, infinite for none."""
         primal = (self.z, change.z), (self.u, change.u), (self.mu, change.mu)
         dual = (self.p, change.p), (self.v, change.v), (self.s, change.s)
         return _longest(primal), _longest(dual)

@@ -169,18 +169,22 @@ class NewtonSystem(ABC):
         """Direction for ``targets`` and ``further`` ones, given that for the first alone."""
 
     def note_step(self, step: float) -> None:
-        """Hear of the length of a step."""
+        """Hear of the length of a step; nothing, unless a system makes use of it."""
+        _ = step
 
     def anchor(self, state: State) -> None:
-        """Evaluate a state accurately, for later ones to be built on it."""
+        """Evaluate a state accurately, for later ones to be built on it, where that is to do."""
+        _ = state
 
     def sharpen(self, gap: float, tol: float) -> None:
-        """Take more digits where the gap that was reached asks for them."""
+        """Take more digits where the gap that was reached asks for them, if there are any."""
+        _ = gap, tol
 
     @property
     def has_more_digits(self) -> bool:
         """Whether :meth:`escalate` has somewhere to go."""
         return False
 
-    def escalate(self, state: State) -> None:
-        """Go over to more digits at a state."""
+    def escalate(self, state: State) -> State:
+        """Go over to more digits; return where the path goes on."""
+        return state

@@ -24,18 +24,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils import estimator_html_repr
-from sklearn.utils.estimator_checks import (
-    check_dataframe_column_names_consistency,
-    parametrize_with_checks,
-)
 from threadpoolctl import threadpool_limits
 
 from gnorm import kernels
+from gnorm.estimators import FReLUSVC, GatedL2SVC, GLNNormSVC, ShallowGLNSVC
 from gnorm.gated import accumulate, canonical, decision_values, predictors
 from gnorm.gates import FixedGates, HyperplaneGates, ReLUGates
-from gnorm.margin import NotSeparableError
 from gnorm.norms import frelu_norm, gln_norm, predictor_rms_norm, representation_cost, unit_norms
-from gnorm.svm import FReLUSVC, GatedL2SVC, GLNNormSVC, ShallowGLNSVC
+from gnorm.solvers import NotSeparableError
 
 KINDS = [GLNNormSVC, FReLUSVC, GatedL2SVC, ShallowGLNSVC]
 HARD_AND_SOFT = [1.0, np.inf]
@@ -127,22 +123,6 @@ def dual_values(model, X):
         expansions = [accumulate(augmented(model, support), gates, c) for c in model.dual_coef_]
         squares = [unit_norms(V).max() ** 2 for V in expansions]
     return np.abs(model.dual_coef_).sum(axis=1) - 0.5 * np.array(squares)
-
-
-# ---------------------------------------------------------------------------- scikit-learn's checks
-
-
-@parametrize_with_checks(
-    [kind(class_weight=class_weight) for kind in KINDS for class_weight in (None, "balanced")]
-)
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
-
-
-# The generator of checks leaves this one out.
-@each_kind
-def test_column_names(kind):
-    check_dataframe_column_names_consistency(kind.__name__, kind())
 
 
 # ------------------------------------------------------------------------------- weights and copies
@@ -253,7 +233,7 @@ def test_one_unit_is_the_linear_svm(kind, C, intercept):
     model = kind(gates=FixedGates(always_open), C=C, tol=1e-10, **intercept).fit(X, y)
     reference = fit_linear_svc(X, y, C=C, **intercept)
     assert_allclose(model.zeta_[0, 0, 0, :4], reference.coef_[0], atol=1e-5)
-    assert_allclose(model.intercept_[0, 0, 0], reference.intercept_, atol=1e-5)
+    assert_allclose(model.context_intercepts_[0, 0, 0], reference.intercept_, atol=1e-5)
     assert_allclose(model.decision_function(X), reference.decision_function(X), atol=1e-4)
 
 
@@ -366,7 +346,7 @@ def test_shallow_rival_is_a_linear_svm_in_each_context(C):
     for i, rows in enumerate(gates.T):
         reference = fit_linear_svc(X[rows], y[rows], C=C)
         assert_allclose(model.zeta_[0, 0, i, :3], reference.coef_[0], atol=1e-5)
-        assert_allclose(model.intercept_[0, 0, i], reference.intercept_, atol=1e-5)
+        assert_allclose(model.context_intercepts_[0, 0, i], reference.intercept_, atol=1e-5)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -410,7 +390,7 @@ def test_shapes(kind, n_classes):
     _, n_units, n_contexts = activations_of(model, X).shape
     n_support = len(model.support_)
     assert model.zeta_.shape == (n_problems, n_units, n_contexts, 5)
-    assert model.intercept_.shape == (n_problems, n_units, n_contexts)
+    assert model.context_intercepts_.shape == (n_problems, n_units, n_contexts)
     assert model.unit_norms_.shape == (n_problems, n_units)
     assert model.dual_coef_.shape == (n_problems, n_support)
     for name in ("norm_", "margin_", "duality_gap_", "n_iter_"):
@@ -463,10 +443,10 @@ def test_decision_is_gated_part_and_intercepts(kind, n_classes, intercept_scalin
     gates = activations_of(model, new)
     by_hand = [
         decision_values(new, gates, zeta[..., :-1]) + np.einsum("nhc,hc->n", gates, intercept)
-        for zeta, intercept in zip(model.zeta_, model.intercept_, strict=True)
+        for zeta, intercept in zip(model.zeta_, model.context_intercepts_, strict=True)
     ]
     assert_allclose(as_columns(model.decision_function(new)), np.transpose(by_hand), atol=1e-12)
-    assert np.abs(model.intercept_).max() > 1e-3
+    assert np.abs(model.context_intercepts_).max() > 1e-3
 
 
 @each_kind
@@ -474,7 +454,7 @@ def test_without_intercept(kind):
     X, y = labelled(40, 4)
     model = small(kind, fit_intercept=False).fit(X, y)
     assert model.zeta_.shape[-1] == 4
-    assert not model.intercept_.any()
+    assert not model.context_intercepts_.any()
     assert_allclose(
         model.decision_function(X),
         decision_values(X, activations_of(model, X), model.zeta_[0]),

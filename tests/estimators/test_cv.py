@@ -5,28 +5,38 @@ import pickle
 import joblib
 import numpy as np
 import pytest
+import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.metrics import make_scorer, roc_auc_score
+from sklearn.exceptions import (
+    ConvergenceWarning,
+    NotFittedError,
+    UnsetMetadataPassedError,
+)
+from sklearn.metrics import get_scorer, make_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     LeaveOneGroupOut,
     PredefinedSplit,
     StratifiedKFold,
 )
-from sklearn.utils.estimator_checks import (
-    check_dataframe_column_names_consistency,
-    parametrize_with_checks,
-)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from gnorm import svm_fit
+from gnorm.estimators import (
+    FReLUSVC,
+    FReLUSVCCV,
+    GatedL2SVC,
+    GLNNormSVC,
+    GLNNormSVCCV,
+    ShallowGLNSVC,
+    data,
+)
 from gnorm.gates import FixedGates, HyperplaneGates
-from gnorm.margin import NotSeparableError, interior_point
-from gnorm.svm import FReLUSVC, GatedL2SVC, GLNNormSVC, ShallowGLNSVC
-from gnorm.svm_cv import FReLUSVCCV, GLNNormSVCCV
+from gnorm.solvers import NotSeparableError
+from gnorm.solvers.interior.follow import CentralPath
 
 KINDS = [GLNNormSVCCV, FReLUSVCCV]
 WITHOUT_CV = {GLNNormSVCCV: GLNNormSVC, FReLUSVCCV: FReLUSVC}
@@ -54,16 +64,6 @@ def labelled(n_samples, n_features, n_classes=2, seed=0):
 # ---------------------------------------------------------------------------------- choosing C
 
 
-@parametrize_with_checks([kind(n_units=4, Cs=[0.001, 0.1], cv=2) for kind in KINDS])
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
-
-
-@each_kind
-def test_column_names(kind):
-    check_dataframe_column_names_consistency(kind.__name__, kind(n_units=5, Cs=3, cv=3))
-
-
 @must_converge
 @each_kind
 @pytest.mark.parametrize("scoring", [None, "roc_auc"])
@@ -75,9 +75,8 @@ def test_scores_and_choice_are_those_of_a_grid_search(kind, scoring):
         WITHOUT_CV[kind](n_units=6, random_state=0, tol=1e-7), {"C": Cs}, scoring=scoring
     ).fit(X, y)
     expected = [[search.cv_results_[f"split{k}_test_score"][i] for i in range(4)] for k in range(5)]
-    assert list(model.scores_) == [1]
-    assert_allclose(model.scores_[1], expected, atol=1e-12)
-    assert model.C_.tolist() == [search.best_params_["C"]]
+    assert_allclose(model.scores_, expected, atol=1e-12)
+    assert search.best_params_["C"] == model.C_
     assert_array_equal(model.Cs_, Cs)
     best = search.best_estimator_
     assert_allclose(model.decision_function(X), best.decision_function(X), atol=1e-2)
@@ -85,31 +84,31 @@ def test_scores_and_choice_are_those_of_a_grid_search(kind, scoring):
 
 
 @must_converge
-def test_each_class_has_a_C_of_its_own():
+@pytest.mark.parametrize("scoring", [None, "balanced_accuracy", "neg_mean_squared_error"])
+def test_one_C_for_all_classes_by_the_score_of_them_together(scoring):
     X, y = labelled(120, 4, n_classes=3)
-    names = np.array(["low", "mid", "top"])[y]
+    if scoring != "neg_mean_squared_error":
+        y = np.array(["low", "mid", "top"])[y]
     Cs = np.geomspace(1e-3, 10, 5)
-    model = GLNNormSVCCV(6, Cs=Cs, cv=4, random_state=0).fit(X, names)
-    assert list(model.scores_) == ["low", "mid", "top"]
-    assert model.C_.shape == (3,)
-    gates = HyperplaneGates(6, random_state=0)
-    for k, name in enumerate(model.classes_):
-        assert model.scores_[name].shape == (4, 5)
-        assert model.C_[k] == Cs[np.argmax(model.scores_[name].mean(axis=0))]
-        # the splits are those of all three classes
-        cv = list(StratifiedKFold(4).split(X, names))
-        alone = GLNNormSVCCV(gates=gates, Cs=Cs, cv=cv).fit(X, names == name)
-        assert_allclose(model.scores_[name], alone.scores_[True])
-        assert_allclose(model.norm_[k], alone.norm_[0], rtol=1e-3)
+    options = {"random_state": 0, "tol": 1e-7}
+    model = GLNNormSVCCV(6, Cs=Cs, cv=4, scoring=scoring, **options).fit(X, y)
+    search = GridSearchCV(GLNNormSVC(6, **options), {"C": Cs}, cv=4, scoring=scoring)
+    search.fit(X, y)
+    results = search.cv_results_
+    expected = [[results[f"split{k}_test_score"][i] for i in range(5)] for k in range(4)]
+    assert_allclose(model.scores_, expected, atol=1e-12)
+    assert type(model.C_) is float
+    assert model.C_ == search.best_params_["C"] == Cs[np.argmax(model.scores_.mean(axis=0))]
+    assert_allclose(model.norm_, search.best_estimator_.norm_, rtol=1e-3)
 
 
 def test_every_split_prints_a_line(capfd):
     X, y = labelled(60, 4, n_classes=3)
     model = GLNNormSVCCV(3, Cs=[0.01, 0.1], cv=2, random_state=0, verbose=1, refit=False)
-    best = model.fit(X, y).scores_[2][1].max()
+    best = model.fit(X, y).scores_[1].max()
     lines = capfd.readouterr().out.splitlines()
-    assert len(lines) == 6
-    assert lines[-1].startswith(f"split 2 of 2, problem 3 of 3: best score {best:.4g} at C = 0.")
+    assert len(lines) == 2
+    assert lines[-1].startswith(f"split 2 of 2: best score {best:.4g} at C = 0.")
 
 
 @pytest.mark.parametrize("kind", [GLNNormSVC, FReLUSVC, GatedL2SVC, ShallowGLNSVC, *KINDS])
@@ -131,13 +130,48 @@ def test_a_score_that_is_no_number_is_not_the_best():
     assert model.C_ == 0.001
 
 
+@pytest.mark.parametrize("which", ["all", "one split of each"])
+def test_without_a_C_that_has_a_score_there_is_no_choice(which):
+    X, y = labelled(60, 4)
+    seen = []
+
+    def scorer(model, X, y):
+        seen.append(1)
+        return np.nan if which == "all" or len(seen) <= 2 else 0.5
+
+    model = GLNNormSVCCV(4, Cs=[0.01, 1.0], cv=2, random_state=0).fit(X, y)
+    before = model.C_
+    model.set_params(scoring=scorer)
+    with (
+        pytest.warns(UserWarning, match="scores are NaN"),
+        pytest.raises(ValueError, match="got NaN on some split for every C"),
+    ):
+        model.fit(X, y)
+    assert before == model.C_
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_routing_reaches_the_workers(backend):
+    X, y = labelled(60, 4)
+    weight = np.random.default_rng(0).uniform(size=60)
+    model = GLNNormSVCCV(4, Cs=[0.01, 1.0], cv=3, random_state=0, refit=False)
+    expected = clone(model).fit(X, y, weight)
+    unweighted = clone(model).fit(X, y)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model.set_params(scoring=get_scorer("accuracy").set_score_request(sample_weight=True))
+        with joblib.parallel_config(backend, n_jobs=2):
+            model.fit(X, y, weight)
+    assert_allclose(model.scores_, expected.scores_)
+    assert np.abs(model.scores_ - unweighted.scores_).max() > 1e-3
+
+
 def test_splits_from_a_generator():
     X, y = labelled(60, 4)
     cv = StratifiedKFold(3)
     options = {"Cs": [0.01, 1.0], "random_state": 0}
     expected = GLNNormSVCCV(4, cv=cv, **options).fit(X, y)
     model = GLNNormSVCCV(4, cv=cv.split(X, y), n_jobs=2, **options).fit(X, y)
-    assert_array_equal(model.scores_[1], expected.scores_[1])
+    assert_array_equal(model.scores_, expected.scores_)
     with pytest.raises(ValueError, match="expected at least one split, got none"):
         GLNNormSVCCV(4, cv=[], **options).fit(X, y)
 
@@ -150,9 +184,13 @@ def test_class_weights_are_no_weights_of_the_score():
     options = {"class_weight": "balanced", "random_state": 0}
     model = GLNNormSVCCV(4, Cs=Cs, cv=cv, scoring=scoring, **options).fit(X, y)
     search = GridSearchCV(GLNNormSVC(4, **options), {"C": Cs}, cv=cv, scoring=scoring).fit(X, y)
-    assert_allclose(model.scores_[1].mean(axis=0), search.cv_results_["mean_test_score"])
-    weighted = model.fit(X, y, np.ones(90))  # the scorer takes no weights
-    assert_allclose(weighted.scores_[1].mean(axis=0), search.cv_results_["mean_test_score"])
+    assert_allclose(model.scores_.mean(axis=0), search.cv_results_["mean_test_score"])
+    with pytest.raises(TypeError, match="sample_weight"):  # which the scorer does not take
+        model.fit(X, y, np.ones(90))
+    with sklearn.config_context(enable_metadata_routing=True):
+        scoring.set_score_request(sample_weight=False)
+        weighted = model.fit(X, y, np.ones(90))
+    assert_allclose(weighted.scores_.mean(axis=0), search.cv_results_["mean_test_score"])
 
 
 def test_a_class_without_weight_is_absent():
@@ -199,7 +237,7 @@ def test_interrupted_cross_validation_makes_no_choice(monkeypatch):
         raise KeyboardInterrupt
 
     X, y = labelled(60, 4)
-    monkeypatch.setattr(interior_point.CentralPath, "_follow", interrupted)
+    monkeypatch.setattr(CentralPath, "_advance", interrupted)
     model = GLNNormSVCCV(3, Cs=[0.01, 0.1], cv=2, random_state=0)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
@@ -228,7 +266,7 @@ def test_predefined_splits_are_about_all_samples():
     model = GLNNormSVCCV(4, Cs=[0.1, 1.0], cv=PredefinedSplit(folds), random_state=0)
     by_weight = clone(model).fit(X, y, weight)
     absent = model.set_params(cv=PredefinedSplit(folds[7:])).fit(X[7:], y[7:])
-    assert_allclose(by_weight.scores_[1], absent.scores_[1])
+    assert_allclose(by_weight.scores_, absent.scores_)
     with pytest.raises(ValueError, match="samples of positive weight, got an empty part"):
         model.set_params(cv=PredefinedSplit(folds)).fit(X, y, (folds > 0).astype(float))
 
@@ -245,35 +283,96 @@ def test_weights_are_copies_that_stay_together(kind, class_weight):
     cv = list(LeaveOneGroupOut().split(X[copies], y[copies], groups[copies]))
     by_copies = clone(model).set_params(cv=cv).fit(X[copies], y[copies])
     if class_weight is None:  # scores of copies are unweighted, and count the same
-        assert_allclose(by_weight.scores_[1], by_copies.scores_[1])
+        assert_allclose(by_weight.scores_, by_copies.scores_)
     assert by_weight.C_ == by_copies.C_
     assert_allclose(by_weight.decision_function(X), by_copies.decision_function(X), atol=1e-3)
 
 
-def test_scoring_sees_weights_if_it_takes_them():
+class WeightSpy:
+    """A metric that keeps the weights it is called with."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        assert set(y_true) == {0, 1}
+        self.seen.append(sample_weight)
+        return 0.5
+
+
+def spied_weights(model, X, y, weight, **request):
+    """What a metric sees of the weights, those of all splits together."""
+    spy = WeightSpy()
+    scorer = make_scorer(spy)
+    if request:
+        scorer.set_score_request(**request)
+    model.set_params(scoring=scorer).fit(X, y, weight)
+    assert [w is None for w in spy.seen] == [spy.seen[0] is None] * 2
+    return None if spy.seen[0] is None else np.sort(np.concatenate(spy.seen))
+
+
+def test_weights_go_to_the_scorer():
     X, y = labelled(60, 4)
-    seen = []
-
-    def unweighted(model, X, y):
-        assert model.classes_.tolist() == [-1, 1]
-        assert set(y) == {-1, 1}
-        return 0.5
-
-    def weighted(model, X, y, sample_weight=None):
-        seen.append(sample_weight)
-        return 0.5
-
     weight = np.random.default_rng(0).uniform(size=60)
-    for scoring in (unweighted, weighted, make_scorer(roc_auc_score)):
-        GLNNormSVCCV(4, Cs=[0.1], cv=2, scoring=scoring).fit(X, y, weight)
-    assert [len(w) for w in seen] == [30, 30]
-    assert_allclose(np.sort(np.concatenate(seen)), np.sort(weight))
+    model = GLNNormSVCCV(4, Cs=[0.1], cv=2, refit=False)
+    assert spied_weights(model, X, y, None) is None
+    assert_allclose(spied_weights(model, X, y, weight), np.sort(weight))
+    assert_allclose(spied_weights(model, X, y, weight.tolist()), np.sort(weight))
+    absent = np.where(np.arange(60) < 7, 0.0, weight)
+    assert_allclose(spied_weights(model, X, y, absent), np.sort(weight[7:]))
+
+    def takes_none(model, X, y):
+        return 0.5
+
+    model.set_params(scoring=takes_none).fit(X, y)
+    with pytest.raises(TypeError, match="sample_weight"):
+        model.fit(X, y, weight)
+
+
+def test_weights_go_to_the_scorer_that_requests_them():
+    X, y = labelled(60, 4)
+    weight = np.random.default_rng(0).uniform(size=60)
+    model = GLNNormSVCCV(4, Cs=[0.1], cv=2, refit=False)
+    with sklearn.config_context(enable_metadata_routing=True):
+        assert_allclose(spied_weights(model, X, y, weight, sample_weight=True), np.sort(weight))
+        assert spied_weights(model, X, y, weight, sample_weight=False) is None
+        assert spied_weights(model, X, y, None, sample_weight=True) is None
+        if sklearn.__version__.startswith("1.6."):  # where scorers ask for nothing unless told
+            assert spied_weights(model, X, y, weight) is None
+        else:
+            with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+                spied_weights(model, X, y, weight)
+        # a function cannot request anything
+        model.set_params(scoring=lambda model, X, y: 0.5).fit(X, y, weight)
+
+
+def test_groups_go_to_the_splitter_that_requests_them():
+    X, y = labelled(60, 4)
+    groups, weight = np.arange(60) % 3, np.ones(60)
+    weight[:7] = 0
+    model = GLNNormSVCCV(4, Cs=[0.1, 1.0], random_state=0, refit=False)
+    cv = list(LeaveOneGroupOut().split(X, y, groups))
+    expected = clone(model).set_params(cv=cv).fit(X, y, weight)
+    with pytest.raises(TypeError, match=r"metadata routing is not enabled.*got \['groups'\]"):
+        model.set_params(cv=LeaveOneGroupOut()).fit(X, y, groups=groups)
+    with sklearn.config_context(enable_metadata_routing=True):
+        scorer = get_scorer("accuracy").set_score_request(sample_weight=True)
+        model.set_params(cv=LeaveOneGroupOut(), scoring=scorer)
+        assert_allclose(model.fit(X, y, weight, groups=groups).scores_, expected.scores_)
+        with pytest.raises(TypeError, match="unexpected"):
+            model.fit(X, y, shapes=groups)
+        with pytest.raises(TypeError, match="groups"):  # an int splits without groups
+            model.set_params(cv=3).fit(X, y, groups=groups)
+        # and the estimator requests weights as any other does
+        inner = GLNNormSVCCV(4, Cs=[0.1], cv=2, scoring=scorer).set_fit_request(sample_weight=True)
+        pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), inner)
+        assert_allclose(pipeline.fit(X, y, sample_weight=weight)[-1].scores_.shape, (2, 1))
 
 
 def test_without_refit_there_is_a_choice_only():
     X, y = labelled(60, 4)
     model = GLNNormSVCCV(4, Cs=3, cv=2, refit=False).fit(X, y)
-    assert model.C_.shape == (1,)
+    assert model.C_ in model.Cs_
     assert not hasattr(model, "zeta_")
 
 
@@ -281,7 +380,7 @@ def test_without_refit_there_is_a_choice_only():
 def test_hard_margins_are_chosen_or_refused(kind):
     X, y = labelled(40, 30)
     model = kind(6, Cs=[0.01, np.inf], cv=2, random_state=0).fit(X, y)
-    assert model.scores_[1].shape == (2, 2)
+    assert model.scores_.shape == (2, 2)
     X, y = labelled(40, 2)
     with pytest.raises(NotSeparableError) as info:
         kind(1, Cs=[0.01, np.inf], cv=2, random_state=0).fit(X, y)
@@ -296,6 +395,7 @@ def test_hard_margins_are_chosen_or_refused(kind):
         ("Cs", [], "not empty"),
         ("tol", 0, "tol == 0, must be > 0"),
         ("scoring", "wit", "wit"),
+        ("max_iter", 0, "max_iter == 0, must be >= 1"),
         ("cv", [([0, 1, 2, 3], [4, 5])], "all classes in the training part of every split"),
     ],
 )
@@ -410,8 +510,7 @@ def test_splits_in_parallel_are_the_same():
     one = GLNNormSVCCV(4, Cs=3, cv=3, random_state=0).fit(X, y)
     two = clone(one).set_params(n_jobs=2).fit(X, y)
     assert_array_equal(two.zeta_, one.zeta_)
-    for name in one.scores_:
-        assert_array_equal(two.scores_[name], one.scores_[name])
+    assert_array_equal(two.scores_, one.scores_)
 
 
 def test_parallel_classes_leave_the_threads_of_the_linear_algebra_as_they_were():
@@ -438,9 +537,9 @@ def test_workers_get_what_they_need_and_no_more(monkeypatch):
         seen.extend(len(pickle.dumps(task)) for task in tasks)
         return [task() for task in tasks]
 
-    monkeypatch.setattr("gnorm.svm.in_parallel", in_parallel)
+    monkeypatch.setattr("gnorm.estimators.base.in_parallel", in_parallel)
     X, y = labelled(200, 100, n_classes=3)
     GLNNormSVC(4).fit(X, y)
     gram, inputs = 8 * 200**2, 8 * 200 * 101
     assert max(seen) < 1.2 * (gram + inputs)
-    assert svm_fit.in_parallel is not in_parallel
+    assert data.in_parallel is not in_parallel

@@ -1,0 +1,291 @@
+"""The one estimator behind all of them: gates fitted to the inputs, a norm, a loss, a method.
+
+A fit checks its data, fits the gates, prepares the design of the distinct samples, solves one
+problem after the other or at the same time, and keeps what the solutions say. A subclass names
+gates, norm and loss, and says which problems its labels or targets pose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from numbers import Integral
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import sparse
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from gnorm import gated
+from gnorm.estimators.data import (
+    PreviousFit,
+    TrainingData,
+    at_bounds,
+    check_positive,
+    in_parallel,
+)
+from gnorm.gates import HyperplaneGates, ReLUGates
+from gnorm.losses import Loss
+from gnorm.solvers import Near, NotSeparableError, Solution
+from gnorm.solvers.api import prepare, share_gram, solve_prepared, warn_if_unfinished
+from gnorm.solvers.problem import Problem
+from gnorm.solvers.validation import check_activations, check_sample_weight
+
+__all__ = ["ContextGates", "GatedEstimator", "OnOffGates", "of_all_samples"]
+
+
+class ContextGates:
+    """Hyperplane contexts are the default gates."""
+
+    def _default_gates(self: Any) -> HyperplaneGates:
+        return HyperplaneGates(
+            self.n_units, self.n_contexts, cutoff=self.cutoff, random_state=self.random_state
+        )
+
+
+class OnOffGates:
+    """Gates that open and close are the default gates."""
+
+    def _default_gates(self: Any) -> ReLUGates:
+        return ReLUGates(self.n_units, cutoff=self.cutoff, random_state=self.random_state)
+
+
+class GatedEstimator(BaseEstimator):
+    """Fit, warm start and evaluation, for a classifier or regressor to inherit from.
+
+    A subclass gives parameters and default gates, the loss (:meth:`_loss_of`), the training data
+    (:meth:`_training_data`) and the problems that these pose (:meth:`_problems`).
+    """
+
+    _norm: ClassVar[str | None] = None  # the group norm of the gates
+    # scikit-learn shows the documentation of parameters, in HTML, beside a link to more of it. The
+    # package has no address, so the link leads nowhere else.
+    _doc_link_module = "gnorm"
+    _doc_link_template = "#{estimator_name}"
+
+    # -- what a subclass says ----------------------------------------------------------------------
+
+    def _loss_of(self, data: TrainingData) -> Loss:
+        """Loss of each problem."""
+        raise NotImplementedError
+
+    def _training_data(self, X: Any, y: np.ndarray, sample_weight: np.ndarray) -> TrainingData:
+        """Samples of positive weight; X is checked, y not yet."""
+        raise NotImplementedError
+
+    def _problems(self, data: TrainingData) -> np.ndarray:
+        """Targets of each problem, shape (n_problems, n_kept)."""
+        raise NotImplementedError
+
+    def _notes(self, data: TrainingData) -> list[str]:
+        """What to add to the failure of each problem, empty for nothing."""
+        return [""] * len(self._problems(data))
+
+    def _weighted(self, data: TrainingData) -> TrainingData:
+        """Return the training part of a split with the class weights that it has by itself."""
+        return data
+
+    def _check_part(self, part: TrainingData) -> None:
+        """Raise ValueError if the training part of a split does not do."""
+
+    def _fit_activations(self, X: Any) -> np.ndarray:
+        """Activations of the training data; a subclass may learn from them."""
+        return self._activations(X)
+
+    def _keep(self, solutions: list[Solution], data: TrainingData) -> None:
+        """Take attributes of its own from the solutions."""
+
+    # -- fit ---------------------------------------------------------------------------------------
+
+    def _fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> Self:
+        with self._all_or_nothing():
+            data = self._checked(X, y, sample_weight)
+            loss = self._loss_of(data)
+            check_positive(self.C, "C", is_infinite_allowed=loss.allows_infinite_C)
+            previous = self.__dict__.pop("_previous", None)
+            previous = previous if self.warm_start else None
+            self._fit_gates(data, previous)
+            self._fit_predictors(data, float(self.C), previous)
+        return self
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Forget the fit before; come back to it if the new one fails."""
+        before = self.__dict__.copy()
+        for name in before:
+            if name.endswith("_"):
+                delattr(self, name)
+        try:
+            yield
+        except BaseException:  # Ctrl-C as well; it is raised again
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _checked(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> TrainingData:
+        """Return the samples of positive weight; parameters that concern them are checked."""
+        X, targets = self._validated(X, y)
+        check_positive(self.intercept_scaling, "intercept_scaling")
+        check_positive(self.tol, "tol")
+        if self.max_iter is not None:
+            check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
+        weight = check_sample_weight(sample_weight, len(targets))
+        if self.gates is not None and not hasattr(self.gates, "transform"):
+            raise TypeError(f"expected gates with fit and transform, got {self.gates!r}")
+        return self._training_data(X, targets, weight)
+
+    def _validated(self, X: Any, y: ArrayLike, **options: Any) -> tuple[Any, np.ndarray]:
+        return validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, **options)
+
+    def _fit_gates(self, data: TrainingData, previous: PreviousFit | None = None) -> None:
+        """Fit the gates, or keep those of the call before if they would be the same."""
+        gates = self._default_gates() if self.gates is None else clone(self.gates)
+        kept = None if previous is None else previous.gates_like(gates, data.digest)
+        self.gates_ = gates.fit(data.X, sample_weight=data.weight) if kept is None else kept
+
+    def _prepare(self, data: TrainingData) -> tuple[Any, Any]:
+        """Return the design of the distinct samples and how the samples map to them."""
+        activations = self._fit_activations(data.X)
+        X = self._augmented(data.X)
+        return prepare(X, data.y, activations, data.weight, norm=self._norm)
+
+    def _fit_predictors(
+        self, data: TrainingData, C: float, previous: PreviousFit | None = None
+    ) -> None:
+        """Solve the problems, which share the gates and the Gram matrix."""
+        design, merged = self._prepare(data)
+        loss, problems = self._loss_of(data), self._problems(data)
+        options = {name: getattr(self, name) for name in ("method", "tol", "max_iter", "verbose")}
+        options["memory_limit"] = self.memory_limit
+        if len(problems) > 1:
+            first = Problem(design, loss, problems[0][merged.rows], merged.times(C))
+            options["memory_limit"] = share_gram(design, first, self.method, self.memory_limit)
+        starts: list[Near | None] = [None] * len(problems)
+        if previous is not None:
+            starts = previous.starts(problems, loss, C, design, merged)
+        tasks = [
+            partial(_solve, design, merged, y, loss, C, near=near, note=note, **options)
+            for y, near, note in zip(problems, starts, self._notes(data), strict=True)
+        ]
+        try:
+            solutions = in_parallel(self.n_jobs, tasks)
+        except NotSeparableError as error:
+            raise of_all_samples(error, data) from None
+        for solution in solutions:
+            warn_if_unfinished(solution, self.tol, stacklevel=5)
+        self._take(solutions, problems, loss, data)
+        if self.warm_start:
+            self._previous = self._remembered(problems, loss, C, data)
+
+    def _remembered(
+        self, problems: np.ndarray, loss: Loss, C: float, data: TrainingData
+    ) -> PreviousFit:
+        """What the next fit may start from."""
+        supporting = np.searchsorted(data.kept, self.support_)
+        is_bounded = np.zeros(self.dual_coef_.shape, dtype=bool)
+        if len(problems) == len(self.dual_coef_):  # each of one output
+            weight = C * data.weight[supporting]
+            is_bounded = at_bounds(loss, problems[:, supporting], self.dual_coef_, weight)
+        return PreviousFit(
+            gates=self.gates_,
+            params=self.gates_.get_params(),
+            digest=data.digest,
+            loss=loss,
+            C=C,
+            n_samples=len(data.kept),
+            support=supporting,
+            zeta=self.zeta_,
+            dual_coef=self.dual_coef_,
+            is_bounded=is_bounded,
+        )
+
+    def _take(
+        self, solutions: list[Solution], problems: np.ndarray, loss: Loss, data: TrainingData
+    ) -> None:
+        """Keep what the solutions say; a solution of several outputs has a row for each."""
+        self.zeta_ = np.concatenate([_rows(solution.zeta, 3) for solution in solutions])
+        self.context_intercepts_ = (
+            self.intercept_scaling * self.zeta_[..., -1]
+            if self.fit_intercept
+            else np.zeros(self.zeta_.shape[:-1])
+        )
+        self.norm_ = np.array([solution.norm for solution in solutions])
+        self.unit_norms_ = np.stack([solution.unit_norms for solution in solutions])
+        self.duality_gap_ = np.array([solution.duality_gap for solution in solutions])
+        self.n_iter_ = np.array([solution.n_iter for solution in solutions])
+        signed = [
+            _rows(solution.dual_coef, 1) * (y if loss.is_margin else 1.0)
+            for y, solution in zip(problems, solutions, strict=True)
+        ]
+        dual_coef = np.concatenate(signed)
+        supporting = np.flatnonzero(dual_coef.any(axis=0))
+        self.support_ = data.kept[supporting]
+        self.dual_coef_ = dual_coef[:, supporting]
+        self._keep(solutions, data)
+
+    def _augmented(self, X: Any) -> Any:
+        """Inputs with the constant feature."""
+        if not self.fit_intercept:
+            return X
+        constant = np.full((X.shape[0], 1), float(self.intercept_scaling))
+        if sparse.issparse(X):
+            return sparse.hstack([X, constant], format="csr")
+        return np.hstack([X, constant])
+
+    # -- evaluation --------------------------------------------------------------------------------
+
+    def _activations(self, X: Any) -> np.ndarray:
+        return check_activations(self.gates_.transform(X), X.shape[0])
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Evaluate the predictors, shape (n_samples, n_outputs)."""
+        check_is_fitted(self, "zeta_")
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        values = np.empty((X.shape[0], len(self.zeta_)))
+        n_gates = self.zeta_[0, ..., 0].size
+        width = n_gates if sparse.issparse(X) else max(n_gates, X.shape[1])
+        for rows in gated.row_blocks(X.shape[0], width):
+            activations, augmented = self._activations(X[rows]), self._augmented(X[rows])
+            for k, zeta in enumerate(self.zeta_):
+                values[rows, k] = gated.decision_values(augmented, activations, zeta)
+        return values
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Read what was pickled; gnorm 0.1.0 had another name for the intercepts."""
+        state = dict(state)
+        if "context_intercepts_" not in state and "intercept_" in state:
+            state["context_intercepts_"] = state.pop("intercept_")
+        state.pop("_before", None)  # a start in the words of that version: the next fit starts anew
+        super().__setstate__(state)
+
+
+def _rows(values: np.ndarray, n_axes: int) -> np.ndarray:
+    """One row for each output, which is the last of more than these axes or the only one."""
+    return values[None] if values.ndim == n_axes else np.moveaxis(values, -1, 0)
+
+
+def _solve(*problem: Any, note: str, **options: Any) -> Solution:
+    """Solve one of the problems; runs in a worker. The note is for its failure, if any."""
+    try:
+        return solve_prepared(*problem, **options)
+    except NotSeparableError as error:
+        if note:
+            error.add_note(note)
+        raise
+
+
+def of_all_samples(error: NotSeparableError, data: TrainingData) -> NotSeparableError:
+    """Return the proof about the samples of positive weight as one about all."""
+    of_all = error.scattered(data.kept, data.n_samples)
+    for note in getattr(error, "__notes__", ()):
+        of_all.add_note(note)
+    return of_all

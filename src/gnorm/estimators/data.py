@@ -1,0 +1,257 @@
+"""What a fit consists of beside its problems: checked data, the record of the last, and workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import blake2b
+from numbers import Real
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy import sparse
+from sklearn import config_context, get_config
+from sklearn.utils import check_scalar
+from threadpoolctl import threadpool_limits
+
+from gnorm.losses import Loss
+from gnorm.solvers import Near
+
+__all__ = ["PreviousFit", "TrainingData", "at_bounds", "check_positive", "in_parallel"]
+
+_FARTHEST = 1.6  # times the last C up to which its solution is a good start; downwards all are
+_BOUNDARY = 1e-6  # share of a bound from which a dual coefficient counts as at it
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Training samples of positive weight.
+
+    Attributes
+    ----------
+    X : {ndarray, CSR matrix} of shape (n_kept, n_features)
+        Inputs.
+    y : ndarray of shape (n_kept,) or (n_kept, n_targets)
+        Indices of their classes, or their targets.
+    classes : ndarray of shape (n_classes,)
+        The classes, none for targets.
+    sample_weight : ndarray of shape (n_kept,)
+        Sample weights.
+    weight : ndarray of shape (n_kept,)
+        Sample weights times class weights.
+    kept : ndarray of int, shape (n_kept,)
+        Which of all samples these are.
+    n_samples : int
+        How many there were.
+    """
+
+    X: Any
+    y: np.ndarray
+    classes: np.ndarray
+    sample_weight: np.ndarray
+    weight: np.ndarray
+    kept: np.ndarray
+    n_samples: int
+
+    def part(self, rows: np.ndarray) -> TrainingData:
+        """Return some of the samples, with the weights they have among all."""
+        return replace(
+            self,
+            X=self.X[rows],
+            y=self.y[rows],
+            sample_weight=self.sample_weight[rows],
+            weight=self.weight[rows],
+            kept=self.kept[rows],
+        )
+
+    def weighted(self, factors: np.ndarray) -> TrainingData:
+        """Return the same samples with these class weights, shape (n_kept,)."""
+        return replace(self, weight=self.sample_weight * factors)
+
+    @cached_property
+    def truth(self) -> np.ndarray:
+        """Labels or targets as the user gave them, shape (n_kept,) or (n_kept, n_targets)."""
+        return self.classes[self.y] if len(self.classes) else self.y
+
+    @cached_property
+    def digest(self) -> str:
+        """Fingerprint of what gates learn from."""
+        is_sparse = sparse.issparse(self.X)
+        parts = (self.X.data, self.X.indices, self.X.indptr) if is_sparse else (self.X,)
+        digest = blake2b(repr((is_sparse, self.X.shape)).encode(), digest_size=16)
+        for part in (*parts, self.weight):
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class PreviousFit:
+    """What a warm start takes from the call of ``fit`` before.
+
+    Attributes
+    ----------
+    gates : transformer
+        The fitted gates.
+    params : dict
+        Their parameters as they were then.
+    digest : str
+        Fingerprint of what they learned from.
+    loss : Loss
+        The loss.
+    C : float
+        Its weight.
+    n_samples : int
+        Samples of positive weight.
+    support : ndarray of int, shape (n_support,)
+        Those with a dual coefficient other than zero.
+    zeta : ndarray of shape (n_outputs, n_units, n_contexts, n_features)
+        Unit weights.
+    dual_coef : ndarray of shape (n_outputs, n_support)
+        Their dual coefficients, signed.
+    is_bounded : ndarray of bool, shape (n_outputs, n_support)
+        Which of these are at an end of their domain.
+    """
+
+    gates: Any
+    params: dict[str, Any]
+    digest: str
+    loss: Loss
+    C: float
+    n_samples: int
+    support: np.ndarray
+    zeta: np.ndarray
+    dual_coef: np.ndarray
+    is_bounded: np.ndarray
+
+    def gates_like(self, gates: Any, digest: str) -> Any:
+        """Return the fitted gates if these would become the same, else None."""
+        now = gates.get_params()
+        is_same = self.params.keys() == now.keys() and all(
+            now[name] is value or np.array_equal(now[name], value)
+            for name, value in self.params.items()
+        )
+        is_same = is_same and type(gates) is type(self.gates) and digest == self.digest
+        return self.gates if is_same else None
+
+    def starts(
+        self, problems: np.ndarray, loss: Loss, C: float, design: Any, merged: Any
+    ) -> list[Near | None]:
+        """Where each problem starts; None where it is another one or C is far beyond the last."""
+        shape = (len(problems), *design.activations.shape[1:], design.X.shape[1])
+        is_similar = self.zeta.shape == shape and self.n_samples == problems.shape[1]
+        if not is_similar or loss != self.loss or _FARTHEST * self.C < C:
+            return [None] * len(problems)
+        return [self._start(k, y, C, design, merged) for k, y in enumerate(problems)]
+
+    def _start(self, k: int, y: np.ndarray, C: float, design: Any, merged: Any) -> Near | None:
+        """Start of one problem from its solution before."""
+        signed, is_bounded = np.zeros((2, len(y)))
+        signed[self.support] = self.dual_coef[k]
+        is_bounded[self.support] = self.is_bounded[k]
+        n_distinct = len(merged.rows)
+        coef = np.bincount(merged.group, signed, n_distinct)
+        # a coefficient that was at its bound goes with it, and none is beyond: the label of a
+        # sample that changed sides makes it zero
+        lower, upper = self.loss.domain(y[merged.rows], merged.times(C))
+        ends = np.where(coef > 0, upper, lower)
+        goes_along = np.bincount(merged.group, is_bounded, n_distinct) > 0
+        goes_along &= (coef != 0) & np.isfinite(ends)
+        coef = np.where(goes_along, ends, np.clip(coef, lower, upper))
+        shares = design.norm.unit_norms(self.zeta[k])
+        if not np.any(coef) or not np.any(shares):
+            return None
+        return Near(coef, shares / np.sum(shares), design.decision_values(self.zeta[k]))
+
+
+def at_bounds(
+    loss: Loss, problems: np.ndarray, dual_coef: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """Which signed dual coefficients are at an end of their domain, but for rounding.
+
+    Parameters
+    ----------
+    loss : Loss
+        Loss of one output.
+    problems : ndarray of shape (n_problems, n_samples)
+        Targets of each problem.
+    dual_coef : ndarray of shape (n_problems, n_samples)
+        Dual coefficients.
+    weight : ndarray of shape (n_samples,)
+        Weights of the losses.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_problems, n_samples)
+        Whether they are.
+    """
+    domains = [loss.domain(y, weight) for y in problems]
+    ends = np.array(
+        [
+            np.where(b > 0, upper, lower)
+            for b, (lower, upper) in zip(dual_coef, domains, strict=True)
+        ]
+    )
+    is_at: np.ndarray = np.abs(dual_coef) >= (1.0 - _BOUNDARY) * np.abs(ends)
+    return is_at & (dual_coef != 0)
+
+
+def check_positive(value: Any, name: str, *, is_infinite_allowed: bool = False) -> None:
+    """Raise unless a parameter is a positive number, finite unless infinity is allowed."""
+    value = check_scalar(value, name, Real, min_val=0, include_boundaries="neither")
+    if np.isnan(value) or (np.isinf(value) and not is_infinite_allowed):
+        raise ValueError(f"{name} == {value}, must be > 0 and finite")
+
+
+def in_parallel(n_jobs: int | None, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Run tasks by joblib, in threads by default, which share the inputs and their Gram matrix.
+
+    Workers see scikit-learn's configuration, which each thread has of its own. Its own ``Parallel``
+    sets the filters of warnings in each worker as well; those are global, and left behind by
+    threads that overlap.
+    """
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads")
+    if len(tasks) == 1 or parallel.n_jobs == 1:
+        return [task() for task in tasks]
+    config = get_config()
+    with _one_blas_thread.held():
+        return list(parallel(delayed(_configured)(config, task) for task in tasks))
+
+
+def _configured(config: dict[str, Any], task: Callable[[], Any]) -> Any:
+    with config_context(**config):
+        return task()
+
+
+class _SharedLimit:
+    """One BLAS thread for the whole process, as long as anybody holds it.
+
+    The limit is global. So it is set by who comes first and lifted by who leaves last: set and
+    lifted by each for itself, fits that overlap would leave that of another behind.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._n_holders = 0
+        self._limits: Any = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with self._lock:
+            self._n_holders += 1
+            if self._n_holders == 1:
+                self._limits = threadpool_limits(1, user_api="blas")
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_holders -= 1
+                if self._n_holders == 0:
+                    self._limits.restore_original_limits()
+                    self._limits = None
+
+
+_one_blas_thread = _SharedLimit()

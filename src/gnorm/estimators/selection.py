@@ -1,0 +1,267 @@
+"""Cross-validation along the path, for an estimator to inherit from before its kind."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from numbers import Integral
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn import get_config
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import check_cv
+from sklearn.utils import check_scalar
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+
+from gnorm.estimators.base import of_all_samples
+from gnorm.estimators.data import TrainingData, in_parallel
+from gnorm.solvers import NotSeparableError, Status
+from gnorm.solvers.api import share_gram
+from gnorm.solvers.path import check_Cs, least_C, solve_path
+from gnorm.solvers.problem import Problem
+
+__all__ = ["PathCV"]
+
+_DECADES = 4.0  # of the default grid, beginning at the least C worth solving for
+
+
+class PathCV:
+    """The choice of C by cross-validation."""
+
+    warm_start = False  # there is no one C to start from
+
+    def fit(
+        self: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any
+    ) -> Any:
+        """Choose C by cross-validation, then fit.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training inputs.
+        y : array-like of shape (n_samples,) or, for a regressor, (n_samples, n_targets)
+            Class labels or targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative factors of ``C``. A sample of weight k counts as k copies that stay
+            together in the splits, one of weight 0 as absent. Without metadata routing they go to
+            the scorer, too; with it, if the scorer requests them.
+        **params : dict
+            Metadata that the scorer or the splitter of ``cv`` requests, such as ``groups``.
+            scikit-learn's metadata routing must be enabled for it.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        NotSeparableError
+            If ``Cs`` has an infinite entry and the training part of a split is not separable.
+        TypeError
+            If ``params`` are passed and metadata routing is not enabled.
+        ValueError
+            For malformed input; if a class is missing in the training part of a split; or if every
+            C has a score that is NaN.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``max_iter`` ends a solve above ``tol``.
+        UserWarning
+            If some scores are NaN.
+        """
+        with self._all_or_nothing():
+            data = self._checked(X, y, sample_weight)
+            of_splitter, of_scorer = self._routed(sample_weight, params)
+            splits = self._splits(data, of_splitter)
+            self.Cs_ = self._grid(data)
+            task = partial(_score, self._for_worker(), data, self.Cs_, self._scorer(), of_scorer)
+            tasks = [
+                partial(task, train, test, f"split {number} of {len(splits)}")
+                for number, (train, test) in enumerate(splits, 1)
+            ]
+            scores, gaps = map(np.stack, zip(*in_parallel(self.n_jobs, tasks), strict=True))
+            self._warn(scores, gaps)
+            self.scores_ = scores
+            self.C_ = self._best(scores)
+            if self.refit:
+                self._refit(data)
+        return self
+
+    def _refit(self: Any, data: TrainingData) -> None:
+        self._fit_gates(data)
+        self._fit_predictors(data, self.C_)
+
+    def get_metadata_routing(self: Any) -> MetadataRouter:
+        """Say who may request the metadata of ``fit``: the splitter and the scorer.
+
+        Returns
+        -------
+        MetadataRouter
+            See :mod:`sklearn.utils.metadata_routing`.
+        """
+        return (
+            MetadataRouter(owner=type(self).__name__)
+            .add_self_request(self)
+            .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+            .add(
+                scorer=self._scorer(),
+                method_mapping=MethodMapping().add(caller="fit", callee="score"),
+            )
+        )
+
+    def _routed(
+        self: Any, sample_weight: ArrayLike | None, params: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What of the metadata goes to the splitter, and what to the scorer."""
+        if get_config()["enable_metadata_routing"]:
+            routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
+            return routed.splitter.split, routed.scorer.score
+        if params:
+            raise TypeError(
+                "expected X, y and sample_weight, as metadata routing is not enabled "
+                f"(sklearn.set_config(enable_metadata_routing=True)), got {sorted(params)} as well"
+            )
+        return {}, {} if sample_weight is None else {"sample_weight": sample_weight}
+
+    def _scorer(self: Any) -> Any:
+        default = "accuracy" if is_classifier(self) else "r2"
+        return get_scorer(default if self.scoring is None else self.scoring)
+
+    def _best(self: Any, scores: np.ndarray) -> float:
+        """The C of the best mean score."""
+        means = scores.mean(axis=0)
+        if np.all(np.isnan(means)):
+            raise ValueError(
+                "expected scores that are numbers, got NaN on some split for every C; "
+                f"scoring={self.scoring!r}"
+            )
+        return float(self.Cs_[np.nanargmax(means)])
+
+    def _warn(self: Any, scores: np.ndarray, gaps: np.ndarray) -> None:
+        """Warn of what the splits found, which may have been in other processes."""
+        if unfinished := np.count_nonzero(gaps > self.tol):
+            warnings.warn(
+                f"{unfinished} of {gaps.size} solves of the cross-validation stopped above "
+                f"tol={self.tol:.1e}, at relative duality gaps up to {np.max(gaps):.1e}",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        if n_without := np.count_nonzero(np.isnan(scores)):
+            warnings.warn(
+                f"{n_without} of {scores.size} scores are NaN; a C with one of them is not chosen",
+                stacklevel=3,
+            )
+
+    def _for_worker(self: Any) -> Any:
+        """Return the estimator without what is of no use to a worker and may not get there."""
+        return clone(type(self)(**self.get_params(deep=False) | {"cv": None, "scoring": None}))
+
+    def _splits(
+        self: Any, data: TrainingData, metadata: dict[str, Any]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Training and test part of each split, as indices of the samples of positive weight.
+
+        An int splits these; splits of the caller are about all samples.
+        """
+        cv = check_cv(self.cv, data.y, classifier=is_classifier(self))
+        if self.cv is None or isinstance(self.cv, Integral):
+            return list(cv.split(data.X, data.y))
+        position = np.full(data.n_samples, -1)
+        position[data.kept] = np.arange(len(data.kept))
+        y = np.zeros((data.n_samples, *data.y.shape[1:]), dtype=data.y.dtype)
+        y[data.kept] = data.y
+        splits = cv.split(np.zeros((data.n_samples, 1)), y, **metadata)
+        parts = [tuple(position[part][position[part] >= 0] for part in split) for split in splits]
+        if not parts:
+            raise ValueError("expected at least one split, got none")
+        if any(len(part) == 0 for split in parts for part in split):
+            raise ValueError("expected splits with samples of positive weight, got an empty part")
+        return parts
+
+    def _grid(self: Any, data: TrainingData) -> np.ndarray:
+        """Return the Cs to choose from, increasing."""
+        loss = self._loss_of(data)
+        if np.ndim(self.Cs) > 0:
+            Cs = check_Cs(self.Cs)
+            if np.isinf(Cs[-1]) and not loss.allows_infinite_C:
+                raise ValueError(f"expected finite Cs for the loss {loss!r}, got inf")
+            return Cs
+        check_scalar(self.Cs, "Cs", Integral, min_val=1)
+        model = self._for_worker()
+        model._fit_gates(data)
+        design, merged = model._prepare(data)
+        least = min(least_C(design, merged, y, loss) for y in self._problems(data))
+        if not np.isfinite(least):
+            raise ValueError(
+                "the best predictor is zero for every C, as classes coincide in every unit or "
+                "targets are zero, so that there is no scale for C; pass the Cs to choose from"
+            )
+        return np.geomspace(least, 10.0**_DECADES * least, self.Cs)
+
+
+def _score(
+    model: Any,
+    data: TrainingData,
+    Cs: np.ndarray,
+    scorer: Any,
+    metadata: dict[str, Any],
+    train: np.ndarray,
+    test: np.ndarray,
+    name: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score each C on one split; runs in a worker.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_Cs,)
+        The scores on the held-out part.
+    gaps : ndarray of shape (n_problems, n_Cs)
+        Duality gaps of what was scored.
+    """
+    start = perf_counter()
+    held_out = data.part(test)
+    model = clone(model)
+    model.n_features_in_ = data.X.shape[1]
+    part = model._weighted(data.part(train))
+    model._check_part(part)
+    model._fit_gates(part)
+    design, merged = model._prepare(part)
+    loss, problems = model._loss_of(part), model._problems(part)
+    options = {option: getattr(model, option) for option in ("method", "tol", "max_iter")}
+    at_one = Problem(design, loss, problems[0][merged.rows], merged.times(1.0))
+    options["memory_limit"] = share_gram(design, at_one, model.method, model.memory_limit)
+    metadata = {key: _of_samples(value, held_out) for key, value in metadata.items()}
+    scores, gaps = np.empty(len(Cs)), np.empty((len(problems), len(Cs)))
+    # from the largest C down, all problems side by side
+    paths = [solve_path(design, merged, y, loss, Cs, **options) for y in problems]
+    try:
+        for k, solutions in zip(reversed(range(len(Cs))), zip(*paths, strict=True), strict=True):
+            if any(solution.status is Status.INTERRUPTED for solution in solutions):
+                raise KeyboardInterrupt  # some of the scores are no basis for a choice
+            model._take(list(solutions), problems, loss, part)
+            scores[k] = scorer(model, held_out.X, held_out.truth, **metadata)
+            gaps[:, k] = [solution.duality_gap for solution in solutions]
+    except NotSeparableError as error:
+        raise of_all_samples(error, part) from None
+    if model.verbose:
+        best = int(np.argmax(np.where(np.isnan(scores), -np.inf, scores)))
+        print(
+            f"{name}: best score {scores[best]:.4g} at C = {Cs[best]:.3g}, "
+            f"{perf_counter() - start:.1f} s",
+            flush=True,
+        )
+    return scores, gaps
+
+
+def _of_samples(value: Any, data: TrainingData) -> Any:
+    """Return the entries of these samples, if it has one for each of all, else the value."""
+    entries = np.asarray(value)
+    is_by_sample = entries.ndim > 0 and len(entries) == data.n_samples
+    return entries[data.kept] if is_by_sample else value
