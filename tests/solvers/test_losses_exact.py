@@ -206,7 +206,7 @@ def test_weights_are_copies(loss, method):
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_large_C_on_data_that_can_be_fitted(loss, norm, C, method, request):
     if loss.has_open_domain and method == "primal" and C == 1e4:
-        slow = pytest.mark.xfail(strict=True, reason="takes more than 100 iterations from its start")
+        slow = pytest.mark.xfail(strict=True, reason="takes more than 100 iterations")
         request.applymarker(slow)
     X, y, activations = data(loss, norm)
     options, _ = options_of(norm)
