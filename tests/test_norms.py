@@ -15,6 +15,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gnorm.gated import NotRealizableError, accumulate, canonical, main_effects, predictors
 from gnorm.norms import (
+    GLN,
+    FReLU,
+    GroupNorm,
+    PredictorL2,
     dual_norm,
     frelu_norm,
     gln_norm,
@@ -362,3 +366,169 @@ def test_arrays_that_do_not_fit_are_refused(norm, name):
         norm(np.full((1, 1, 1), np.nan))
     with pytest.raises(ValueError, match=f"expected real {name}, got dtype complex128"):
         norm(np.ones((1, 1, 1), dtype=complex))
+
+
+# -- norms as objects ------------------------------------------------------------------------------
+
+WEIGHTS = (0.5, 1.0, 3.0)
+OBJECTS = [
+    *(GroupNorm(), GroupNorm(WEIGHTS), GLN(), GLN(WEIGHTS), GLN((2.0, 2.0, 2.0))),
+    *(FReLU(), FReLU(WEIGHTS), PredictorL2()),
+]
+
+
+def gates_for(norm, n_samples=25, n_contexts=2, seed=0):
+    rng = np.random.default_rng(seed)
+    if isinstance(norm, FReLU):
+        return rng.random((n_samples, 3, 1)) < 0.6
+    return rng.integers(n_contexts, size=(n_samples, 3))[..., None] == np.arange(n_contexts)
+
+
+def functional(norm, n_contexts=2, seed=0):
+    """Sums of samples, which do not see how predictors are represented."""
+    rng = np.random.default_rng(seed)
+    X, gates = rng.normal(size=(25, 4)), gates_for(norm, n_contexts=n_contexts, seed=seed)
+    return accumulate(X, gates, rng.normal(size=25))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_objects_have_the_values_of_the_functions(shape):
+    zeta, V = random_zeta(shape), random_zeta(shape, seed=1)
+    assert_allclose(GroupNorm().value(zeta), representation_cost(zeta), rtol=1e-14)
+    assert_allclose(GroupNorm().dual(V), dual_norm(V), rtol=1e-14)
+    assert_allclose(GLN().value(zeta), gln_norm(zeta), rtol=1e-12)
+    assert_allclose(GLN((2.0,) * len(zeta)).value(zeta), 2 * gln_norm(zeta), rtol=1e-12)
+    assert_allclose(PredictorL2().value(zeta), predictor_rms_norm(zeta), rtol=1e-12)
+    if shape[1] == 1:
+        assert_allclose(FReLU().value(zeta), frelu_norm(zeta), rtol=1e-12)
+    weights = np.random.default_rng(2).uniform(0.1, 10, len(zeta))
+    weighted = GroupNorm(tuple(weights))
+    assert_allclose(weighted.value(zeta), weights @ unit_norms(zeta), rtol=1e-14)
+    assert_allclose(weighted.dual(V), np.max(unit_norms(V) / weights), rtol=1e-14)
+
+
+@pytest.mark.parametrize("norm", OBJECTS, ids=repr)
+@pytest.mark.parametrize("seed", range(4))
+def test_hoelder_with_equality_at_what_is_recovered(norm, seed):
+    V = functional(norm, seed=seed)
+    for other in range(20):
+        zeta = random_zeta(V.shape, seed=other)
+        assert np.sum(zeta * V) <= norm.value(zeta) * norm.dual(V) * (1 + 1e-12)
+    longest = norm.dual_norms(V)
+    shares = np.where(longest == longest.max(), 1.0, 0.0)
+    zeta = norm.recovered(V, shares / shares.sum())
+    assert_allclose(np.sum(zeta * V), norm.value(zeta) * norm.dual(V), rtol=1e-10)
+    assert_allclose(norm.value(zeta), norm.dual(V), rtol=1e-10)  # scaled to be the duality map
+
+
+@pytest.mark.parametrize("norm", OBJECTS, ids=repr)
+def test_norms_are_norms(norm):
+    shape = (3, 1 if isinstance(norm, FReLU) else 2, 4)
+    for seed in range(10):
+        zeta, other = random_zeta(shape, seed), random_zeta(shape, seed + 100)
+        assert norm.value(zeta + other) <= (norm.value(zeta) + norm.value(other)) * (1 + 1e-12)
+        assert_allclose(norm.value(-3.0 * zeta), 3.0 * norm.value(zeta), rtol=1e-12)
+        assert_allclose(norm.dual(-3.0 * zeta), 3.0 * norm.dual(zeta), rtol=1e-12)
+    assert norm.value(np.zeros(shape)) == norm.dual(np.zeros(shape)) == 0.0
+
+
+@pytest.mark.parametrize("norm", OBJECTS, ids=repr)
+@pytest.mark.parametrize("seed", range(3))
+def test_expression_is_the_value(norm, seed):
+    cp = pytest.importorskip("cvxpy")
+    zeta = random_zeta((3, 1 if isinstance(norm, FReLU) else 2, 4), seed)
+    variable = cp.Variable(zeta.shape)
+    problem = cp.Problem(cp.Minimize(norm.expression(variable)), [variable == zeta])
+    problem.solve(solver="CLARABEL")
+    assert_allclose(problem.value, norm.value(zeta), rtol=1e-6)
+    assert_allclose(norm.expression(cp.Constant(zeta)).value, norm.value(zeta), rtol=1e-6)
+    assert norm.expression(variable).is_convex()
+
+
+def least_over_shifts(weights, zeta):
+    """Least weighted cost of weights with the same predictors, by a conic solver."""
+    cp = pytest.importorskip("cvxpy")
+    shifts = [cp.Variable(zeta.shape[2]) for _ in zeta]
+    terms = [
+        w
+        * cp.norm(
+            cp.vec(unit + np.ones((len(unit), 1)) @ cp.reshape(a, (1, -1), order="C"), order="C")
+        )
+        for w, unit, a in zip(weights, zeta, shifts, strict=True)
+    ]
+    problem = cp.Problem(cp.Minimize(sum(terms)), [sum(shifts) == 0])
+    options = dict.fromkeys(("tol_gap_rel", "tol_gap_abs", "tol_feas"), 1e-10)
+    return problem.solve(solver="CLARABEL", **options)
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 2, 3), (2, 2, 2), (3, 2, 4), (4, 3, 2), (3, 1, 2), (6, 2, 3)]
+)
+@pytest.mark.parametrize("spread", [1.0, 1.01, 3.0, 100.0])
+def test_weighted_gln_norm_is_the_least_cost_over_shifts(shape, spread):
+    rng = np.random.default_rng(0)
+    for scale in (1.0, 0.05, 20.0):  # of the mean beside the deviations
+        zeta = random_zeta(shape, 1)
+        zeta = zeta + scale * rng.normal(size=shape[2])
+        weights = spread ** rng.uniform(-1, 1, shape[0])
+        norm = GLN(tuple(weights))
+        expected = least_over_shifts(weights, zeta)
+        assert_allclose(norm.value(zeta), expected, rtol=1e-7)
+        assert_allclose(norm.value(random_shifts(zeta)), expected, rtol=1e-7)
+        least = norm.canonical(zeta)
+        assert_allclose(weights @ unit_norms(least), norm.value(zeta), rtol=1e-12)
+        assert_allclose(predictors(least), predictors(zeta), atol=1e-10 * np.abs(zeta).max())
+        assert_allclose(norm.canonical(random_shifts(zeta)), least, atol=1e-6 * np.abs(zeta).max())
+
+
+@pytest.mark.parametrize("weights", [WEIGHTS, (1.0, 1.0, 1.0), (1e-8, 1.0, 1e8)])
+def test_canonical_weights_of_special_predictors(weights):
+    norm = GLN(weights)
+    same = np.tile(np.array([[[3.0, 4.0]]]), (3, 2, 1))  # the same predictor in every context
+    assert_allclose(norm.value(same), min(weights) * 3 * 5 * math.sqrt(2), rtol=1e-9)
+    deviations = np.array([[[1.0, 0.0], [-1.0, 0.0]]] * 3)  # no mean
+    assert_allclose(norm.canonical(deviations), deviations)
+    assert_array_equal(norm.canonical(np.zeros((3, 2, 2))), 0.0)
+    for scale in (1e-150, 1e150):
+        zeta = random_zeta((3, 2, 2))
+        assert_allclose(norm.value(scale * zeta), scale * norm.value(zeta), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "weights", [(0.0, 1.0), (-1.0, 1.0), (np.nan, 1.0), (np.inf, 1.0), 1.0, ((1.0,),)]
+)
+@pytest.mark.parametrize("kind", [GroupNorm, GLN, FReLU])
+def test_weights_that_are_none_are_refused(kind, weights):
+    with pytest.raises(ValueError, match=r"expected unit_weights of shape \(n_units,\), positive"):
+        kind(weights)
+
+
+def test_weights_are_kept_as_a_tuple_of_floats():
+    assert GLN([1, 2]) == GLN(np.array([1.0, 2.0])) == GLN((1.0, 2.0))
+    assert hash(GLN([1, 2])) == hash(GLN((1.0, 2.0)))
+    assert GLN() != GroupNorm()
+
+
+def test_gates_that_do_not_suit_are_refused():
+    closed, one_hot = np.zeros((4, 2, 2), dtype=bool), np.eye(2, dtype=bool)[[0, 1, 1, 0]][:, None]
+    with pytest.raises(ValueError, match="the GLN norm is defined for gates with exactly one"):
+        GLN().check_gates(closed)
+    with pytest.raises(ValueError, match="the L2 norm of the predictors is defined for gates with"):
+        PredictorL2().check_gates(closed)
+    with pytest.raises(
+        ValueError, match="units of one context, the open gate, got activations of 2"
+    ):
+        FReLU().check_gates(one_hot)
+    for norm in (GLN((1.0, 2.0)), GroupNorm((1.0, 2.0))):
+        with pytest.raises(
+            ValueError, match=r"expected unit_weights of shape \(1,\), got 2 weights"
+        ):
+            norm.check_gates(one_hot)
+        with pytest.raises(
+            ValueError, match=r"expected unit_weights of shape \(3,\), got 2 weights"
+        ):
+            norm.value(np.ones((3, 2, 1)))
+    GLN().check_gates(one_hot)
+    PredictorL2().check_gates(one_hot)
+    FReLU().check_gates(closed[:, :, :1])
+    GroupNorm().check_gates(closed)

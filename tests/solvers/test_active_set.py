@@ -15,7 +15,6 @@ from gnorm.solvers import Status
 from gnorm.solvers.active_set import rounds, screening, start
 from gnorm.solvers.active_set.rounds import solve_by_active_set
 from gnorm.solvers.active_set.screening import Guess, screen
-from gnorm.solvers.api import solve_certified
 from gnorm.solvers.certify import certify
 from gnorm.solvers.design import get_norm, make_design
 from gnorm.solvers.interior import solve_by_samples

@@ -7,11 +7,15 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize_scalar
 
+from gnorm import losses
 from gnorm.losses import Hinge
 from gnorm.norms import GLN, GroupNorm
-from gnorm.solvers.certify import dual_value, primal_value, relative_gap
-from gnorm.solvers.design import make_design
-from gnorm.solvers.problem import Problem
+from gnorm.solvers import Status
+from gnorm.solvers.certify import certify, dual_value, primal_value, relative_gap
+from gnorm.solvers.design import get_norm, make_design
+from gnorm.solvers.interior import solve_by_samples
+from gnorm.solvers.problem import Point, Problem
+from gnorm.solvers.run import Run
 
 
 def problem_with(C):
@@ -148,3 +152,59 @@ def test_dual_value_is_of_the_best_feasible_multiple(samples, dual_norm):
 def test_dual_value_goes_to_the_nearest_bound_along_a_ray():
     value, theta = dual_value(problem_with([4.0, 9.0]), np.array([1.0, 3.0]), 0.0)
     assert (value, theta) == (12.0, 3.0)
+
+
+# -- any pair of points ----------------------------------------------------------------------------
+
+SCALAR = [losses.get_loss(name) for name in losses._LOSSES if name != "multinomial"]
+
+
+def some_problem(loss, norm, n_samples=40):
+    X, y, activations = random_problem(n_samples)
+    if not loss.is_margin:
+        y = X[:, 0] + np.random.default_rng(2).normal(size=n_samples)
+    C = np.random.default_rng(3).uniform(0.1, 2.0, n_samples)
+    return Problem(make_design(get_norm(norm, activations), X, activations), loss, 1.0 * y, C)
+
+
+@pytest.mark.parametrize("norm", [None, "predictor_l2", GLN(unit_weights=(1.0, 0.2, 3.0))])
+@pytest.mark.parametrize("loss", SCALAR, ids=repr)
+@pytest.mark.parametrize("size", [1e-6, 1e-2, 1.0, 100.0])
+def test_perturbed_points_bracket_the_optimum(loss, norm, size):
+    problem = some_problem(loss, norm)
+    best = solve_by_samples(problem, Run(1e-8, 100))
+    assert best.gap <= 1e-8
+    rng = np.random.default_rng(0)
+    length = np.abs(best.dual_coef).mean()
+    for _ in range(20):
+        b = best.dual_coef + size * length * rng.normal(size=40)  # out of the domain as well
+        shares = rng.dirichlet(np.ones(problem.design.n_kernels))
+        zeta = best.zeta + size * np.abs(best.zeta).mean() * rng.normal(size=best.zeta.shape)
+        coef = best.dual_coef + size * length * rng.normal(size=40)
+        for primal in ((b, shares), (coef, shares), zeta):
+            found = certify(problem, Point(b, primal, Status.STALLED, 7))
+            assert found.dual_value <= best.primal_value * (1 + 1e-9)
+            assert found.primal_value >= best.dual_value * (1 - 1e-9)
+            assert found.gap >= -1e-12
+            lower, upper = loss.domain(problem.y, problem.C)
+            assert np.all((found.dual_coef >= lower) & (found.dual_coef <= upper))
+            assert found.point.n_iter == 7
+            # what is reported is what the points have
+            outputs = problem.design.decision_values(found.zeta)
+            assert_allclose(found.outputs, outputs, atol=1e-9 * np.abs(outputs).max())
+            value = 0.5 * problem.design.norm.value(found.zeta) ** 2
+            value += np.sum(loss.value(problem.y, outputs, problem.C))
+            assert_allclose(found.primal_value, value, rtol=1e-9)
+            dual = -np.sum(loss.conjugate(problem.y, found.dual_coef, problem.C))
+            dual -= 0.5 * problem.design.norm.dual(problem.design.sums(found.dual_coef)) ** 2
+            assert_allclose(found.dual_value, dual, rtol=1e-9, atol=1e-9 * best.primal_value)
+
+
+@pytest.mark.parametrize("loss", SCALAR, ids=repr)
+def test_near_points_have_a_gap_that_is_near(loss):
+    """To first order a perturbation of the dual point costs nothing."""
+    problem = some_problem(loss, None)
+    best = solve_by_samples(problem, Run(1e-8, 100))
+    b = best.dual_coef * (1 + 1e-4 * np.random.default_rng(0).normal(size=40))
+    found = certify(problem, Point(b, best.zeta, Status.OPTIMAL, 0))
+    assert 0 <= found.gap <= 1e-3

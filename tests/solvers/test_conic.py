@@ -326,7 +326,9 @@ def test_homogeneous_program_finds_the_margin():
     a = margin.dual_coef
     optimum, _, _ = solve_certified(problem, tol=1e-8)
     longest = problem.design.norm.dual(problem.design.sums(problem.y * a))
-    assert_allclose(longest / a.sum(), np.min(problem.y * optimum.outputs) / optimum.norm, rtol=1e-5)
+    assert_allclose(
+        longest / a.sum(), np.min(problem.y * optimum.outputs) / optimum.norm, rtol=1e-5
+    )
 
 
 # -- data without a solution, solvers without an answer --------------------------------------------

@@ -183,7 +183,9 @@ def test_designs_of_norms():
     for norm in (GLN(), PredictorL2()):
         with pytest.raises(ValueError, match="exactly one context on per unit"):
             make_design(norm, X, one_hot & False)
-    with pytest.raises(ValueError, match="units of one context, the open gate, got activations of 2"):
+    with pytest.raises(
+        ValueError, match="units of one context, the open gate, got activations of 2"
+    ):
         make_design(FReLU(), X, one_hot)
     with pytest.raises(ValueError, match=r"expected unit_weights of shape \(1,\), got 2 weights"):
         make_design(GLN(unit_weights=(1.0, 2.0)), X, one_hot)

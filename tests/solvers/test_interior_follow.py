@@ -84,7 +84,9 @@ def test_centrality_corrections_lengthen_the_step(C, flipped, is_single):
     residual += system.P @ (longer.mu - change.mu)
     residual[system.coefficients.at_lower] -= longer.z - change.z
     residual[system.coefficients.at_upper] += longer.u - change.u
-    assert_allclose(residual, 0.0, atol=1e-4 * max(np.max(np.abs(change.z)), np.max(np.abs(change.u))))
+    assert_allclose(
+        residual, 0.0, atol=1e-4 * max(np.max(np.abs(change.z)), np.max(np.abs(change.u)))
+    )
 
 
 @pytest.mark.parametrize("system_of", [SampleSystem, FeatureSystem])

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from scipy.special import xlogy
 from sklearn.exceptions import ConvergenceWarning
 
-from gnorm import losses, norms, solve
+from gnorm import losses, solve
 from gnorm.norms import GLN, FReLU, GroupNorm, PredictorL2
 
 METHODS = ["interior-point", "working-set", "primal"]
@@ -113,7 +113,10 @@ def assert_certificate(solution, loss, norm, X, y, activations, C):
     length, dual_length = primal_and_dual_norm(norm, solution.zeta, V)
     assert np.all(is_in_domain)
     assert_allclose(solution.norm, length, rtol=1e-9)
-    primal_value, dual_value = length**2 / 2 + np.sum(value), -np.sum(conjugate) - dual_length**2 / 2
+    primal_value, dual_value = (
+        length**2 / 2 + np.sum(value),
+        -np.sum(conjugate) - dual_length**2 / 2,
+    )
     assert_allclose(solution.primal_value, primal_value, rtol=1e-9)
     assert_allclose(solution.dual_value, dual_value, rtol=1e-9, atol=1e-9 * primal_value)
     gap = (primal_value - dual_value) / primal_value
@@ -168,17 +171,18 @@ def test_all_methods_agree_with_clarabel(loss, norm, C, monkeypatch):
 def test_the_problem_as_cvxpy_has_it(loss, norm):
     """Not by kernels, as "clarabel": unit weights, outputs and losses written out."""
     X, y, activations = data(loss, "gln", n_samples=40)
-    ours = quietly_solved(X, y, activations, norm=norm, loss=loss, C=0.5, tol=1e-7)
+    ours = quietly_solved(X, y, activations, norm=norm, loss=loss, C=0.3, tol=1e-7)
     zeta = cp.Variable((4, 2 * X.shape[1]))
     phi = np.einsum("nhc,nd->nhcd", activations, X).reshape(len(X), 4, -1)
     f = sum(phi[:, h] @ zeta[h] for h in range(4))
     length = norm.weights(4) @ cp.norm(zeta, 2, axis=1)
-    objective = 0.5 * cp.square(length) + loss.expression(y, f, np.full(len(y), 0.5))
+    objective = 0.5 * cp.square(length) + loss.expression(y, f, np.full(len(y), 0.3))
     problem = cp.Problem(cp.Minimize(objective))
-    problem.solve(solver="CLARABEL")
+    try:
+        problem.solve(solver="CLARABEL")
+    except cp.SolverError:
+        problem.solve(solver="SCS", eps=1e-9, max_iters=100_000)
     assert_allclose(ours.primal_value, problem.value, rtol=1e-6)
-    V = norms.unit_norms(np.einsum("n,nhc,nd->hcd", ours.dual_coef, activations, X))
-    assert np.all(np.isfinite(V))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -194,6 +198,20 @@ def test_weights_are_copies(loss, method):
     summed = np.bincount(rows, weights=copied.dual_coef, minlength=60)
     assert_allclose(weighted.dual_coef, summed, rtol=1e-12, atol=1e-300)
     assert_allclose(weighted.dual_value, copied.dual_value, rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["interior-point", "primal"])
+@pytest.mark.parametrize("C", [1e3, 1e4])
+@pytest.mark.parametrize("norm", ["gln", "predictor_l2"])
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_large_C_on_data_that_can_be_fitted(loss, norm, C, method, request):
+    if loss.has_open_domain and method == "primal" and C == 1e4:
+        slow = pytest.mark.xfail(strict=True, reason="takes more than 100 iterations")
+        request.applymarker(slow)
+    X, y, activations = data(loss, norm)
+    options, _ = options_of(norm)
+    solution = quietly_solved(X, y, activations, loss=loss, C=C, method=method, **options)
+    assert_certificate(solution, loss, norm, X, y, activations, C)
 
 
 @pytest.mark.parametrize("unit", [1e-5, 1e5])

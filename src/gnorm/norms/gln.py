@@ -102,6 +102,7 @@ class GLN(GroupNorm):
         With unequal weights the shares of the mean are a variable of the expression.
         """
         import cvxpy as cp
+        from cvxpy.transforms.partial_optimize import partial_optimize
 
         from gnorm import atoms
 
@@ -114,7 +115,7 @@ class GLN(GroupNorm):
         shifted = rows + cp.hstack(
             [shifts - cp.sum(shifts, axis=0, keepdims=True) / n_units] * n_contexts
         )
-        return cp.partial_optimize(
+        return partial_optimize(
             cp.Problem(cp.Minimize(self.weights(n_units) @ cp.norm(shifted, 2, axis=1))), [shifts]
         )
 
