@@ -5,7 +5,8 @@ All that the interior point knows of a loss is here. A coefficient :math:`b_n` h
 
 - a bound that the coefficient may reach has a multiplier, and joins the complementary pairs;
 - a bound at which the derivative is infinite (an open domain) keeps itself, and steps stop short;
-- where the cost has a kink at 0 the coefficient is the difference of two non-negative parts.
+- where the cost has a kink at 0 the coefficient is the difference of two non-negative parts;
+- of several outputs a sample has as many coefficients, one after the other.
 
 A Newton step sees the sample through one diagonal entry and one right-hand side, into which the
 parts and their multipliers are condensed and from which they are found again.
@@ -48,7 +49,7 @@ class Coefficients:
     ----------
     signs : tuple of float
         Signs of the parts of a coefficient.
-    lower, upper : ndarray of shape (n_parts * n_samples,)
+    lower, upper : ndarray of shape (n_parts * n_samples,) or (n_samples * n_outputs,)
         Bounds of the parts, one part after the other, in units of the scale.
     at_lower, at_upper : slice or ndarray of int
         Where they are finite and have a multiplier.
@@ -59,6 +60,8 @@ class Coefficients:
         self.y, self.C = (problem.y, problem.C) if rows is None else (problem.y[rows], problem.C[rows])
         self.scale, self.unit = scale, problem.output_scale
         lower, upper = (bound / scale for bound in loss.domain(self.y, self.C))
+        self._shape = lower.shape
+        lower, upper = lower.ravel(), upper.ravel()
         self.signs: tuple[float, ...] = (1.0, -1.0) if loss.has_kink else (1.0,)
         if loss.has_kink:
             lower, upper = np.zeros(2 * len(lower)), np.concatenate([upper, -lower])
@@ -68,7 +71,7 @@ class Coefficients:
         self.at_upper = _index_of(np.isfinite(upper) & has_multiplier)
 
     def total(self, x: np.ndarray) -> np.ndarray:
-        """Coefficients of the samples, shape (n_samples,)."""
+        """Coefficients of the samples, those of one after those of the other."""
         if len(self.signs) == 1:
             return x
         first, second = np.split(x, 2)
@@ -86,16 +89,21 @@ class Coefficients:
 
     def dual_coef(self, x: np.ndarray) -> np.ndarray:
         """Dual point in the units of the problem, inside the domain."""
-        lower, upper = self.loss.domain(self.y, self.C)
-        return np.clip(self.scale * self.total(x), lower, upper)
+        return self.loss.feasible(self.y, self.scale * self.by_sample(self.total(x)), self.C)
+
+    def by_sample(self, values: np.ndarray) -> np.ndarray:
+        """Values of the outputs of all samples with one row a sample, if there are several."""
+        return values.reshape(self._shape)
 
     def derivatives(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """First and second derivative of the cost, in units of outputs and of the scale."""
         of_parts = [
-            (sign * first / self.unit, second * (self.scale / self.unit))
+            ((sign / self.unit * first).ravel(), (self.scale / self.unit * second).ravel())
             for sign, part in zip(self.signs, np.split(x, len(self.signs)), strict=True)
             for first, second in [
-                self.loss.conjugate_derivatives(self.y, sign * self.scale * part, self.C)
+                self.loss.conjugate_derivatives(
+                    self.y, self.by_sample(sign * self.scale * part), self.C
+                )
             ]
         ]
         if len(of_parts) == 1:
@@ -218,8 +226,8 @@ class Coefficients:
         coefficient would overshoot them, or come nearer by a constant factor. The secant to
         :math:`b = -l'(f)` leads just there if the outputs stay, and becomes the tangent.
         """
-        wanted = -self.loss.derivative(self.y, self.unit * outputs, self.C) / self.scale
-        way = wanted - x
+        slope = self.loss.derivative(self.y, self.by_sample(self.unit * outputs), self.C)
+        way = -slope.ravel() / self.scale - x
         rise = -outputs - self._first
         is_far = np.abs(rise) > 1e-3 * np.abs(curvature * x)
         with np.errstate(divide="ignore", invalid="ignore"):
