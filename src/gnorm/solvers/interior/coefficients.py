@@ -5,8 +5,7 @@ All that the interior point knows of a loss is here. A coefficient :math:`b_n` h
 
 - a bound that the coefficient may reach has a multiplier, and joins the complementary pairs;
 - a bound at which the derivative is infinite (an open domain) keeps itself, and steps stop short;
-- where the cost has a kink at 0 the coefficient is the difference of two non-negative parts;
-- of several outputs a sample has as many coefficients, one after the other.
+- where the cost has a kink at 0 the coefficient is the difference of two non-negative parts.
 
 A Newton step sees the sample through one diagonal entry and one right-hand side, into which the
 parts and their multipliers are condensed and from which they are found again.
@@ -49,7 +48,7 @@ class Coefficients:
     ----------
     signs : tuple of float
         Signs of the parts of a coefficient.
-    lower, upper : ndarray of shape (n_parts * n_samples,) or (n_samples * n_outputs,)
+    lower, upper : ndarray of shape (n_parts * n_samples,)
         Bounds of the parts, one part after the other, in units of the scale.
     at_lower, at_upper : slice or ndarray of int
         Where they are finite and have a multiplier.
@@ -57,11 +56,10 @@ class Coefficients:
 
     def __init__(self, problem: Problem, scale: float, rows: np.ndarray | None = None) -> None:
         self.loss = loss = problem.loss
-        self.y, self.C = (problem.y, problem.C) if rows is None else (problem.y[rows], problem.C[rows])
+        self.y: np.ndarray = problem.y if rows is None else problem.y[rows]
+        self.C: np.ndarray = problem.C if rows is None else problem.C[rows]
         self.scale, self.unit = scale, problem.output_scale
         lower, upper = (bound / scale for bound in loss.domain(self.y, self.C))
-        self._shape = lower.shape
-        lower, upper = lower.ravel(), upper.ravel()
         self.signs: tuple[float, ...] = (1.0, -1.0) if loss.has_kink else (1.0,)
         if loss.has_kink:
             lower, upper = np.zeros(2 * len(lower)), np.concatenate([upper, -lower])
@@ -71,7 +69,7 @@ class Coefficients:
         self.at_upper = _index_of(np.isfinite(upper) & has_multiplier)
 
     def total(self, x: np.ndarray) -> np.ndarray:
-        """Coefficients of the samples, those of one after those of the other."""
+        """Coefficients of the samples, shape (n_samples,)."""
         if len(self.signs) == 1:
             return x
         first, second = np.split(x, 2)
@@ -89,21 +87,16 @@ class Coefficients:
 
     def dual_coef(self, x: np.ndarray) -> np.ndarray:
         """Dual point in the units of the problem, inside the domain."""
-        return self.loss.feasible(self.y, self.scale * self.by_sample(self.total(x)), self.C)
-
-    def by_sample(self, values: np.ndarray) -> np.ndarray:
-        """Values of the outputs of all samples with one row a sample, if there are several."""
-        return values.reshape(self._shape)
+        lower, upper = self.loss.domain(self.y, self.C)
+        return np.clip(self.scale * self.total(x), lower, upper)
 
     def derivatives(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """First and second derivative of the cost, in units of outputs and of the scale."""
         of_parts = [
-            ((sign / self.unit * first).ravel(), (self.scale / self.unit * second).ravel())
+            (sign * first / self.unit, second * (self.scale / self.unit))
             for sign, part in zip(self.signs, np.split(x, len(self.signs)), strict=True)
             for first, second in [
-                self.loss.conjugate_derivatives(
-                    self.y, self.by_sample(sign * self.scale * part), self.C
-                )
+                self.loss.conjugate_derivatives(self.y, sign * self.scale * part, self.C)
             ]
         ]
         if len(of_parts) == 1:
@@ -158,9 +151,7 @@ class Coefficients:
     def with_multipliers(self, parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Keep of slacks and multipliers those that are variables."""
         at = {"p": self.at_lower, "z": self.at_lower, "v": self.at_upper, "u": self.at_upper}
-        return {
-            name: values if name == "x" else values[at[name]] for name, values in parts.items()
-        }
+        return {name: values if name == "x" else values[at[name]] for name, values in parts.items()}
 
     def slacks(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Distances from the bounds that have multipliers."""
@@ -173,6 +164,12 @@ class Coefficients:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             to_bound = np.where(change < 0, (self.lower - x) / change, (self.upper - x) / change)
         return float(np.min(to_bound, initial=np.inf, where=change != 0))
+
+    def kept_inside(self, x: np.ndarray, moved: np.ndarray, share: float) -> np.ndarray:
+        """Where coefficients move to, but each at most a share of its way to an open end."""
+        if not self.loss.has_open_domain:
+            return moved
+        return np.clip(moved, x + share * (self.lower - x), x + share * (self.upper - x))
 
     def rounded(self, state: State, threshold: float) -> np.ndarray:
         """Set to its bound what is closer to it than its multiplier to zero, and `threshold`.
@@ -226,8 +223,8 @@ class Coefficients:
         coefficient would overshoot them, or come nearer by a constant factor. The secant to
         :math:`b = -l'(f)` leads just there if the outputs stay, and becomes the tangent.
         """
-        slope = self.loss.derivative(self.y, self.by_sample(self.unit * outputs), self.C)
-        way = -slope.ravel() / self.scale - x
+        wanted = -self.loss.derivative(self.y, self.unit * outputs, self.C) / self.scale
+        way = wanted - x
         rise = -outputs - self._first
         is_far = np.abs(rise) > 1e-3 * np.abs(curvature * x)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -262,7 +259,12 @@ class Coefficients:
         return (one * second - two * first) / (first + second)
 
     def expanded(
-        self, state: State, change: np.ndarray, outputs: np.ndarray, to_z: np.ndarray, to_u: np.ndarray
+        self,
+        state: State,
+        change: np.ndarray,
+        outputs: np.ndarray,
+        to_z: np.ndarray,
+        to_u: np.ndarray,
     ) -> dict[str, np.ndarray]:
         """Changes of parts, slacks and multipliers, from those of coefficients and outputs."""
         dx = change
@@ -271,7 +273,10 @@ class Coefficients:
             # What the stiffer part leaves is the other's: its own quotient would lose digits.
             (first, second), (one, two) = np.split(dx, 2), np.split(self._diagonal, 2)
             dx = np.concatenate(
-                [np.where(one < two, change + second, first), np.where(one < two, second, first - change)]
+                [
+                    np.where(one < two, change + second, first),
+                    np.where(one < two, second, first - change),
+                ]
             )
         dp, dv = dx[self.at_lower], -dx[self.at_upper]
         return {
