@@ -57,7 +57,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.linalg import cho_solve
 from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
-from scipy.special import softmax
+from scipy.special import log_softmax
 
 from gnorm.solvers.interior.coefficients import Coefficients
 from gnorm.solvers.interior.state import Products, State
@@ -108,14 +108,15 @@ class _FreeCoefficients(Coefficients):
     def slopes(self, x: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r"""Diagonal D of the Newton matrix, and :math:`\hat b - b`, which it multiplies."""
         way = self.named(outputs) - x
-        p = np.maximum(softmax(outputs, axis=1), _LEAST_PROBABILITY)
-        lengths = (self.C[:, None] / self.scale * p).ravel()
+        C = np.repeat(self.C, outputs.shape[1]) / self.scale
+        log_p = log_softmax(outputs, axis=1).ravel()
+        lengths = C * np.maximum(np.exp(log_p), _LEAST_PROBABILITY)
         # p of the coefficients relative to that of the outputs, less 1
         excess = np.maximum(way / lengths, _LEAST_SHARE - 1.0)
-        with np.errstate(invalid="ignore"):
-            secants = np.where(excess == 0, 1.0, np.log1p(excess) / excess)
-        with np.errstate(over="ignore"):
-            return np.minimum(secants / lengths, _MOST_SLOPE), way
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            near = np.where(excess == 0, 1.0, np.log1p(excess) / excess) / lengths
+            far = (np.log((lengths + way) / C) - log_p) / way  # also where exp(log_p) is 0
+        return np.minimum(np.where(excess > 1, far, near), _MOST_SLOPE), way
 
 
 class MultinomialSystem(NewtonSystem):
