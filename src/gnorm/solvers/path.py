@@ -288,7 +288,7 @@ def saturation(problem: Problem) -> Saturation:
         :math:`C_0` and the predictor, up to its length.
     """
     design, loss = problem.design, problem.loss
-    coef = -loss.derivative(problem.y, np.zeros(len(problem.y)), problem.C)
+    coef = -loss.derivative(problem.y, problem.zero_outputs, problem.C)
     sums = design.sums(coef)
     lengths = design.norm.dual_norms(sums)
     n_kernels, total = len(lengths), float(np.sum(np.abs(coef)))
