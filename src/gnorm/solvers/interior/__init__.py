@@ -11,7 +11,7 @@ from gnorm.solvers.interior.system import NewtonSystem
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
 
-__all__ = ["sample_system", "solve_by_features", "solve_by_samples"]
+__all__ = ["MultinomialSystem", "sample_system", "solve_by_features", "solve_by_samples"]
 
 
 def sample_system(problem: Problem) -> NewtonSystem:

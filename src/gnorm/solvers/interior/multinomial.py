@@ -101,6 +101,10 @@ class _FreeCoefficients(Coefficients):
         """Dual point in the units of the problem, brought into the domain."""
         return self.loss.feasible(self.y, self.scale * x.reshape(len(self.y), -1), self.C)
 
+    def is_inside(self, x: np.ndarray) -> np.ndarray:
+        """Which coefficients are inside of the interval of their own."""
+        return (x > self.lower.ravel()) & (x < self.upper.ravel())
+
     def named(self, outputs: np.ndarray) -> np.ndarray:
         r"""Coefficients :math:`\hat b` that the outputs name."""
         return -self.loss.derivative(self.y, outputs, self.C).ravel() / self.scale
@@ -202,8 +206,7 @@ class MultinomialSystem(NewtonSystem):
 
     def _images(self, x: np.ndarray) -> np.ndarray:
         """Products with the kernels, through the features: beside the factors they cost little."""
-        coef = self.scale * x.reshape(self.shape)
-        return self.problem.design.exact_products(coef).reshape(len(x), -1)
+        return self.problem.design.exact_products(self._rows(x)).reshape(len(x), -1)
 
     def _gradients(self, x: np.ndarray) -> np.ndarray:
         r""":math:`p_h = K_h b`, shape (n_samples * n_outputs, n_kernels)."""
@@ -227,18 +230,23 @@ class MultinomialSystem(NewtonSystem):
         mu = state.mu if mu is None else mu
         outputs = (self._gradients(state.x) @ mu).reshape(self.shape)
         norm = float(mu @ np.sqrt(2.0 * self.value_unit * self._quadratics(state.x)))
-        return self._primal((self.scale * state.x.reshape(self.shape), mu), outputs, norm)
+        return self._primal((self._rows(state.x), mu), outputs, norm)
 
     def dual(self, state: State, x: np.ndarray | None = None) -> Dual:
         """Evaluate the dual points of a state; none of their coefficients is to be rounded."""
         _ = x
-        own = self.coefficients.dual_coef(state.x)
-        named = self.scale * self.coefficients.named(self._outputs(state)).reshape(self.shape)
+        variables = self.coefficients
+        named = variables.named(self._outputs(state))
+        own = np.where(variables.is_inside(state.x), state.x, named)  # no zeros: there are none
         return max(map(self._dual_of, (own, named)), key=lambda dual: dual.value)
 
-    def _dual_of(self, coef: np.ndarray) -> Dual:
-        norm = float(np.sqrt(np.max(self._squared_norms(coef))))
-        return self._dual(coef / self.scale, norm)
+    def _dual_of(self, x: np.ndarray) -> Dual:
+        x = self.coefficients.dual_coef(x).ravel() / self.scale
+        return self._dual(x, float(np.sqrt(np.max(self._squared_norms(self._rows(x))))))
+
+    def _rows(self, x: np.ndarray) -> np.ndarray:
+        """Coefficients in the units of the problem, shape (n_samples, n_outputs)."""
+        return self.scale * x.reshape(self.shape)
 
     def recovered(self, primal: Primal) -> tuple[np.ndarray, np.ndarray]:
         """Return coefficients and shares, from which a certificate recovers the weights."""
