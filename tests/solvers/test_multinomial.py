@@ -233,7 +233,8 @@ def test_primal_refuses_several_outputs():
 @pytest.mark.parametrize("n_samples", [60, 2000])
 def test_auto_never_picks_primal(n_samples):
     X, y, gates = labelled(n_samples, 3, 3, 2)
-    problem = Problem(make_design(get_norm(None, gates), X, gates), Multinomial(3), y, np.ones(len(y)))
+    design = make_design(get_norm(None, gates), X, gates)
+    problem = Problem(design, Multinomial(3), y, np.ones(len(y)))
     assert choose(problem, np.inf).method.name == "interior-point"
     assert second_choice(problem, METHODS["interior-point"]) is None
 

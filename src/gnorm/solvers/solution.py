@@ -75,10 +75,10 @@ class Solution:
     Attributes
     ----------
     zeta : ndarray of shape (n_units, n_contexts, n_features)
-        Unit weights, with a fourth axis for the outputs of a multinomial loss. For one-hot gates (GLN) the representation of least cost.
-    dual_coef : ndarray of shape (n_samples,)
-        Dual point: :math:`a_n = y_n b_n \ge 0` for a margin loss, else :math:`b_n`, of shape
-        (n_samples, n_outputs) for a multinomial loss.
+        Unit weights, with a fourth axis for the outputs of a multinomial loss. For one-hot gates
+        (GLN) the representation of least cost.
+    dual_coef : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Dual point: :math:`a_n = y_n b_n \ge 0` for a margin loss, else :math:`b_n`.
     norm : float
         Norm of the predictor that was minimised, for group norms :math:`\sum_h w_h \|\zeta_h\|`.
     margin : float

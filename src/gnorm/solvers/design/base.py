@@ -162,7 +162,8 @@ class Design(ABC, Generic[AnyNorm]):
     def products_of(self, sums: np.ndarray) -> np.ndarray:
         r"""Compute :math:`\langle \phi_h(x_n), V_h \rangle`, shape (n_samples, n_kernels).
 
-        Of sums of several outputs the shape is (n_samples, n_outputs, n_kernels). With :meth:`sums` of another design it is the product with the kernels between the two.
+        Of sums of several outputs the shape is (n_samples, n_outputs, n_kernels). With :meth:`sums`
+        of another design it is the product with the kernels between the two.
         """
 
     @cached_property

@@ -56,8 +56,7 @@ class Coefficients:
 
     def __init__(self, problem: Problem, scale: float, rows: np.ndarray | None = None) -> None:
         self.loss = loss = problem.loss
-        self.y: np.ndarray = problem.y if rows is None else problem.y[rows]
-        self.C: np.ndarray = problem.C if rows is None else problem.C[rows]
+        self.y, self.C = (problem.y, problem.C) if rows is None else (problem.y[rows], problem.C[rows])
         self.scale, self.unit = scale, problem.output_scale
         lower, upper = (bound / scale for bound in loss.domain(self.y, self.C))
         self.signs: tuple[float, ...] = (1.0, -1.0) if loss.has_kink else (1.0,)
@@ -151,7 +150,9 @@ class Coefficients:
     def with_multipliers(self, parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Keep of slacks and multipliers those that are variables."""
         at = {"p": self.at_lower, "z": self.at_lower, "v": self.at_upper, "u": self.at_upper}
-        return {name: values if name == "x" else values[at[name]] for name, values in parts.items()}
+        return {
+            name: values if name == "x" else values[at[name]] for name, values in parts.items()
+        }
 
     def slacks(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Distances from the bounds that have multipliers."""
@@ -164,12 +165,6 @@ class Coefficients:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             to_bound = np.where(change < 0, (self.lower - x) / change, (self.upper - x) / change)
         return float(np.min(to_bound, initial=np.inf, where=change != 0))
-
-    def kept_inside(self, x: np.ndarray, moved: np.ndarray, share: float) -> np.ndarray:
-        """Where coefficients move to, but each at most a share of its way to an open end."""
-        if not self.loss.has_open_domain:
-            return moved
-        return np.clip(moved, x + share * (self.lower - x), x + share * (self.upper - x))
 
     def rounded(self, state: State, threshold: float) -> np.ndarray:
         """Set to its bound what is closer to it than its multiplier to zero, and `threshold`.
@@ -259,12 +254,7 @@ class Coefficients:
         return (one * second - two * first) / (first + second)
 
     def expanded(
-        self,
-        state: State,
-        change: np.ndarray,
-        outputs: np.ndarray,
-        to_z: np.ndarray,
-        to_u: np.ndarray,
+        self, state: State, change: np.ndarray, outputs: np.ndarray, to_z: np.ndarray, to_u: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Changes of parts, slacks and multipliers, from those of coefficients and outputs."""
         dx = change
@@ -273,10 +263,7 @@ class Coefficients:
             # What the stiffer part leaves is the other's: its own quotient would lose digits.
             (first, second), (one, two) = np.split(dx, 2), np.split(self._diagonal, 2)
             dx = np.concatenate(
-                [
-                    np.where(one < two, change + second, first),
-                    np.where(one < two, second, first - change),
-                ]
+                [np.where(one < two, change + second, first), np.where(one < two, second, first - change)]
             )
         dp, dv = dx[self.at_lower], -dx[self.at_upper]
         return {

@@ -1,7 +1,7 @@
 r"""The Newton system through the samples for the multinomial loss, of K outputs a sample.
 
-A sample has a row :math:`b_n = C_n (e_{y_n} - p_n)` of dual coefficients, with p on the simplex, and
-the matrix b of all samples has columns :math:`b_k`. With a multiplier :math:`\nu_n` of
+A sample has a row :math:`b_n = C_n (e_{y_n} - p_n)` of dual coefficients, with p on the simplex,
+and the matrix b of all samples has columns :math:`b_k`. With a multiplier :math:`\nu_n` of
 :math:`\sum_k b_{nk} = 0` the conditions of optimality, relaxed by :math:`\sigma > 0`, are
 
 .. math::
@@ -9,10 +9,12 @@ the matrix b of all samples has columns :math:`b_k`. With a multiplier :math:`\n
     \textstyle\sum_h \mu_h K_h b_k - \log p_k + \nu = 0, \quad \sum_k b_k = 0, \quad
     \sum_h \mu_h = 1, \quad \tfrac12 \sum_k b_k^\top K_h b_k + s_h = t, \quad \mu s = \sigma .
 
-The entropy is a sum over the coordinates, so that its curvature is diagonal in these redundant ones:
-the Newton matrix has a block of the size of the samples for each class,
+The entropy is a sum over the coordinates, so that its curvature is diagonal in these redundant
+ones: the Newton matrix has a block of the size of the samples for each class,
 
-.. math:: A_k = \textstyle\sum_h \mu_h K_h + D_k, \qquad D_k \approx \operatorname{diag}(1 / (C p_k)) .
+.. math::
+
+    A_k = \textstyle\sum_h \mu_h K_h + D_k, \qquad D_k \approx \operatorname{diag}(1 / (C p_k)) .
 
 Two things couple the blocks. One is the constraint: with one Cholesky factor a class,
 
@@ -24,20 +26,20 @@ Two things couple the blocks. One is the constraint: with one Cholesky factor a 
 where d is what the sums miss, as in Gaussian process classification [1]_: time is K and not
 :math:`K^3` times that of one output. The other are the bounds of the squared norms. With
 :math:`p_h = K_h b`, :math:`w_h = \mu_h / s_h` and :math:`\bar p = \sum_h w_h p_h / \sum_h w_h` they
-add :math:`R R^\top`, :math:`R = (P - \bar p) W^{1/2}`, as for one output. R grows without bound along
-the path and is kept apart as a border: with the inverse B above, :math:`T = B R` and the factor of
-:math:`I + R^\top T` give the changes of coefficients, shares and bound together.
+add :math:`R R^\top`, :math:`R = (P - \bar p) W^{1/2}`, as for one output. R grows without bound
+along the path and is kept apart as a border: with the inverse B above, :math:`T = B R` and the
+factor of :math:`I + R^\top T` give the changes of coefficients, shares and bound together.
 
-The coefficients are no variables of an open domain. Steps that stop short of its ends are short, and
-where C is large and features cancel no other way of staying inside will do: what brings single
+The coefficients are no variables of an open domain. Steps that stop short of its ends are short,
+and where C is large and features cancel no other way of staying inside will do: what brings single
 coefficients back undoes :math:`\sum_n b_n \phi(x_n) \approx 0`. So they may leave the domain, and
 the first condition is solved in the form :math:`b = -l'(f)`, as Newton's method for the primal
 problem does. It is multiplied by slopes of the logarithm,
 
 .. math::
 
-    D_k (\hat b_k - b_k), \quad \hat b = C (e_y - \hat p), \quad \hat p = e^f / \textstyle\sum_k e^{f_k},
-    \qquad D_k = \frac{\log \hat p_k - \log p_k}{C (\hat p_k - p_k)},
+    D_k (\hat b_k - b_k), \quad \hat b = C (e_y - \hat p), \quad
+    \hat p = e^f / \textstyle\sum_k e^{f_k}, \qquad D_k = \frac{\log \hat p_k - \log p_k}{C (\hat p_k - p_k)},
 
 with p no less than a share of :math:`\hat p`. Inside the domain that is the first condition itself
 with the secant to where the outputs at hand lead, which needs fewer steps than either tangent; near
@@ -85,7 +87,7 @@ def bytes_needed(problem: Problem) -> float:
 
 
 class _FreeCoefficients(Coefficients):
-    """Dual coefficients that may leave their domain during the iteration, one row after the other."""
+    """Dual coefficients that may leave their domain along the path, one row after the other."""
 
     def barrier_reach(self, x: np.ndarray, change: np.ndarray) -> float:
         """Infinite: no end of the domain is in the way."""
