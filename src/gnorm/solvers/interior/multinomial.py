@@ -39,7 +39,8 @@ problem does. It is multiplied by slopes of the logarithm,
 .. math::
 
     D_k (\hat b_k - b_k), \quad \hat b = C (e_y - \hat p), \quad
-    \hat p = e^f / \textstyle\sum_k e^{f_k}, \qquad D_k = \frac{\log \hat p_k - \log p_k}{C (\hat p_k - p_k)},
+    \hat p = e^f / \textstyle\sum_k e^{f_k}, \quad
+    D_k = \frac{\log \hat p_k - \log p_k}{C (\hat p_k - p_k)},
 
 with p no less than a share of :math:`\hat p`. Inside the domain that is the first condition itself
 with the secant to where the outputs at hand lead, which needs fewer steps than either tangent; near
@@ -93,6 +94,11 @@ class _FreeCoefficients(Coefficients):
         """Infinite: no end of the domain is in the way."""
         _ = x, change
         return np.inf
+
+    def kept_inside(self, x: np.ndarray, moved: np.ndarray, share: float) -> np.ndarray:
+        """Coefficients as they moved."""
+        _ = x, share
+        return moved
 
     def rounded(self, state: State, threshold: float) -> np.ndarray:
         """Coefficients as they are: none goes to an end of its domain."""
