@@ -286,8 +286,8 @@ def test_log_loss_has_no_hard_margin():
 def test_ten_digits_as_accurate_as_logistic_regression():
     X, y = load_digits(return_X_y=True)
     X_train, y_train, X_test, y_test = X[:600] / 16, y[:600], X[600:] / 16, y[600:]
-    model = GLNNormClassifier(10, random_state=0).fit(X_train, y_train)
-    rival = LogisticRegression(max_iter=1000).fit(X_train, y_train)
+    model = GLNNormClassifier(10, C=100.0, random_state=0).fit(X_train, y_train)
+    rival = LogisticRegression(C=100.0, max_iter=1000).fit(X_train, y_train)
     ours, theirs = (log_loss(y_test, fitted.predict_proba(X_test)) for fitted in (model, rival))
     assert ours < theirs
     assert model.unit_norms_.shape == (1, 10)

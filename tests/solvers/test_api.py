@@ -283,9 +283,3 @@ REFUSED_BY_SOLVE = [
 def test_malformed_input_of_a_regression_is_refused(change, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         solve(**{**GOOD_REGRESSION, **change})
-
-
-def test_the_multinomial_is_refused_by_a_sentence():
-    """One output a sample is all that these methods know."""
-    with pytest.raises(ValueError, match="expected a loss of one output, got 'multinomial' of 2"):
-        solve(**{**GOOD, "y": [0, 1], "loss": "multinomial"})

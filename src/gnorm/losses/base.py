@@ -108,6 +108,11 @@ class Loss(ABC):
         """Outputs per sample: 1, except for a multinomial."""
         return 1
 
+    def fitted_to(self, y: np.ndarray) -> Loss:
+        """Return the loss with what it takes from the targets fixed, itself if that is nothing."""
+        _ = y
+        return self
+
     # -- the loss and its conjugate ----------------------------------------------------------------
 
     @abstractmethod
@@ -139,6 +144,11 @@ class Loss(ABC):
         lower, upper : ndarray of shape (n_samples,)
             Ends, possibly infinite.
         """
+
+    def feasible(self, y: np.ndarray, b: np.ndarray, C: np.ndarray) -> np.ndarray:
+        """Bring dual coefficients that are outside of the domain, if only by rounding, into it."""
+        lower, upper = self.domain(y, C)
+        return np.clip(b, lower, upper)
 
     @abstractmethod
     def conjugate(self, y: np.ndarray, b: np.ndarray, C: np.ndarray) -> np.ndarray:

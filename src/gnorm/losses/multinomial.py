@@ -85,6 +85,10 @@ class Multinomial(Loss):
         """Number of classes, the largest label plus one if the loss does not know it."""
         return self.n_classes or max(2, int(np.max(y)) + 1)
 
+    def fitted_to(self, y: np.ndarray) -> Multinomial:
+        """Return the loss with the number of classes of these targets, unless it has one."""
+        return self if self.n_classes else Multinomial(self.n_outputs(y))
+
     def value(self, y: np.ndarray, f: np.ndarray, C: np.ndarray) -> np.ndarray:
         r"""Loss :math:`C_n (\log \sum_k e^{f_{nk}} - f_{n y_n})` of each sample."""
         with np.errstate(over="ignore"):
@@ -118,6 +122,21 @@ class Multinomial(Loss):
         """
         is_label = np.arange(self.n_outputs(y)) == y[:, None]
         return np.where(is_label, 0.0, -C[:, None]), np.where(is_label, C[:, None], 0.0)
+
+    def feasible(self, y: np.ndarray, b: np.ndarray, C: np.ndarray) -> np.ndarray:
+        r"""Bring dual coefficients onto the simplex, with a row sum of zero.
+
+        What the other classes have, at most :math:`C_n` together, the label gets: small
+        coefficients keep their digits.
+        """
+        rows = np.arange(len(y))
+        b = np.clip(b, -C[:, None], 0.0)
+        b[rows, y] = 0.0
+        total = -np.sum(b, axis=1)
+        is_beyond = total > C
+        b[is_beyond] *= (C[is_beyond] / total[is_beyond])[:, None]
+        b[rows, y] = np.minimum(-np.sum(b, axis=1), C)
+        return b
 
     def conjugate(self, y: np.ndarray, b: np.ndarray, C: np.ndarray) -> np.ndarray:
         r"""Conjugate :math:`C_n \sum_k p_{nk} \log p_{nk}`, shape (n_samples,)."""

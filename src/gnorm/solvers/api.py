@@ -68,7 +68,8 @@ def solve(
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Inputs. There is no intercept: append a constant feature to have one.
     y : array-like of shape (n_samples,)
-        Targets; labels -1 and 1, both present, for a margin loss.
+        Targets; labels -1 and 1, both present, for a margin loss; classes 0, 1, ... for the
+        multinomial loss.
     activations : array-like of bool, shape (n_samples, n_units, n_contexts)
         Gates of the inputs, see :mod:`gnorm.gates`.
     norm : {"predictor_l2"} or Norm, default=None
@@ -77,7 +78,8 @@ def solve(
     loss : str or Loss, default="hinge"
         The loss m, an object of :mod:`gnorm.losses` or scikit-learn's name of one: "hinge",
         "squared_hinge", "log_loss", "squared_error", "epsilon_insensitive", "absolute_error",
-        "huber" or "quantile", with default parameters.
+        "huber" or "quantile", with default parameters; or "multinomial", the log loss of classes
+        0, 1, ..., whose predictor has an output a class.
     C : float or array-like of shape (n_samples,), default=1.0
         Weight of the loss, positive; ``inf`` for samples that must have margin 1, with a hinge.
     unit_weights : array-like of shape (n_units,), default=None
@@ -87,7 +89,8 @@ def solve(
         "interior-point" is the engine's own, in time cubic and memory quadratic in the samples.
         "working-set" runs it on the samples that shape the solution, and certifies the result on
         all. "primal" is an interior point through the features, in time and memory linear in the
-        samples, for many samples of few gated features. "clarabel" and "scs" solve the same
+        samples, for many samples of few gated features, and not for the multinomial loss, of which
+        the working set is all samples. "clarabel" and "scs" solve the same
         problem through cvxpy. "auto" picks one of the first three by the sizes of the problem, and
         tries another where that one gives up; ``verbose=1`` says which and why.
     tol : float, default=1e-6
@@ -142,6 +145,7 @@ def solve(
     """
     loss = get_loss(loss)
     X, targets, gates, weight = check_samples(X, y, activations, loss, C, sample_weight)
+    loss = loss.fitted_to(targets[weight > 0])
     if unit_weights is not None:
         norm = _weighted_norm(norm, gates, unit_weights)
     design, merged = prepare(X, targets, gates, weight, norm)
@@ -419,6 +423,7 @@ def _run(
     report: Report | None,
 ) -> Certificate:
     """Solve by one method. An interrupt from the keyboard ends it with the best point so far."""
+    method.check_problem(problem)
     method.check_memory(problem, limit)
     run = Run(tol, method.max_iter if max_iter is None else int(max_iter), report, limit)
     try:
@@ -454,8 +459,9 @@ def expanded(
 ) -> Solution:
     """Report on all samples what was solved on the distinct ones, for C times their weights."""
     # the share of a copy may be an ulp beyond the bound of its own
-    domain = loss.domain(y, weighted(C, merged.sample_weight))
-    b = np.clip(merged.expand(certificate.dual_coef), *domain)
+    b, kept = merged.expand(certificate.dual_coef), merged.group >= 0
+    b[kept] = loss.feasible(y[kept], b[kept], weighted(C, merged.sample_weight[kept]))
+    zeta = certificate.zeta
     status, gap, norm = certificate.point.status, certificate.gap, certificate.norm
     if (status is Status.OPTIMAL) != (gap <= tol):
         status = Status.OPTIMAL if gap <= tol else Status.STALLED
@@ -463,9 +469,11 @@ def expanded(
     if loss.is_margin:
         least = float(np.min(y[merged.rows] * certificate.outputs))
         margin = least / norm if norm > 0 else 0.0
+    if b.ndim == 2:  # the last axis holds the outputs of each feature
+        zeta = zeta.reshape(*zeta.shape[:2], -1, b.shape[1])
     kind = MarginSolution if isinstance(loss, Hinge) else Solution
     return kind(
-        zeta=certificate.zeta,
+        zeta=zeta,
         dual_coef=np.abs(b) if loss.is_margin else b,
         norm=norm,
         margin=margin,
@@ -473,7 +481,7 @@ def expanded(
         dual_value=certificate.dual_value,
         duality_gap=gap,
         unit_norms=norms.unit_norms(certificate.zeta),
-        support=np.flatnonzero(b),
+        support=np.flatnonzero(b if b.ndim == 1 else b.any(axis=1)),
         status=status,
         n_iter=certificate.point.n_iter,
         seconds=seconds,

@@ -53,7 +53,7 @@ def primal_value(
         The problem.
     norm : float
         Norm of the predictor.
-    outputs : ndarray of shape (n_samples,)
+    outputs : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Its values :math:`f(x_n)`.
     others : Affine, default=None
         Further samples. The value then is a lower bound of that over all.
@@ -83,7 +83,7 @@ def dual_value(
     ----------
     problem : Problem
         The problem.
-    b : ndarray of shape (n_samples,)
+    b : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Point of the domain.
     dual_norm : float
         :math:`R^\circ(V(b))`, further samples included.
@@ -112,15 +112,15 @@ class Certificate:
 
     Attributes
     ----------
-    zeta : ndarray of shape (n_units, n_contexts, n_features)
+    zeta : ndarray of shape (n_units, n_contexts, n_features * n_outputs)
         Primal point.
-    outputs : ndarray of shape (n_samples,)
+    outputs : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Its values.
     norm, primal_value : float
         Its norm and the value of the problem at it.
     length : float
         The multiple of the point of the method that it is.
-    dual_coef : ndarray of shape (n_samples,)
+    dual_coef : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Dual point b.
     dual_value : float
         Its value.
@@ -145,8 +145,8 @@ class Certificate:
 
 def certify(problem: Problem, point: Point) -> Certificate:
     """Evaluate a pair of points on the features, whatever a method believes of it."""
-    design, norm = problem.design, problem.design.norm
-    coef, sums = np.zeros(len(problem.y)), None
+    design, norm, loss = problem.design, problem.design.norm, problem.loss
+    coef, sums = problem.zero_outputs, None
     if isinstance(point.primal, tuple):
         coef, shares = point.primal
         sums = design.sums(coef)
@@ -158,8 +158,7 @@ def certify(problem: Problem, point: Point) -> Certificate:
     zeta = length * zeta
     outputs = length * outputs
 
-    lower, upper = problem.loss.domain(problem.y, problem.C)
-    b = np.clip(point.dual_coef, lower, upper)
+    b = loss.feasible(problem.y, point.dual_coef, problem.C)
     # The two points differ in few samples, if at all. Where the difference is as long as they are,
     # the sum of both would lose digits.
     if sums is None or np.sum(np.abs(b - coef)) > np.sum(np.abs(b)):
@@ -167,5 +166,5 @@ def certify(problem: Problem, point: Point) -> Certificate:
     elif not np.array_equal(b, coef):
         sums = sums + design.sums(b - coef)
     dual, theta = dual_value(problem, b, float(np.max(norm.dual_norms(sums))))
-    b = np.clip(theta * b, lower, upper)
+    b = loss.feasible(problem.y, theta * b, problem.C)
     return Certificate(zeta, outputs, norm.value(zeta), value, length, b, dual, point)

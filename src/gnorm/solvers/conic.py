@@ -32,7 +32,7 @@ from scipy.linalg.lapack import dpstrf
 from gnorm.losses import Hinge
 from gnorm.solvers.certify import Certificate, certify
 from gnorm.solvers.design import GroupDesign
-from gnorm.solvers.interior.samples import SampleSystem
+from gnorm.solvers.interior import sample_system
 from gnorm.solvers.problem import Point, Problem
 from gnorm.solvers.run import Run
 from gnorm.solvers.separability import PROOF, raise_if_not_separable
@@ -175,15 +175,15 @@ class MaxMarginProblem(ScaledProblem):
     ----------
     engine_problem : Problem
         Design, loss, targets and weights.
-    coordinates : cvxpy.Variable of shape (rank, n_units)
+    coordinates : cvxpy.Variable of shape (rank * n_outputs, n_units)
         Column h, times the square root of `scale`, is a unit weight in the span of its features:
-        same norm, same inner products.
+        same norm, same inner products. Outputs follow each other.
     unit_norms : cvxpy.Expression of shape (n_units,)
         Norms :math:`\|\zeta_h\|`, times the weights of the units.
-    outputs : cvxpy.Expression of shape (n_samples,)
+    outputs : cvxpy.Expression of shape (n_samples,) or (n_samples, n_outputs)
         Values :math:`f(x_n)`.
     margins : cvxpy.Expression of shape (n_samples,)
-        Functional margins :math:`y_n f(x_n)`.
+        Functional margins :math:`y_n f(x_n)`; not there for several outputs.
     margin_constraint : cvxpy.Constraint
         What margins or outputs satisfy; its multipliers are the dual coefficients.
     scale : float
@@ -194,25 +194,32 @@ class MaxMarginProblem(ScaledProblem):
 
     def __init__(self, problem: Problem, *, is_homogeneous: bool = False) -> None:
         self.engine_problem = problem
-        scale = SampleSystem(problem).value_unit
+        scale = sample_system(problem).value_unit
         n_samples, n_units = len(problem.y), problem.design.n_kernels
+        n_outputs = problem.n_outputs
         factored = (_factor(problem, h, scale) for h in range(n_units))
         self._factors, self._pivots = zip(*factored, strict=True)
         rank = max(1, *map(len, self._pivots))
         for factor in self._factors:
             factor.resize(n_samples, rank)
-        v = cp.Variable((rank, n_units), name="coordinates")
+        v = cp.Variable((n_outputs * rank, n_units), name="coordinates")
         # one sparse product; of two the second would be of expressions
-        values = cp.Constant(sp.hstack(self._factors, format="csc")) @ cp.vec(v, order="F")
+        factors = cp.Constant(sp.hstack(self._factors, format="csc"))
+        each = [
+            factors @ cp.vec(v[first : first + rank], order="F")
+            for first in range(0, n_outputs * rank, rank)
+        ]
+        values = each[0] if n_outputs == 1 else cp.vstack(each).T
         lengths = cp.norm(v, 2, axis=0)
         objective = 0.5 * cp.square(cp.sum(lengths))
         self.coordinates, self.unit_norms = v, np.sqrt(scale) * lengths
-        self.margins = cp.multiply(problem.y, values)
+        if n_outputs == 1:
+            self.margins = cp.multiply(problem.y, values)
         if isinstance(problem.loss, Hinge):
             term, constraint = self._hinge(problem, scale, is_homogeneous)
             self.outputs = values
         else:
-            self.outputs = cp.Variable(n_samples, name="outputs")
+            self.outputs = cp.Variable(problem.zero_outputs.shape, name="outputs")
             constraint = self.outputs == values
             term = problem.loss.expression(problem.y, self.outputs, problem.C) / scale
         self.margin_constraint = constraint
@@ -237,13 +244,13 @@ class MaxMarginProblem(ScaledProblem):
 
     @property
     def dual_coef(self) -> np.ndarray | None:
-        """Feasible dual point, shape (n_samples,): a of a margin loss, else b; None if unsolved."""
+        """Feasible dual point: a of a margin loss, else b; None if unsolved."""
         if self.status not in cp.settings.SOLUTION_PRESENT:
             return None
         problem = self.engine_problem
         if isinstance(problem.loss, Hinge):
             return np.clip(self.margin_constraint.dual_value, 0.0, problem.C)
-        b = np.clip(self.margin_constraint.dual_value, *problem.loss.domain(problem.y, problem.C))
+        b = problem.loss.feasible(problem.y, self.margin_constraint.dual_value, problem.C)
         return problem.y * b if problem.loss.is_margin else b
 
     @cached_property
@@ -254,6 +261,8 @@ class MaxMarginProblem(ScaledProblem):
         triangular, :math:`\zeta_h = \Phi_{hP}^\top F_{hP}^{-\top} v_h / w_h^2`.
         """
         design = self.engine_problem.design
+        if self.engine_problem.n_outputs > 1:
+            raise TypeError("expected a loss of one output, got one of several; see recovery()")
         if not isinstance(design, GroupDesign):
             raise TypeError(
                 f"expected a design with one kernel a unit, got a {type(design).__name__}"
@@ -286,8 +295,8 @@ class MaxMarginProblem(ScaledProblem):
 
         Returns
         -------
-        coef : ndarray of shape (n_samples,)
-            The vector :math:`c`.
+        coef : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The vector :math:`c`, or one for each output.
         shares : ndarray of shape (n_units,)
             The weights :math:`\mu`.
         """
@@ -300,7 +309,7 @@ class MaxMarginProblem(ScaledProblem):
         cholesky = cho_factor(K, lower=True, overwrite_a=True)
         coef = _signed(problem, np.asarray(self.dual_coef))
         for _ in range(_CORRECTIONS):
-            missing = self.outputs.value - problem.design.kernel_products(coef, np.float64) @ mu
+            missing = self.outputs.value - problem.design.exact_products(coef) @ mu
             coef = coef + cho_solve(cholesky, missing)
         return coef, mu
 
@@ -353,7 +362,7 @@ def solve(problem: Problem, run: Run, *, solver: str) -> Certificate:
     is_verbose = run.report is not None
     program = MaxMarginProblem(problem)
     ended = _run(program, solver, run.tol, run.max_iter, is_verbose)
-    ray = np.zeros(len(problem.y))
+    ray = problem.zero_outputs
     if ended.has_solution:
         b = _signed(problem, np.asarray(program.dual_coef))
         ray[problem.is_hard] = b[problem.is_hard]

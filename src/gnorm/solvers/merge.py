@@ -51,14 +51,15 @@ class Merged:
         return weighted(C, self.weight)
 
     def expand(self, dual_coef: np.ndarray) -> np.ndarray:
-        """Give each copy its share of the dual coefficient, proportional to its weight."""
-        full = np.zeros(len(self.group))
+        """Give each copy its share of the dual coefficients, proportional to its weight."""
+        full = np.zeros((len(self.group), *dual_coef.shape[1:]))
         kept = self.group >= 0
         group, weight = self.group[kept], self.sample_weight[kept]
         # Copies of a hard margin share equally (finite ones beside an infinite one get nothing).
         portion = np.where(np.isinf(self.weight)[group], np.isinf(weight), weight)
         total = np.bincount(group, weights=portion, minlength=len(self.rows))
-        full[kept] = dual_coef[group] * (portion / total[group])  # a group of one to the last bit
+        share = portion / total[group]  # of a group of one 1 to the last bit
+        full[kept] = dual_coef[group] * share.reshape(-1, *(1,) * (dual_coef.ndim - 1))
         return full
 
 

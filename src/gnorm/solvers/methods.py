@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 from gnorm.solvers.active_set.rounds import FEW, solve_by_active_set, solve_near
 from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.certify import Certificate
-from gnorm.solvers.interior import solve_by_features, solve_by_samples
+from gnorm.solvers.interior import multinomial, solve_by_features, solve_by_samples
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
 
@@ -24,6 +24,8 @@ _FEW_FEATURES = 2000  # gated features that "primal" may be tried with on fewer 
 
 
 def _sample_bytes(problem: Problem) -> float:
+    if problem.n_outputs > 1:
+        return multinomial.bytes_needed(problem)
     design, n_samples = problem.design, len(problem.y)
     per_sample = 6 * design.n_gates + 4 * design.n_kernels + 40
     inputs = 4 * design.n_gates * design.n_features
@@ -39,13 +41,23 @@ def _feature_bytes(problem: Problem) -> float:
 
 def _few_bytes(problem: Problem) -> float:
     """Of the working set where that is all samples; of others it depends on the solution."""
-    return _sample_bytes(problem) if len(problem.y) <= FEW else 0.0
+    is_all = len(problem.y) <= FEW or problem.n_outputs > 1
+    return _sample_bytes(problem) if is_all else 0.0
 
 
 def _none(problem: Problem) -> float:
     """Of a solver that does not say."""
     _ = problem
     return 0.0
+
+
+def _several_outputs(problem: Problem) -> str | None:
+    if problem.n_outputs == 1:
+        return None
+    return (
+        f"a loss of one output, got {problem.loss.name!r} of {problem.n_outputs}; "
+        "method='interior-point' takes it"
+    )
 
 
 def _conic(solver: str) -> Callable[[Problem, Run], Certificate]:
@@ -76,6 +88,9 @@ class Method:
     solve_near : callable, default=None
         From a problem, a run and a solution of a similar problem to a certificate, or None if the
         start led nowhere; None for a method that always begins anew.
+    refuses : callable, default=None
+        From a problem to what the method expects and would do instead, None if it takes it; None
+        for a method that takes every problem.
     """
 
     name: str
@@ -84,11 +99,17 @@ class Method:
     max_iter: int
     bytes_needed: Callable[[Problem], float]
     solve_near: Callable[[Problem, Run, Near], Certificate | None] | None = None
+    refuses: Callable[[Problem], str | None] | None = None
 
     @property
     def uses_gram(self) -> bool:
         """Whether it uses the Gram matrix, which problems of one design can share."""
         return self.solve_near is not None
+
+    def check_problem(self, problem: Problem) -> None:
+        """Raise ValueError if it does not take such a problem."""
+        if self.refuses is not None and (expected := self.refuses(problem)) is not None:
+            raise ValueError(f"method={self.name!r} expected {expected}")
 
     def check_memory(self, problem: Problem, limit: float) -> None:
         """Raise MemoryError if it is known to need more than the limit in bytes."""
@@ -125,6 +146,7 @@ METHODS = {
             solve_by_features,
             100,
             _feature_bytes,
+            refuses=_several_outputs,
         ),
         Method(
             "clarabel", "interior point of CLARABEL through cvxpy", _conic("CLARABEL"), 200, _none
@@ -171,6 +193,8 @@ def choose(problem: Problem, limit: float) -> Choice:
     n_samples = len(problem.y)
     if n_samples <= FEW:  # the least memory, too
         return _choice("interior-point", f"{n_samples} samples are few (at most {FEW})")
+    if problem.n_outputs > 1:
+        return _choice("interior-point", f"{problem.n_outputs} outputs: it alone takes several")
     n_coded = problem.design.n_coded_features
     ratio, sizes = TALL, f"{n_samples} samples, {n_coded} gated features"
     if (spread := _spread(problem.design.X)) > UNEVEN:
@@ -190,6 +214,8 @@ def choose(problem: Problem, limit: float) -> Choice:
 
 def second_choice(problem: Problem, first: Method) -> Method | None:
     """Method to try where one that was chosen gave up; None where none is likely to do better."""
+    if problem.n_outputs > 1:
+        return None
     if first.name == "primal":
         return METHODS["working-set"]
     n_coded = problem.design.n_coded_features

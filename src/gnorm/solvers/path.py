@@ -196,6 +196,7 @@ def gln_norm_path(
         if np.isinf(Cs[-1]) and not loss.allows_infinite_C:
             raise ValueError(f"expected finite Cs for the loss {loss.name!r}, got inf")
     X, targets, gates, weight = check_samples(X, y, activations, loss, 1.0, sample_weight)
+    loss = loss.fitted_to(targets[weight > 0])
     options: dict[str, Any] = {"method": method, "tol": tol, "max_iter": max_iter}
     design, merged = prepare(X, targets, gates, weight, norm)
     at_one = Problem(design, loss, targets[merged.rows], merged.weight)
@@ -257,7 +258,7 @@ class Saturation:
     ----------
     C : float
         The largest such C, :math:`C_0`; infinite if the predictor is zero for every C.
-    coef : ndarray of shape (n_samples,)
+    coef : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Dual coefficients at C = 1.
     weights : ndarray of shape (n_kernels,)
         :math:`\mu`, the share of each kernel.
@@ -287,7 +288,7 @@ def saturation(problem: Problem) -> Saturation:
         :math:`C_0` and the predictor, up to its length.
     """
     design, loss = problem.design, problem.loss
-    coef = -loss.derivative(problem.y, np.zeros(len(problem.y)), problem.C)
+    coef = -loss.derivative(problem.y, problem.zero_outputs, problem.C)
     sums = design.sums(coef)
     lengths = design.norm.dual_norms(sums)
     n_kernels, total = len(lengths), float(np.sum(np.abs(coef)))
@@ -299,7 +300,8 @@ def saturation(problem: Problem) -> Saturation:
     if len(tied) == 1:
         weights[tied] = 1.0
     else:
-        weights[tied] = _least_maximum(np.sign(coef)[:, None] * products[:, tied])
+        aligned = np.sign(coef)[..., None] * products[..., tied]
+        weights[tied] = _least_maximum(aligned.reshape(-1, len(tied)))
     outputs = products @ weights
     if isinstance(loss, Hinge):
         # their mean is the squared length of the longest kernels: the largest is positive
@@ -511,7 +513,7 @@ class _Follower:
 
         On the line through the last two solutions in log C.
         """
-        if not self.known or self.known[-1].C > _FARTHEST * C:
+        if not self.known or self.known[-1].C > _FARTHEST * C or problem.n_outputs > 1:
             return None
         *earlier, last = self.known
         b, mu, outputs = last.near.dual_coef, last.near.weights, last.near.outputs

@@ -10,6 +10,10 @@ r"""The problem that every method solves.
 with a norm R and its dual :math:`R^\circ`, and a loss :math:`l_n` whose weight is :math:`C_n`,
 infinite for a hard margin. At the optimum :math:`b_n = -l_n'(f(x_n))`, and for a margin loss
 :math:`b_n = y_n a_n` with :math:`a_n \ge 0`.
+
+Of a loss of K outputs :math:`f(x_n)` and :math:`b_n` are rows of length K, and :math:`\zeta` and
+:math:`V` have as many entries for each feature. A norm of Euclidean norms does not tell these from
+features, so the solvers hand it arrays of three axes, the last of length ``n_features * K``.
 """
 
 from __future__ import annotations
@@ -38,7 +42,7 @@ class Problem:
     loss : Loss
         The loss.
     y : ndarray of shape (n_samples,)
-        Targets, labels -1.0 and 1.0 for a margin loss.
+        Targets, labels -1.0 and 1.0 for a margin loss, classes from 0 for several outputs.
     C : ndarray of shape (n_samples,)
         Weights :math:`C_n > 0` of the loss, ``inf`` for a hard margin.
     whole : Problem, default=None
@@ -55,6 +59,17 @@ class Problem:
     def is_hard(self) -> np.ndarray:
         """Which samples have a hard margin."""
         return np.isinf(self.C)
+
+    @cached_property
+    def n_outputs(self) -> int:
+        """Outputs a sample."""
+        return self.loss.n_outputs(self.y)
+
+    @property
+    def zero_outputs(self) -> np.ndarray:
+        """Outputs of the predictor of zeros, one row a sample where there are several."""
+        n_samples = len(self.y)
+        return np.zeros(n_samples if self.n_outputs == 1 else (n_samples, self.n_outputs))
 
     @cached_property
     def output_scale(self) -> float:
@@ -82,10 +97,10 @@ class Point:
 
     Attributes
     ----------
-    dual_coef : ndarray of shape (n_samples,)
+    dual_coef : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Dual point :math:`b`.
-    primal : tuple of (ndarray of shape (n_samples,), ndarray of shape (n_kernels,)) or ndarray
-        Unit weights of shape (n_units, n_contexts, n_features), or the pair :math:`(c, \mu)` from
+    primal : tuple of (ndarray, ndarray of shape (n_kernels,)) or ndarray
+        Unit weights of three axes, see the module, or the pair :math:`(c, \mu)` from
         which they are recovered, for group norms as :math:`\zeta_h = \mu_h V_h(c) / w_h^2`.
     status : Status
         How the method ended.

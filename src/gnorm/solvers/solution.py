@@ -75,8 +75,9 @@ class Solution:
     Attributes
     ----------
     zeta : ndarray of shape (n_units, n_contexts, n_features)
-        Unit weights. For one-hot gates (GLN) the representation of least cost.
-    dual_coef : ndarray of shape (n_samples,)
+        Unit weights, with a fourth axis for the outputs of a multinomial loss. For one-hot gates
+        (GLN) the representation of least cost.
+    dual_coef : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Dual point: :math:`a_n = y_n b_n \ge 0` for a margin loss, else :math:`b_n`.
     norm : float
         Norm of the predictor that was minimised, for group norms :math:`\sum_h w_h \|\zeta_h\|`.
@@ -127,10 +128,13 @@ class Solution:
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Signed decision values.
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Signed decision values, one column an output if there are several.
         """
-        return gated.decision_values(X, activations, self.zeta)
+        if self.zeta.ndim == 3:
+            return gated.decision_values(X, activations, self.zeta)
+        each = [gated.decision_values(X, activations, own) for own in np.moveaxis(self.zeta, -1, 0)]
+        return np.stack(each, axis=1)
 
 
 class MarginSolution(Solution):

@@ -36,8 +36,6 @@ def check_samples(
     targets = loss.check_targets(column_or_1d(y))
     gates = check_activations(activations, X.shape[0])
     check_consistent_length(X, targets)
-    if (n_outputs := loss.n_outputs(targets)) != 1:
-        raise ValueError(f"expected a loss of one output, got {loss.name!r} of {n_outputs}")
     upper = check_upper(C, X.shape[0])
     if not loss.allows_infinite_C and np.any(np.isinf(upper)):
         raise ValueError(f"expected a finite C for the loss {loss.name!r}, got C=inf")

@@ -64,6 +64,8 @@ def solve_by_active_set(problem: Problem, run: Run) -> Certificate:
     MemoryError
         If the samples of the set do not fit into the memory allowed.
     """
+    if problem.n_outputs > 1:  # no sample of such a loss is on an affine piece: all are taken
+        return solve_by_samples(problem, run)
     memory = Memory(problem, run.memory_limit)
     if len(problem.y) <= FEW:
         memory.check(len(problem.y))
@@ -87,6 +89,8 @@ def solve_near(problem: Problem, run: Run, near: Near) -> Certificate | None:
     NotSeparableError
         If hard-margin samples cannot be separated.
     """
+    if problem.n_outputs > 1:
+        return None
     start = warm_start(problem, near)
     memory = Memory(problem, run.memory_limit)
     if start is None or np.count_nonzero(start.sets.is_free) > memory.most(DOUBLE_BYTES):

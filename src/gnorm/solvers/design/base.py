@@ -14,7 +14,7 @@ precision, or through the features, in double precision: the error of that is re
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -169,7 +169,8 @@ class Design(ABC, Generic[AnyNorm]):
     def products_of(self, sums: np.ndarray) -> np.ndarray:
         r"""Compute :math:`\langle \phi_h(x_n), V_h \rangle`, shape (n_samples, n_kernels).
 
-        With :meth:`sums` of another design it is the product with the kernels between the two.
+        Of sums of several outputs the shape is (n_samples, n_outputs, n_kernels). With :meth:`sums`
+        of another design it is the product with the kernels between the two.
         """
 
     @cached_property
@@ -256,13 +257,29 @@ class Design(ABC, Generic[AnyNorm]):
     def sums(self, coef: np.ndarray) -> np.ndarray:
         r"""Compute :math:`V_h = \sum_n b_n \phi_h(x_n)`, shape (n_units, n_contexts, n_features).
 
-        Samples of coefficient zero cost nothing.
+        Samples of coefficient zero cost nothing. Of coefficients of shape (n_samples, n_outputs)
+        the sums have n_outputs entries a feature, their last axis is n_features * n_outputs long.
         """
-        return gated.accumulate(self.X, self.activations, coef)
+        if coef.ndim == 1:
+            return gated.accumulate(self.X, self.activations, coef)
+        each = [gated.accumulate(self.X, self.activations, column) for column in coef.T]
+        return np.stack(each, axis=-1).reshape(*self.activations.shape[1:], -1)
 
     def decision_values(self, zeta: np.ndarray) -> np.ndarray:
-        """Evaluate the predictor on the inputs of the design."""
-        return gated.decision_values(self.X, self.activations, zeta)
+        """Evaluate the predictor on the inputs of the design, one column an output if several."""
+        return self._for_outputs(
+            zeta, lambda own: gated.decision_values(self.X, self.activations, own)
+        )
+
+    def _for_outputs(
+        self, weights: np.ndarray, evaluate: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """Evaluate weights of one output, or of several, which become the second axis."""
+        n_units, n_contexts, width = weights.shape
+        if width == self.n_features:
+            return evaluate(weights)
+        each = weights.reshape(n_units, n_contexts, self.n_features, -1)
+        return np.stack([evaluate(each[..., k]) for k in range(each.shape[3])], axis=1)
 
     def cancellation(self, coef: np.ndarray) -> float:
         r"""Largest share of any gated feature that is left after the samples cancel.

@@ -107,7 +107,9 @@ class GroupDesign(Design[GroupNorm]):
 
     def products_of(self, sums: np.ndarray) -> np.ndarray:
         """Compute the products with given sums, see :class:`Design`."""
-        return self._inverse_squares * gated.unit_values(self.X, self.activations, sums)
+        return self._inverse_squares * self._for_outputs(
+            sums, lambda own: gated.unit_values(self.X, self.activations, own)
+        )
 
     def _factors(self, decoding: np.ndarray) -> np.ndarray:
         return decoding * np.sqrt(self._inverse_squares)[:, None, None]

@@ -47,8 +47,8 @@ class QuadraticDesign(Design[QuadraticNorm]):
         return np.multiply(weight, self.gram.matrix(precision).T, order="F", out=out)
 
     def products_of(self, sums: np.ndarray) -> np.ndarray:
-        """Evaluate the predictor of the sums, shape (n_samples, 1)."""
-        return self.decision_values(self.norm.recovered(sums, np.ones(1)))[:, None]
+        """Evaluate the predictor of the sums, see :class:`Design`."""
+        return self.decision_values(self.norm.recovered(sums, np.ones(1)))[..., None]
 
     def _factors(self, decoding: np.ndarray) -> np.ndarray:
         # not by Cholesky: with one context a unit the metric is singular

@@ -5,12 +5,18 @@ from __future__ import annotations
 from gnorm.solvers.certify import Certificate, certify
 from gnorm.solvers.interior.features import FeatureSystem
 from gnorm.solvers.interior.follow import CentralPath
+from gnorm.solvers.interior.multinomial import MultinomialSystem
 from gnorm.solvers.interior.samples import SampleSystem
 from gnorm.solvers.interior.system import NewtonSystem
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
 
-__all__ = ["solve_by_features", "solve_by_samples"]
+__all__ = ["MultinomialSystem", "sample_system", "solve_by_features", "solve_by_samples"]
+
+
+def sample_system(problem: Problem) -> NewtonSystem:
+    """Return the Newton system through all samples, for one output or for several."""
+    return SampleSystem(problem) if problem.n_outputs == 1 else MultinomialSystem(problem)
 
 
 def solve_by_samples(problem: Problem, run: Run) -> Certificate:
@@ -21,7 +27,7 @@ def solve_by_samples(problem: Problem, run: Run) -> Certificate:
     NotSeparableError
         If hard-margin samples cannot be separated.
     """
-    return _solve(SampleSystem(problem), problem, run)
+    return _solve(sample_system(problem), problem, run)
 
 
 def solve_by_features(problem: Problem, run: Run) -> Certificate:

@@ -26,7 +26,7 @@ class Primal:
     ----------
     recovery : tuple of ndarray
         What :meth:`NewtonSystem.zeta` or a certificate recovers it from.
-    outputs : ndarray of shape (n_samples,)
+    outputs : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Its values on the samples of the system.
     value : float
         Value of its best multiple.
@@ -92,11 +92,10 @@ class NewtonSystem(ABC):
     def _steepest(self) -> np.ndarray:
         """Coefficients along which the dual value rises from 0, in units of the outputs."""
         problem = self.problem
-        slope = -problem.loss.derivative(
-            problem.y, np.zeros(len(problem.y)), np.ones(len(problem.y))
-        )
+        none = problem.zero_outputs
+        slope = -problem.loss.derivative(problem.y, none, np.ones(len(none)))
         largest = float(np.max(np.abs(slope), initial=0.0))
-        return slope / largest if largest > 0 else np.ones(len(problem.y))
+        return slope / largest if largest > 0 else np.ones(none.shape)
 
     def _natural_scale(self) -> float:
         """Length of the best multiple of the steepest coefficients, or their bound if shorter."""
@@ -105,7 +104,7 @@ class NewtonSystem(ABC):
         natural = np.inf
         if curvature > 0:
             natural = problem.output_scale * float(np.sum(np.abs(steepest))) / curvature
-        slope = problem.loss.derivative(problem.y, np.zeros(len(problem.y)), problem.C)
+        slope = problem.loss.derivative(problem.y, problem.zero_outputs, problem.C)
         scale = min(natural, float(np.max(np.abs(slope))))
         return scale if 0 < scale < np.inf else 1.0  # a hard margin and no features at all
 
