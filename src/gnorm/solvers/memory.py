@@ -12,7 +12,7 @@ __all__ = ["DOUBLE_BYTES", "GUESS_BYTES", "SINGLE_BYTES", "Memory", "available_m
 # Bytes per pair of samples.
 GUESS_BYTES = 24.0  # kernel and what it is made of, copies and cache of LIBSVM
 SINGLE_BYTES = 8.0  # Gram matrix and Newton matrix
-DOUBLE_BYTES = 16.0
+DOUBLE_BYTES = 16.0  # the same two in double precision
 
 
 def available_memory() -> float:

@@ -20,7 +20,7 @@ __all__ = ["PROOF", "raise_if_not_separable"]
 PROOF = 1e-11  # separability residual that is accepted as proof
 # A proof must hold feature by feature: none, however small beside the others, keeps more than this.
 _CANCELLATION = 1e-8
-_MAX_CORRECTIONS = 20
+_MAX_CORRECTIONS = 20  # each wins digits until rounding ends it; a few do
 
 
 def raise_if_not_separable(problem: Problem, b: np.ndarray, tol: float) -> None:
