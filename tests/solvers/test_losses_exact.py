@@ -204,10 +204,7 @@ def test_weights_are_copies(loss, method):
 @pytest.mark.parametrize("C", [1e3, 1e4])
 @pytest.mark.parametrize("norm", ["gln", "predictor_l2"])
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
-def test_large_C_on_data_that_can_be_fitted(loss, norm, C, method, request):
-    if loss.has_open_domain and method == "primal" and C == 1e4:
-        slow = pytest.mark.xfail(strict=True, reason="takes more than 100 iterations")
-        request.applymarker(slow)
+def test_large_C_on_data_that_can_be_fitted(loss, norm, C, method):
     X, y, activations = data(loss, norm)
     options, _ = options_of(norm)
     solution = quietly_solved(X, y, activations, loss=loss, C=C, method=method, **options)

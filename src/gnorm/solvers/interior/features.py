@@ -94,12 +94,18 @@ class FeatureSystem(NewtonSystem):
         Its residuals are dual coefficients whose features nearly cancel, as those of the solution
         do; coefficients of a constant length would have far to go.
         """
-        variables = self.coefficients
+        variables, problem = self.coefficients, self.problem
         n_kernels = len(self.factors)
         mu = np.full(n_kernels, 1.0 / n_kernels)
         coef, zeta, outputs = self._ridge(mu)
         x = variables.inside(coef, _LEAST_START * max(float(np.mean(np.abs(coef))), 1e-3))
         V = self.sums(variables.total(x))
+        if problem.loss.has_open_domain:  # outputs must be those of the coefficients
+            longest = float(np.sqrt(self.value_unit * np.max(_squares(self.factors @ V))))
+            length = self.best_length(x, longest)
+            x, V = length * x, length * V
+            zeta = self._combined(mu, V)
+            outputs = self.values(zeta)
         p, v = variables.slacks(x)
         # a curved conjugate holds outputs and coefficients together, which one step keeps so
         first, second = variables.derivatives(x)

@@ -140,11 +140,7 @@ class SampleSystem(NewtonSystem):
         x = variables.inside(coef, _LEAST_START * max(float(np.mean(np.abs(coef))), 1e-3))
         coef, P = self._at(x)
         if self.problem.loss.has_open_domain:
-            # outputs that are too long would hold up a path that has no multipliers to go by
-            longest = float(np.max(self._dual_norms(coef, P)))
-            b = self.coefficients.dual_coef(x)
-            loss, y, C = self.problem.loss, self.problem.y, self.problem.C
-            x = x * min(1.0, loss.dual_multiple(y, b, C, longest))
+            x = x * self.best_length(x, float(np.max(self._dual_norms(coef, P))))
             coef, P = self._at(x)
         n_kernels = self.problem.design.n_kernels
         mu = np.full(n_kernels, 1 / n_kernels)

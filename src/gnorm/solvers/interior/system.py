@@ -108,6 +108,14 @@ class NewtonSystem(ABC):
         scale = min(natural, float(np.max(np.abs(slope))))
         return scale if 0 < scale < np.inf else 1.0  # a hard margin and no features at all
 
+    def best_length(self, x: np.ndarray, dual_norm: float) -> float:
+        """Multiple of the dual point of given parts, at most 1, that is best for its value.
+
+        Outputs that are too long would hold up a path that has no multipliers to go by.
+        """
+        problem, b = self.problem, self.coefficients.dual_coef(x)
+        return min(1.0, problem.loss.dual_multiple(problem.y, b, problem.C, dual_norm))
+
     # -- points ----------------------------------------------------------------------------------
 
     @abstractmethod
