@@ -51,12 +51,19 @@ class Loss(ABC):
         Whether :math:`b \mapsto \ell^*(-b)` has a kink at 0.
     allows_infinite_C : bool
         Whether ``C = inf`` makes sense, as a hard constraint :math:`y f \ge 1`.
+    is_piecewise_linear : bool
+        Whether the loss is affine between its kinks.
+    has_quadratic_conjugate : bool
+        Whether the conjugate is a quadratic on either side of 0 in its domain, so that the best
+        multiple of a dual point has a closed form; else it is found by Newton's method.
     """
 
     name: ClassVar[str]
     is_margin: ClassVar[bool] = False
     has_open_domain: ClassVar[bool] = False
     allows_infinite_C: ClassVar[bool] = False
+    is_piecewise_linear: ClassVar[bool] = False
+    has_quadratic_conjugate: ClassVar[bool] = False
 
     @property
     def has_kink(self) -> bool:
@@ -126,14 +133,14 @@ class Loss(ABC):
         At a kink it is the derivative of the flat side, 0 where there is none.
         """
 
+    @abstractmethod
     def curvature_along(
         self, y: np.ndarray, f: np.ndarray, direction: np.ndarray, C: np.ndarray
     ) -> float:
         r"""Second derivative of :math:`\sum_n \ell_n(f_n + t d_n)` in :math:`t` at 0.
 
-        One-sided where it jumps, 0 for piecewise-linear losses.
+        One-sided where it jumps.
         """
-        return 0.0
 
     @abstractmethod
     def domain(self, y: np.ndarray, C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -255,6 +262,8 @@ class Loss(ABC):
             The maximiser. 1 (or `longest`, if that is smaller) along an unbounded ray and for
             ``b = 0``.
         """
+        if not self.has_quadratic_conjugate:
+            return self._newton_dual_multiple(y, b, C, dual_norm, slope, longest)
         longest = min(longest, self._longest_multiple(y, b, C))
         # Inside the domain the conjugate is linear + curvature b^2 / 2: the linear part is what
         # is left of the derivative at a b of the same sign but without size.

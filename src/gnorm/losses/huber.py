@@ -44,6 +44,7 @@ class Huber(Loss):
     delta: float = 1.35
 
     name: ClassVar[str] = "huber"
+    has_quadratic_conjugate: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 < self.delta < np.inf:

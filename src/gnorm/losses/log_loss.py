@@ -84,18 +84,6 @@ class LogLoss(Loss):
         """``-inf``: the loss is curved everywhere."""
         return np.full(len(f), -np.inf)
 
-    def dual_multiple(
-        self,
-        y: np.ndarray,
-        b: np.ndarray,
-        C: np.ndarray,
-        dual_norm: float,
-        slope: float = 0.0,
-        longest: float = np.inf,
-    ) -> float:
-        """Length of the best feasible multiple of a dual point, by Newton's method."""
-        return self._newton_dual_multiple(y, b, C, dual_norm, slope, longest)
-
     def predict_proba(self, f: np.ndarray) -> np.ndarray:
         r"""Probabilities of the labels -1 and 1.
 

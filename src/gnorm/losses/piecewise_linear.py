@@ -9,7 +9,7 @@ so that :math:`-q_n \le b_n \le p_n` and :math:`\ell_n^*(-b) = -b w_n` for :math
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -43,6 +43,16 @@ class HalfLines(NamedTuple):
 
 class PiecewiseLinearLoss(Loss):
     """A loss of two half-lines."""
+
+    is_piecewise_linear: ClassVar[bool] = True
+    has_quadratic_conjugate: ClassVar[bool] = True
+
+    def curvature_along(
+        self, y: np.ndarray, f: np.ndarray, direction: np.ndarray, C: np.ndarray
+    ) -> float:
+        """Zero, between kinks."""
+        _ = y, f, direction, C
+        return 0.0
 
     @abstractmethod
     def half_lines(self, y: np.ndarray, C: np.ndarray) -> HalfLines:

@@ -31,6 +31,7 @@ class SquaredError(Loss):
     """
 
     name: ClassVar[str] = "squared_error"
+    has_quadratic_conjugate: ClassVar[bool] = True
 
     def value(self, y: np.ndarray, f: np.ndarray, C: np.ndarray) -> np.ndarray:
         r"""Loss :math:`\tfrac{C_n}{2} (y_n - f_n)^2` of each sample."""

@@ -31,6 +31,7 @@ class SquaredHinge(Loss):
     """
 
     name: ClassVar[str] = "squared_hinge"
+    has_quadratic_conjugate: ClassVar[bool] = True
     is_margin: ClassVar[bool] = True
     allows_infinite_C: ClassVar[bool] = True
 

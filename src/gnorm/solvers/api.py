@@ -147,7 +147,7 @@ def solve(
     X, targets, gates, weight = check_samples(X, y, activations, loss, C, sample_weight)
     loss = loss.fitted_to(targets[weight > 0])
     if unit_weights is not None:
-        norm = _weighted_norm(norm, gates, unit_weights)
+        norm = _weighted_norm(norm, gates[weight > 0], unit_weights)
     design, merged = prepare(X, targets, gates, weight, norm)
     solution = solve_prepared(
         design,
@@ -241,7 +241,7 @@ def max_margin(
     """
     loss = Hinge()
     X, labels, gates, weight = check_samples(X, y, activations, loss, C, sample_weight)
-    norm = None if unit_weights is None else _weighted_norm(None, gates, unit_weights)
+    norm = None if unit_weights is None else _weighted_norm(None, gates[weight > 0], unit_weights)
     design, merged = prepare(X, labels, gates, weight, norm)
     solution = solve_prepared(
         design,

@@ -215,7 +215,9 @@ class MaxMarginProblem(ScaledProblem):
         self.coordinates, self.unit_norms = v, np.sqrt(scale) * lengths
         if n_outputs == 1:
             self.margins = cp.multiply(problem.y, values)
-        if isinstance(problem.loss, Hinge):
+        # where all margins are hard, losses of margins do not differ
+        self._is_of_margins = isinstance(problem.loss, Hinge) or bool(problem.is_hard.all())
+        if self._is_of_margins:
             term, constraint = self._hinge(problem, scale, is_homogeneous)
             self.outputs = values
         else:
@@ -248,7 +250,7 @@ class MaxMarginProblem(ScaledProblem):
         if self.status not in cp.settings.SOLUTION_PRESENT:
             return None
         problem = self.engine_problem
-        if isinstance(problem.loss, Hinge):
+        if self._is_of_margins:
             return np.clip(self.margin_constraint.dual_value, 0.0, problem.C)
         b = problem.loss.feasible(problem.y, self.margin_constraint.dual_value, problem.C)
         return problem.y * b if problem.loss.is_margin else b

@@ -313,8 +313,7 @@ def saturation(problem: Problem) -> Saturation:
 def _largest_C(problem: Problem, coef: np.ndarray, outputs: np.ndarray, length: float) -> float:
     """Largest C up to which the fixed predictor and coefficients meet a gap, by bisection."""
     loss, y = problem.loss, problem.y
-    is_affine = bool(np.all(np.isfinite(loss.affine_depth(y, 0.5 * y))))
-    most = _SATURATED[is_affine]
+    most = _SATURATED[loss.is_piecewise_linear]
 
     def is_met(log_C: float) -> bool:
         C = float(np.exp(log_C))

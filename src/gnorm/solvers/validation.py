@@ -107,9 +107,10 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> np.n
 
 def check_options(tol: float, max_iter: int | None, memory_limit: float | None) -> None:
     """Raise ValueError for options of a solve that make no sense."""
-    if not isinstance(tol, Real) or not 0 < tol < np.inf:
+    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 < tol < np.inf:
         raise ValueError(f"expected a finite tol > 0, got {tol!r}")
-    if max_iter is not None and (not isinstance(max_iter, Integral) or max_iter < 1):
+    is_count = isinstance(max_iter, Integral) and not isinstance(max_iter, bool)
+    if max_iter is not None and not (is_count and max_iter >= 1):
         raise ValueError(f"expected max_iter >= 1, an integer, or None, got {max_iter!r}")
     if memory_limit is not None and not (isinstance(memory_limit, Real) and memory_limit > 0):
         raise ValueError(f"expected memory_limit > 0 bytes or None, got {memory_limit!r}")

@@ -15,23 +15,27 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from gnorm.losses import Hinge
 from gnorm.solvers.active_set.screening import screen
 from gnorm.solvers.active_set.sets import PinnedSums, Sets, depth_at
+from gnorm.solvers.interior import solve_by_samples
 from gnorm.solvers.interior.samples import SampleSystem
 from gnorm.solvers.interior.state import State
 from gnorm.solvers.memory import DOUBLE_BYTES, GUESS_BYTES, Memory
 from gnorm.solvers.problem import Problem
+from gnorm.solvers.run import Run
 
 __all__ = ["ALL", "Near", "Start", "cold_start", "warm_start"]
 
 ALL = 4000  # samples up to which all are taken where choosing fails
 _DEEP = 0.15  # depth in an affine piece from which a sample is pinned, by screening
 _DEEP_NEAR = 0.1  # ... and by a similar solution
+_LOOSE = 1e-2  # gap to which a random part of the samples is solved
+_MOST_ITERATIONS = 30  # ... and iterations for that
 _MOST = 0.8  # share of the samples from which on all are taken
 _SIGMA = 0.01  # gap at which to enter the central path, relative to the sum of the coefficients
 _BOUNDARY = 1e-6  # share of a coefficient up to which it counts as equal to another
@@ -91,7 +95,7 @@ def everything(problem: Problem) -> Start:
 def cold_start(problem: Problem, memory: Memory) -> Start:
     """Choose the samples near the ends of their pieces by screening, where that is known.
 
-    Without a guess all samples are taken, or of very many a random part.
+    Without a guess all samples are taken; of very many a random part is solved first.
     """
     n_samples = len(problem.y)
     can_be_all = n_samples <= min(ALL, memory.most(DOUBLE_BYTES))
@@ -102,9 +106,7 @@ def cold_start(problem: Problem, memory: Memory) -> Start:
         is_affine = np.isfinite(problem.loss.affine_depth(problem.y, problem.y)).all()
         if can_be_all or not is_affine:
             return everything(problem)
-        some = np.random.default_rng(0).permutation(n_samples)[: ALL // 2]
-        sets = Sets.of_free(np.sort(some), n_samples)
-        return Start(sets, None, lambda system: system.start())
+        return warm_start(problem, _near_by_some(problem)) or everything(problem)
     depth, named = depth_at(problem, guess.outputs)
     # a coefficient that the guess did not leave at 0 is free whatever its depth
     is_pinned = (depth >= _DEEP) & ((named != 0) | (guess.coef == 0)) & np.isfinite(named)
@@ -116,6 +118,23 @@ def cold_start(problem: Problem, memory: Memory) -> Start:
     if not typical > 0:
         return Start(sets, None, lambda system: system.start())
     return Start(sets, typical, lambda system: system.start(coef))
+
+
+def _near_by_some(problem: Problem) -> Near:
+    """Loose solution of a random part of the samples, each of which stands for several."""
+    design, n_samples = problem.design, len(problem.y)
+    some = np.sort(np.random.default_rng(0).permutation(n_samples)[: ALL // 2])
+    share = len(some) / n_samples
+    part = problem.restricted(some)
+    part = replace(part, C=part.C / share)
+    found = solve_by_samples(part, Run(_LOOSE, _MOST_ITERATIONS))
+    outputs = design.rough_values(found.zeta)
+    outputs[some] = found.outputs
+    depth, named = depth_at(problem, outputs)
+    coef = np.where(depth > 0, named, 0.0)
+    coef[some] = share * found.dual_coef
+    lengths = design.norm.unit_norms(found.zeta)
+    return Near(coef, lengths / np.sum(lengths), outputs)
 
 
 def warm_start(problem: Problem, near: Near) -> Start | None:

@@ -1,6 +1,6 @@
 r"""The dual coefficients of the samples as variables of the interior point.
 
-All that the interior point knows of a loss is here. A coefficient :math:`b_n` has the cost
+Steps know a loss by what is here alone. A coefficient :math:`b_n` has the cost
 :math:`l_n^*(-b_n)`, with two derivatives, on an interval:
 
 - a bound that the coefficient may reach has a multiplier, and joins the complementary pairs;
