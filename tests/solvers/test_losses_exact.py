@@ -154,7 +154,7 @@ def test_all_methods_agree_with_clarabel(loss, norm, C, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         theirs = solve(X, y, activations, method="clarabel", tol=1e-8, **options)
-    # An old release of CLARABEL stops sooner; two values differ by no more than the gap of the worse.
+    # An old release of CLARABEL stops sooner; then values differ by no more than its gap.
     assert theirs.duality_gap <= 1e-5
     assert_certificate(theirs, loss, norm, X, y, activations, C)
     for method in METHODS:
