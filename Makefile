@@ -9,6 +9,8 @@ OLDEST_PYTHON ?= python3.11
 VENV := .venv
 OLDEST := .venv-oldest
 PYTEST_ARGS ?=
+# The tests run on every core, and each of them on one thread.
+PYTEST = OPENBLAS_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -21,13 +23,13 @@ demo: $(VENV)/.extra-plot ## install and run the quickstart example
 	$(VENV)/bin/python examples/quickstart.py
 
 test: $(VENV)/.extra-test ## run the tests, doctests included, but for the slow ones
-	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	$(call PYTEST,$(VENV)) $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.extra-test ## run the slow tests only
 	$(VENV)/bin/python -m pytest -m slow $(PYTEST_ARGS)
 
 test-oldest: $(OLDEST)/.extra-test ## run the tests on the oldest supported dependencies
-	$(OLDEST)/bin/python -m pytest $(PYTEST_ARGS)
+	$(call PYTEST,$(OLDEST)) $(PYTEST_ARGS)
 
 lint: $(VENV)/.extra-lint ## check style and types
 	$(VENV)/bin/ruff check
