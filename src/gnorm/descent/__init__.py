@@ -10,10 +10,12 @@ from gnorm.descent.diagnostics import (
     kkt_residual,
     margin_ratio,
 )
+from gnorm.descent.gated_network import Gate, GatedNetwork
 from gnorm.descent.history import History, Stop
 from gnorm.descent.losses import Exponential, ExponentialLike, Logistic
-from gnorm.descent.network import Gate, GatedNetwork
+from gnorm.descent.network import Network
 from gnorm.descent.objective import MarginLoss, MatrixFactorization, matrix_factorization
+from gnorm.descent.rates import RatePolytope, check_rates
 from gnorm.descent.schedules import (
     Constant,
     Decaying,
@@ -41,12 +43,15 @@ __all__ = [
     "MarginGrowth",
     "MarginLoss",
     "MatrixFactorization",
+    "Network",
     "Normalized",
+    "RatePolytope",
     "RisingMomentum",
     "Schedule",
     "Steps",
     "Stop",
     "balancedness",
+    "check_rates",
     "compare",
     "euler_residual",
     "inconsistency",

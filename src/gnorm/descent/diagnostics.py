@@ -25,7 +25,8 @@ from scipy.linalg import eigh
 from scipy.optimize import nnls
 
 from gnorm import norms
-from gnorm.descent.network import Activations, Gate, GatedNetwork
+from gnorm.descent.gated_network import Gate, GatedNetwork
+from gnorm.descent.network import Activations
 from gnorm.descent.objective import MarginLoss, unit_balance
 from gnorm.gated import FloatArray
 from gnorm.solvers import MarginSolution
@@ -133,12 +134,8 @@ def euler_residual(network: GatedNetwork, X: ArrayLike, activations: Activations
     """
     X, gates = network.check_inputs(X, activations)
     forward = network.forward(X, gates)
-    values = network.depth * forward.output
-    sensitivities = network.backward(forward, np.ones(len(X)))
-    # <grad f, w> layer by layer: sensitivities times what the layer makes of its inputs
-    products = np.full(len(X), network.bias)
-    for layer, s, a in zip(network.layers, sensitivities, forward.inputs, strict=True):
-        products += np.einsum("no,no->n", s, a @ layer.matrix.T)
+    values = network.depth * forward.values
+    products = network.tangent(forward, network.parameters, len(X))
     largest = float(np.abs(values).max())
     violation = float(np.abs(products - values).max())
     return violation / largest if largest > 0 else violation

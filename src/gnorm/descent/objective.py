@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from gnorm.descent.losses import LOSSES, ExponentialLike
-from gnorm.descent.network import Activations, GatedNetwork
+from gnorm.descent.network import Activations, Network
 from gnorm.gated import FloatArray
 
 __all__ = [
@@ -113,7 +113,7 @@ class MarginLoss:
 
     Parameters
     ----------
-    network : GatedNetwork
+    network : Network
         Network, whose parameters are the parameters.
     X : array-like of shape (n_samples, n_features)
         Inputs.
@@ -132,7 +132,7 @@ class MarginLoss:
 
     def __init__(
         self,
-        network: GatedNetwork,
+        network: Network,
         X: ArrayLike,
         y: ArrayLike,
         activations: Activations = None,
@@ -160,8 +160,8 @@ class MarginLoss:
 
     @property
     def degree(self) -> int | None:
-        """Depth of the network, unless it has a bias."""
-        return None if self.network.has_bias else self.network.depth
+        """Degree of homogeneity of the network; None if it has none."""
+        return self.network.degree
 
     def gradient(self, rows: NDArray[np.intp] | None, out: FloatArray) -> Slope:
         r"""Write :math:`\nabla L / L`.
