@@ -5,13 +5,15 @@ from gnorm.descent.diagnostics import (
     Comparison,
     balancedness,
     compare,
+    conserved,
     euler_residual,
     inconsistency,
-    kkt_residual,
     margin_ratio,
+    seminorm,
 )
 from gnorm.descent.gated_network import Gate, GatedNetwork
 from gnorm.descent.history import History, Stop
+from gnorm.descent.kkt import KKTPoint, kkt_point, kkt_residual
 from gnorm.descent.losses import Exponential, ExponentialLike, Logistic
 from gnorm.descent.network import Network
 from gnorm.descent.objective import MarginLoss, MatrixFactorization, matrix_factorization
@@ -39,6 +41,7 @@ __all__ = [
     "GatedNetwork",
     "GradientDescent",
     "History",
+    "KKTPoint",
     "Logistic",
     "MarginGrowth",
     "MarginLoss",
@@ -53,9 +56,12 @@ __all__ = [
     "balancedness",
     "check_rates",
     "compare",
+    "conserved",
     "euler_residual",
     "inconsistency",
+    "kkt_point",
     "kkt_residual",
     "margin_ratio",
     "matrix_factorization",
+    "seminorm",
 ]

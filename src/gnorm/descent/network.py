@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_random_state
 
+from gnorm.descent.clarke import subdifferential
 from gnorm.descent.layers import Dense, Identity, Layer, Sum
 from gnorm.descent.layers.base import check_count
 from gnorm.descent.layers.sums import Chain
 from gnorm.descent.rates import RatePolytope, assemble
 from gnorm.gated import FloatArray
+from gnorm.homogeneity import ClarkeSubdifferential
 
 __all__ = ["Activations", "Network", "Node", "Pass"]
 
@@ -271,6 +273,85 @@ class Network:
     def weights(self) -> dict[str, FloatArray]:
         """Arrays of weights by name; views of `parameters`."""
         return dict(zip(self.names, self.split(self.parameters), strict=True))
+
+    def unit_balance(self) -> list[FloatArray]:
+        r"""Difference of the squared norms of incoming and outgoing weights of every hidden unit.
+
+        .. math:: b^l_h = \sum_{c, i} (w^l_{c h i})^2 - \sum_{c, o} (w^{l+1}_{c o h})^2
+
+        Gradient flow conserves each of them: no loss changes when the incoming weights of a unit
+        are multiplied by :math:`\alpha > 0` and the outgoing ones divided by it [1]_. A bias on
+        the way counts among the incoming weights. Hidden are the units between two dense layers
+        with nothing but gates, ReLUs and biases in between, whose weights are not shared.
+
+        Returns
+        -------
+        list of ndarray of shape (n_units,)
+            One array for each hidden layer.
+
+        References
+        ----------
+        .. [1] S. S. Du, W. Hu and J. D. Lee (2018). Algorithmic regularization in learning deep
+           homogeneous models: layers are automatically balanced. NeurIPS. arXiv:1806.00900.
+        """
+        arrays = self.split(self.parameters)
+        uses = [i for node in self.nodes for i in node.arrays]
+        consumers = [[n for n in self.nodes if i in n.parents] for i in range(len(self.nodes))]
+        found = []
+        for number, node in enumerate(self.nodes):
+            if not isinstance(node.layer, Dense) or uses.count(node.arrays[0]) > 1:
+                continue
+            incoming = np.einsum("coi,coi->co", *[arrays[node.arrays[0]]] * 2).ravel()
+            while len(consumers[number]) == 1 and len(consumers[number][0].parents) == 1:
+                after = consumers[number][0]
+                if any(uses.count(i) > 1 for i in after.arrays):
+                    break
+                if isinstance(after.layer, Dense):
+                    W = arrays[after.arrays[0]]
+                    found.append(incoming - np.einsum("coi,coi->i", W, W))
+                if not after.layer.is_unitwise:
+                    break
+                for i in after.arrays:
+                    incoming = incoming + np.square(arrays[i])
+                incoming = incoming.reshape(-1, after.layer.n_outputs(len(incoming))).sum(axis=0)
+                number = self.nodes.index(after)
+        return found
+
+    def subdifferential(
+        self, x: ArrayLike, activations: Activations = None, *, output: int = 0
+    ) -> ClarkeSubdifferential:
+        """Clarke's subdifferential of an output with respect to the weights.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_features,)
+            Input.
+        activations : array-like of bool, shape (1, n_units, n_contexts), or list of them
+            Open gates of the layers with fixed gates; None if there are none.
+        output : int, default=0
+            Which output.
+
+        Returns
+        -------
+        ClarkeSubdifferential
+            Hull of the gradients of the smooth pieces next to the weights, with its element of
+            least norm.
+
+        Raises
+        ------
+        ValueError
+            If the network normalises over a batch, x is not one input, or there are too many
+            pieces.
+
+        Examples
+        --------
+        >>> from gnorm.descent import GatedNetwork
+        >>> network = GatedNetwork([[[[1.0, 0.0]]], [[[2.0]]]], ["relu", "linear"])
+        >>> network.subdifferential([0.0, 3.0]).extreme_gradients
+        array([[0., 0., 0.],
+               [0., 6., 0.]])
+        """
+        return subdifferential(self, x, activations, output=output)
 
     def copy(self) -> Self:
         """Return a network with weights of its own."""
