@@ -224,7 +224,7 @@ def _point(
         epsilon=epsilon,
         delta=float((multipliers * (margins / smallest - 1.0)).max()),
         multipliers=multipliers,
-        n_kinks=len(gradients.margins) - len(near),
+        n_kinks=int(np.sum(np.bincount(gradients.margins) > 1)),
     )
 
 

@@ -247,12 +247,15 @@ class RatePolytope:
             np.concatenate([np.zeros(len(self.values)), [1.0]]),
         )
 
-    def differences(self) -> FloatArray:
-        r"""Orthonormal basis of the differences of rates, for each of which flow conserves a sum.
+    def symmetries(self) -> FloatArray:
+        r"""Orthonormal basis of the rates, of any sign, at which scaling changes no value.
+
+        The differences of valid rates are among them, and those that rates >= 0 do not have: in a
+        residual branch of two layers one can be multiplied and the other divided.
 
         Returns
         -------
-        ndarray of shape (n_conserved, n_arrays)
+        ndarray of shape (n_symmetries, n_arrays)
             Vectors :math:`\delta`, for which :math:`\sum_i \delta_i \|W_i\|^2` is conserved by
             gradient flow.
         """
@@ -269,7 +272,7 @@ def _basic_solutions(A: FloatArray, b: FloatArray) -> FloatArray:
     if comb(n, rank) > _MAX_BASES:
         raise ValueError(
             f"expected a polytope of at most {_MAX_BASES} bases, got {comb(n, rank)}; choose() and "
-            "differences() work for any"
+            "symmetries() work for any"
         )
     found = []
     for columns in combinations(range(n), rank):
