@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize, nnls
 
 from gnorm.descent import (
+    Damped,
     GatedNetwork,
     GradientDescent,
     MarginLoss,
@@ -339,3 +340,84 @@ def test_blocks_of_gradients_change_nothing(monkeypatch):
     assert np.count_nonzero(whole.multipliers) > 3
     assert_allclose(parts.multipliers, whole.multipliers, atol=1e-9)
     assert_allclose(parts.epsilon, whole.epsilon)
+
+
+# -- layers grow alike -----------------------------------------------------------------------------
+
+
+def chain_of_unlike_layers(seed=0):
+    """Three layers, each of degree 1: a convolution, a matrix and a matrix with ReLUs between."""
+    chain = [Convolution(D, 3, 1, 2), ReLU(), Dense(2 * D, 5), ReLU(), Dense(5, 1)]
+    rng = np.random.default_rng(seed)
+    network = Network(D, chain, random_state=seed)
+    network.parameters += 0.2 * rng.normal(size=network.parameters.shape)
+    for W, factor in zip(network.split(network.parameters), [0.5, 1.0, 1.5], strict=True):
+        W *= factor
+    X = rng.normal(size=(N, D))
+    return network, X, np.where(rng.random(N) < 0.5, -1, 1)
+
+
+def test_squared_norms_of_the_layers_grow_alike_and_their_distances_do_not():
+    spreads = []
+    for rate in (0.02, 0.01, 0.005):
+        network, X, y = chain_of_unlike_layers()
+        before = [W.copy() for W in network.split(network.parameters)]
+        pushes = []
+
+        def push(step, trained, X=X, y=y, pushes=pushes):
+            """The growth at the moment, - sum_n l'(y f) y f / N."""
+            margins = y * trained.decision_function(X)
+            pushes.append(np.mean(margins / (1 + np.exp(margins))))
+
+        run = GradientDescent(rate, max_steps=round(6 / rate), log_every=1, callback=push)
+        run.train(network, X, y)
+        after = network.split(network.parameters)
+        growth = [(np.sum(W**2) - np.sum(V**2)) / 2 for W, V in zip(after, before, strict=True)]
+        integral = rate * (np.sum(pushes) - 0.5 * (pushes[0] + pushes[-1]))
+        spreads.append(np.abs(np.array(growth) - integral).max())
+    distances = [np.linalg.norm(W - V) for W, V in zip(after, before, strict=True)]
+    assert min(growth) > 0.1
+    assert spreads[2] < 0.05 * min(growth)
+    assert_allclose([spreads[1] / spreads[0], spreads[2] / spreads[1]], 0.5, atol=0.1)
+    assert max(distances) > 1.3 * min(distances)
+
+
+# -- runs go on ------------------------------------------------------------------------------------
+
+
+@every_architecture
+@pytest.mark.parametrize("batch_size", [None, 5])
+def test_a_run_in_two_parts_is_the_same_run(name, batch_size, tmp_path):
+    options = {"momentum": 0.9, "batch_size": batch_size, "random_state": 0}
+    whole, X, y = problem(name)
+    GradientDescent(0.01, max_steps=30, **options).train(whole, X, y)
+    parts, *_ = problem(name)
+    first = GradientDescent(0.01, max_steps=11, **options).train(parts, X, y)
+    GradientDescent(0.01, max_steps=30, **options).train(parts, X, y, history=first)
+    assert_array_equal(parts.parameters, whole.parameters)
+
+
+def test_an_interrupted_run_goes_on():
+    def interrupt(step, network):
+        if step == 7:
+            raise KeyboardInterrupt
+
+    whole, X, y = problem("batch norm")
+    GradientDescent(Damped(0.1), max_steps=20).train(whole, X, y)
+    parts, *_ = problem("batch norm")
+    descent = GradientDescent(Damped(0.1), max_steps=20, callback=interrupt)
+    with pytest.warns(UserWarning, match="interrupted after 7 of 20 steps"):
+        history = descent.train(parts, X, y)
+    GradientDescent(Damped(0.1), max_steps=20).train(parts, X, y, history=history)
+    assert_array_equal(parts.parameters, whole.parameters)
+
+
+@pytest.mark.parametrize("power", [-1.0, np.inf, np.nan])
+def test_damping_that_is_none(power):
+    with pytest.raises(ValueError, match=f"expected a finite power >= 0, got {power}"):
+        Damped(0.1, power)
+
+
+def test_damped_rates_fall_with_the_weights():
+    weights = [np.full((1, 2, 2), 1.0), np.full(5, 1.0)]
+    assert_allclose(Damped(3.0, 2.0).multiplier(7, -1e9, weights), 3.0 / 10.0**2)

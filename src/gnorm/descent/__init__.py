@@ -20,6 +20,7 @@ from gnorm.descent.objective import MarginLoss, MatrixFactorization, matrix_fact
 from gnorm.descent.rates import RatePolytope, check_rates
 from gnorm.descent.schedules import (
     Constant,
+    Damped,
     Decaying,
     MarginGrowth,
     Normalized,
@@ -33,6 +34,7 @@ __all__ = [
     "Balance",
     "Comparison",
     "Constant",
+    "Damped",
     "Decaying",
     "DivergenceError",
     "Exponential",

@@ -26,6 +26,7 @@ __all__ = [
     "MatrixFactorization",
     "Objective",
     "Slope",
+    "check_labels",
     "matrix_factorization",
 ]
 
