@@ -421,3 +421,42 @@ def test_damping_that_is_none(power):
 def test_damped_rates_fall_with_the_weights():
     weights = [np.full((1, 2, 2), 1.0), np.full(5, 1.0)]
     assert_allclose(Damped(3.0, 2.0).multiplier(7, -1e9, weights), 3.0 / 10.0**2)
+
+
+# -- the limit -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("radius", [0.6, 1.0])
+def test_two_balls_are_separated_along_the_direction_of_the_formula(radius):
+    """The direction (sqrt(r^2 - mu_2^2), mu_2) / r of Kunin et al., with all of it on x_2 below."""
+    mu = np.array([1.0, 0.8])
+    angles = 2 * np.pi * np.arange(60) / 60
+    circle = radius * np.column_stack([np.cos(angles), np.sin(angles)])
+    X, y = np.concatenate([mu + circle, -mu + circle]), np.repeat([1, -1], 60)
+    branches = [Columns([0]), Dense(1, 1)], [Columns([1]), Dense(1, 1), Dense(1, 1)]
+    network = Network(2, [Sum(*branches)], parameters=[0.5, 0.5, 0.5])
+    GradientDescent(Damped(4.0), max_steps=8000).train(network, X, y)
+    direction = network.decision_function(np.eye(2))
+    direction /= np.linalg.norm(direction)
+    expected = np.array([np.sqrt(max(0.0, radius**2 - mu[1] ** 2)), mu[1]])
+    assert_allclose(direction, expected / np.linalg.norm(expected), atol=0.01)
+    if radius > mu[1]:  # below, the weight of the largest rate is not needed
+        assert kkt_point(network, X, y, rates=[1.0, 0.5, 0.5]).residual < 1e-6
+
+
+def test_normalised_features_of_a_class_collapse_and_classes_form_a_simplex():
+    y = np.repeat(np.arange(4), 5)
+    for layer in (LayerNorm(3, center=False), BatchNorm(3)):
+        chain = [Dense(20, 3, init="kaiming_normal"), layer, Dense(3, 4)]
+        network = Network(20, chain, random_state=0)
+        GradientDescent(Damped(1.0), max_steps=2000).train(network, np.eye(20), y)
+        objective = MarginLoss(network, np.eye(20), y)
+        W = network.split(network.parameters)[-1]
+        value = 3 * np.sum(W**2) / objective.margins().min() ** 2
+        assert 2.25 - 1e-9 <= value <= 2.30
+        checked = network.check_inputs(np.eye(20), None)
+        features = network.forward(*checked).inputs[-1] / np.sqrt(3)
+        same = y[:, None] == y
+        assert_allclose(features @ features.T, np.where(same, 1.0, -1 / 3), atol=0.02)
+        point = kkt_point(network, np.eye(20), y)
+        assert point.residual < 0.1
