@@ -11,8 +11,9 @@ q_{\min}^{-\lambda_i} w_i`; at a stationary point multipliers :math:`\mu \ge 0` 
 margins combine their gradients to :math:`\tilde w` in the weights of the largest rate, and to zero
 in the others.
 
-The gradients are formed a block of samples at a time, twice: for their inner products, from which
-the multipliers follow by non-negative least squares, and for the combination. Where a margin sits
+Gradients that would take more memory than a block has are formed a block of samples at a time, and
+again where they are needed again: for their inner products, from which the multipliers follow by
+non-negative least squares, and for the combination. Where a margin sits
 on a kink the gradients of all adjacent pieces take part, so that any element of Clarke's
 subdifferential may.
 
@@ -242,6 +243,7 @@ class _Gradients:
         for margin in near:
             self.rows += [(int(margin), i) for i in range(len(self._pieces(int(margin))))]
         self.margins = np.array([margin for margin, _ in self.rows])
+        self.kept: FloatArray | None = None
 
     def _pieces(self, margin: int) -> list[Pass]:
         sample = margin // self.per_sample
@@ -254,6 +256,11 @@ class _Gradients:
 
     def _blocks(self) -> Iterator[tuple[slice, FloatArray]]:
         size = max(1, _BLOCK_ENTRIES // max(1, len(self.scale)))
+        if size >= len(self.rows):  # all at once, and once for all
+            if self.kept is None:
+                self.kept = self._gradients(self.rows)
+            yield slice(0, len(self.rows)), self.kept
+            return
         for start in range(0, len(self.rows), size):
             chosen = slice(start, min(start + size, len(self.rows)))
             yield chosen, self._gradients(self.rows[chosen])
