@@ -78,7 +78,13 @@ def main(path="docs/images/lexicographic.png"):
     for label, color in ((1, BLUE), (-1, RED)):
         plane.plot(*X[y == label].T, "o", color=color, markersize=4)
     along = np.array([-through_origin[1], through_origin[0]]) / np.linalg.norm(through_origin)
-    plane.plot(*np.array([-5 * along, 5 * along]).T, color=GREY, label="max-margin, no bias")
+    plane.plot(
+        *np.array([-5 * along, 5 * along]).T,
+        color=GREY,
+        lw=4,
+        alpha=0.5,
+        label="max-margin, no bias",
+    )
     line = np.linspace(-1, 4, 2)
     V, W, b = network.weights.values()
     u = (W[0] @ V[0])[0]

@@ -47,7 +47,7 @@ from gnorm.gated import FloatArray
 __all__ = ["KKTPoint", "kkt_point", "kkt_residual"]
 
 _RANK_TOL = 1e-13  # of the Gram matrix of gradients, below which a direction is rounding
-_BLOCK_ENTRIES = 2**23  # of gradients that are held at a time: 64 MiB, two of them
+_BLOCK_ENTRIES = 2**25  # of gradients that are held at a time: 256 MiB, two of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,15 +254,17 @@ class _Gradients:
         alone = self.network.forward(self.objective.X[one], gates)
         return pieces(self.network, alone, slice(0, 1))
 
-    def _blocks(self) -> Iterator[tuple[slice, FloatArray]]:
+    def _blocks(self, stop: int | None = None) -> Iterator[tuple[slice, FloatArray]]:
+        """Gradients of the rows before `stop`, a block at a time."""
+        stop = len(self.rows) if stop is None else stop
         size = max(1, _BLOCK_ENTRIES // max(1, len(self.scale)))
-        if size >= len(self.rows):  # all at once, and once for all
+        if size >= len(self.rows) == stop:  # all at once, and once for all
             if self.kept is None:
                 self.kept = self._gradients(self.rows)
-            yield slice(0, len(self.rows)), self.kept
+            yield slice(0, stop), self.kept
             return
-        for start in range(0, len(self.rows), size):
-            chosen = slice(start, min(start + size, len(self.rows)))
+        for start in range(0, stop, size):
+            chosen = slice(start, min(start + size, stop))
             yield chosen, self._gradients(self.rows[chosen])
 
     def _gradients(self, rows: list[tuple[int, int]]) -> FloatArray:
@@ -287,10 +289,10 @@ class _Gradients:
         gram, products = np.empty((n, n)), np.empty(n)
         for rows, block in self._blocks():
             products[rows] = block @ target
-            for columns, other in self._blocks() if len(block) < n else [(rows, block)]:
-                if columns.start <= rows.start:
-                    gram[rows, columns] = block @ other.T
-                    gram[columns, rows] = gram[rows, columns].T
+            gram[rows, rows] = block @ block.T
+            for columns, other in self._blocks(rows.start):
+                gram[rows, columns] = block @ other.T
+                gram[columns, rows] = gram[rows, columns].T
         return gram, products
 
     def combine(self, coef: FloatArray) -> FloatArray:
