@@ -5,17 +5,22 @@ from gnorm.descent.diagnostics import (
     Comparison,
     balancedness,
     compare,
+    conserved,
     euler_residual,
     inconsistency,
-    kkt_residual,
     margin_ratio,
+    seminorm,
 )
+from gnorm.descent.gated_network import Gate, GatedNetwork
 from gnorm.descent.history import History, Stop
+from gnorm.descent.kkt import KKTPoint, kkt_point, kkt_residual
 from gnorm.descent.losses import Exponential, ExponentialLike, Logistic
-from gnorm.descent.network import Gate, GatedNetwork
+from gnorm.descent.network import Network
 from gnorm.descent.objective import MarginLoss, MatrixFactorization, matrix_factorization
+from gnorm.descent.rates import RatePolytope, check_rates
 from gnorm.descent.schedules import (
     Constant,
+    Damped,
     Decaying,
     MarginGrowth,
     Normalized,
@@ -29,6 +34,7 @@ __all__ = [
     "Balance",
     "Comparison",
     "Constant",
+    "Damped",
     "Decaying",
     "DivergenceError",
     "Exponential",
@@ -37,20 +43,27 @@ __all__ = [
     "GatedNetwork",
     "GradientDescent",
     "History",
+    "KKTPoint",
     "Logistic",
     "MarginGrowth",
     "MarginLoss",
     "MatrixFactorization",
+    "Network",
     "Normalized",
+    "RatePolytope",
     "RisingMomentum",
     "Schedule",
     "Steps",
     "Stop",
     "balancedness",
+    "check_rates",
     "compare",
+    "conserved",
     "euler_residual",
     "inconsistency",
+    "kkt_point",
     "kkt_residual",
     "margin_ratio",
     "matrix_factorization",
+    "seminorm",
 ]

@@ -20,6 +20,7 @@ from gnorm.gated import FloatArray
 
 __all__ = [
     "Constant",
+    "Damped",
     "Decaying",
     "MarginGrowth",
     "Normalized",
@@ -208,6 +209,41 @@ class Normalized(Schedule):
         growth = square ** (len(weights) - 1)
         # zero weights have no gradient in more than one layer, and any factor will do
         return self.value / growth if growth > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Damped(Schedule):
+    r"""Descent on :math:`\log L` with rates that fall as the weights grow.
+
+    .. math:: w \leftarrow w - \frac{\eta}{(1 + \|w\|^2)^p} \, \nabla \log \mathcal{L}(w)
+
+    For networks whose arrays of weights are not the layers of one product, with biases or branches
+    say: where the gradients of the values grow as :math:`\|w\|^p` the steps keep their size
+    relative to the weights. Small steps follow gradient flow, at another speed.
+
+    Parameters
+    ----------
+    value : float
+        Rate :math:`\eta`, positive.
+    power : float, default=1.0
+        Exponent p, not negative.
+    """
+
+    value: float
+    power: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_rate(self.value)
+        if not 0 <= self.power < math.inf:
+            raise ValueError(f"expected a finite power >= 0, got {self.power}")
+
+    def rate(self, step: int) -> float:
+        """Rate where the weights are zero."""
+        return self.value
+
+    def multiplier(self, step: int, log_scale: float, weights: Sequence[FloatArray]) -> float:
+        """Factor of the gradient of the logarithm of the loss."""
+        return float(self.value / (1.0 + sum(float(np.vdot(W, W)) for W in weights)) ** self.power)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from gnorm.descent.history import History, Stop
 from gnorm.descent.losses import ExponentialLike
-from gnorm.descent.network import Activations, GatedNetwork
+from gnorm.descent.network import Activations, Network
 from gnorm.descent.objective import MarginLoss, Objective, check_loss
 from gnorm.descent.schedules import (
     Constant,
@@ -209,7 +209,7 @@ class GradientDescent:
 
     def train(
         self,
-        network: GatedNetwork,
+        network: Network,
         X: ArrayLike,
         y: ArrayLike,
         activations: Activations = None,
@@ -220,7 +220,7 @@ class GradientDescent:
 
         Parameters
         ----------
-        network : GatedNetwork
+        network : Network
             Network to train; its weights change.
         X : array-like of shape (n_samples, n_features)
             Inputs.
