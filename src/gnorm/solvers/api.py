@@ -437,7 +437,7 @@ def _run(
     except KeyboardInterrupt:
         if run.best_so_far is None:
             raise
-        return certify(problem, run.best_so_far(Status.INTERRUPTED))
+        return certify(problem, run.best_so_far(Status.INTERRUPTED), tol)
 
 
 def _gave_up(certificate: Certificate, method: Method, tol: float) -> bool:
@@ -461,8 +461,11 @@ def expanded(
     # the share of a copy may be an ulp beyond the bound of its own
     b, kept = merged.expand(certificate.dual_coef), merged.group >= 0
     b[kept] = loss.feasible(y[kept], b[kept], weighted(C, merged.sample_weight[kept]))
-    zeta = certificate.zeta
-    status, gap, norm = certificate.point.status, certificate.gap, certificate.norm
+    zeta, dual_value = certificate.zeta, certificate.dual_value
+    if np.count_nonzero(kept) > len(merged.rows):  # the shares of copies are rounded
+        dual_value -= 2 * certificate.ulp
+    status, norm = certificate.point.status, certificate.norm
+    gap = relative_gap(certificate.primal_value, dual_value)
     if (status is Status.OPTIMAL) != (gap <= tol):
         status = Status.OPTIMAL if gap <= tol else Status.STALLED
     margin = np.nan
@@ -478,7 +481,7 @@ def expanded(
         norm=norm,
         margin=margin,
         primal_value=certificate.primal_value,
-        dual_value=certificate.dual_value,
+        dual_value=dual_value,
         duality_gap=gap,
         unit_norms=norms.unit_norms(certificate.zeta),
         support=np.flatnonzero(b if b.ndim == 1 else b.any(axis=1)),

@@ -288,7 +288,7 @@ class _Rounds:
 
     def _certified(self, path: CentralPath, status: Status) -> Certificate:
         """Certify the end of a path; keep the best."""
-        certificate = certify(self.problem, self.sets.on_all(path.point(status)))
+        certificate = certify(self.problem, self.sets.on_all(path.point(status)), self.run.tol)
         if self.best is None or certificate.gap <= self.best.gap:
             self.best = certificate
         if self.run.report is not None:
@@ -316,4 +316,4 @@ class _Rounds:
 
     def _nothing(self) -> Certificate:
         assert self.run.best_so_far is not None
-        return certify(self.problem, self.run.best_so_far(Status.STALLED))
+        return certify(self.problem, self.run.best_so_far(Status.STALLED), self.run.tol)
