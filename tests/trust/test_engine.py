@@ -1,6 +1,8 @@
 """What the engine claims, checked from outside: in long double or exactly, by other formulas."""
 
+import re
 import sys
+import tracemalloc
 import warnings
 from fractions import Fraction
 from pathlib import Path
@@ -246,3 +248,29 @@ def test_units_of_one_context_are_the_linear_machine(method):
     weights = linear.fit(X, y).coef_[0]
     assert_allclose(model.fit(X, y).zeta_[0].sum(axis=(0, 1)), weights, rtol=1e-2)
     assert model.duality_gap_[0] <= 1e-6
+
+
+# -- memory ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["working-set", "interior-point", "primal"])
+@pytest.mark.parametrize("sizes", [(60, 3, 2, 1), (200, 20, 10, 2), (150, 200, 3, 1)])
+def test_few_samples_take_no_more_memory_than_is_allowed(method, sizes):
+    """They are solved at once, in the least memory that the refusal of less names."""
+    n_samples, n_features, *shape = sizes
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_samples, n_features))
+    y = np.where(X[:, 0] * X[:, 1] + 0.3 * rng.normal(size=n_samples) > 0, 1, -1)
+    activations = rng.random((n_samples, *shape)) < 0.5
+    max_margin(X, y, activations, C=1.0, method=method)  # what is loaded at the first call stays
+    with pytest.raises(MemoryError) as refused:
+        max_margin(X, y, activations, C=1.0, method=method, memory_limit=1.0)
+    limit = 1.06 * float(re.search(r"at least (\S+) bytes", str(refused.value))[1])
+    tracemalloc.start()
+    try:
+        solution = max_margin(X, y, activations, C=1.0, method=method, memory_limit=limit)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert solution.duality_gap <= 1e-6
+    assert peak <= limit

@@ -27,6 +27,7 @@ __all__ = ["UNIT", "accurate_outputs", "accurate_sums"]
 
 UNIT = float(np.finfo(float).eps) / 2  # largest relative error of one rounding
 _PARTS = 4  # of a matrix
+_COPIES = 16  # of a block, in parts and products: blocks are shorter by as much
 _LONGEST = 1024  # inner products: longer ones would leave the parts too few bits
 
 
@@ -50,8 +51,8 @@ def accurate_outputs(design: Design[Any], zeta: np.ndarray) -> tuple[np.ndarray,
     if len(live) == 0:
         return outputs, error
     weights = zeta[live].reshape(-1, zeta.shape[2]).T
-    columns = list(gated.row_blocks(weights.shape[1], len(weights)))
-    for rows in gated.row_blocks(design.n_samples, max(weights.shape)):
+    columns = list(gated.row_blocks(weights.shape[1], _COPIES * len(weights)))
+    for rows in gated.row_blocks(design.n_samples, _COPIES * max(weights.shape)):
         is_open = design.activations[rows][:, live].reshape(-1, weights.shape[1])
         X = _dense(design.X[rows])
         terms = []
@@ -80,9 +81,8 @@ def accurate_sums(design: Design[Any], coef: np.ndarray) -> tuple[np.ndarray, np
     """
     high, low, error = np.zeros((3, design.n_gates, design.n_features))
     on = np.flatnonzero(coef)
-    step = min(_LONGEST, max(1, gated.BLOCK_ENTRIES // max(design.n_gates, design.n_features)))
-    for first in range(0, len(on), step):
-        rows = on[first : first + step]
+    for block in gated.row_blocks(len(on), _COPIES * max(high.shape)):
+        rows = on[block]
         weighted = design.activations[rows].reshape(len(rows), -1).T * coef[rows]
         *products, dropped = _product(weighted, _dense(design.X[rows]))
         error += dropped

@@ -95,8 +95,9 @@ def screen(problem: Problem, most: float = np.inf) -> Guess | None:
     n_samples, n_kernels = len(problem.y), problem.design.n_kernels
     y, design = problem.y, problem.design
     order = np.random.default_rng(0).permutation(n_samples)
-    first = order[: n_samples if n_samples <= min(_AT_ONCE, most) else _FIRST]
-    rare = [order[problem.y[order] == label][:_LEAST] for label in np.unique(problem.y)]
+    first = order[: n_samples if n_samples <= min(_AT_ONCE, most) else int(min(_FIRST, most))]
+    least = int(min(_LEAST, most / 4))
+    rare = [order[problem.y[order] == label][:least] for label in np.unique(problem.y)]
     chunk = np.unique(np.concatenate([first, *rare]))
     is_hard = bool(problem.is_hard.all())
     if not is_hard and len(rare) == 1:
