@@ -274,3 +274,69 @@ def test_few_samples_take_no_more_memory_than_is_allowed(method, sizes):
         tracemalloc.stop()
     assert solution.duality_gap <= 1e-6
     assert peak <= limit
+
+
+# -- the ends of the range of floats ---------------------------------------------------------------
+
+
+def some_margins():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 3))
+    return X, np.where(X[:, 0] > 0, 1, -1), HyperplaneGates(2, random_state=0).fit_transform(X)
+
+
+@pytest.mark.parametrize("exponent", [-150, -100, -40, 40, 100, 150])
+@pytest.mark.parametrize("method", ["auto", "primal"])
+def test_inputs_of_any_length_have_the_same_hard_margin(exponent, method):
+    X, y, activations = some_margins()
+    wanted = max_margin(X, y, activations, method=method, tol=1e-7)
+    length = 10.0**exponent
+    found = max_margin(length * X, y, activations, method=method, tol=1e-7)
+    assert found.duality_gap <= 1e-7
+    assert_allclose(length * found.norm, wanted.norm, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge", "log_loss", "squared_error"])
+@pytest.mark.parametrize("length", [1e-150, 1e-100, 1e-40, 1.0])
+@pytest.mark.parametrize("C", [1e-150, 1.0])
+def test_where_outputs_vanish_the_predictor_is_C_times_a_fixed_one(loss, length, C):
+    X, y, activations = some_margins()
+    if C * length**2 > 1e-30:
+        return
+    solution = solve(length * X, y, activations, loss=loss, C=C)
+    assert solution.duality_gap <= 1e-6
+    slope = 2.0 if loss == "squared_hinge" else 0.5 if loss == "log_loss" else 1.0
+    assert_allclose(np.abs(solution.dual_coef), slope * C, rtol=1e-6)
+
+
+@pytest.mark.parametrize("C", [1e20, 1e100, 1e300])
+@pytest.mark.parametrize("method", ["auto", "primal", "working-set"])
+def test_a_hinge_of_any_weight_is_a_hard_margin(C, method):
+    X, y, activations = some_margins()
+    solution = max_margin(X, y, activations, C, method=method)
+    assert solution.duality_gap <= 1e-6
+    assert_allclose(solution.norm, max_margin(X, y, activations).norm, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("loss", ["absolute_error", "squared_error", "log_loss"])
+@pytest.mark.parametrize("C", [1e60, 1e200, 1e300])
+def test_a_loss_of_any_weight_ends_in_words(loss, C):
+    X, y, activations = some_margins()
+    for method in ("auto", "primal"):
+        solution = solve(X, y, activations, loss=loss, C=C, method=method)
+        assert (solution.status.value == "optimal") == (solution.duality_gap <= 1e-6)
+
+
+def test_what_cannot_be_represented_is_refused():
+    X, y, activations = some_margins()
+    with pytest.raises(ValueError, match="squared norms are at least 1e-300 .* got entries up to"):
+        max_margin(np.full_like(X, 5e-324), y, activations)
+    with pytest.raises(ValueError, match="C times the squared lengths of the inputs to be finite"):
+        max_margin(1e100 * X, y, activations, C=1e200)
+    with pytest.raises(ValueError, match="expected C times the weights of at least 2.2e-308"):
+        max_margin(X, y, activations, C=1e-300, sample_weight=np.full(len(y), 1e-20))
+    with pytest.raises(
+        ValueError, match="dual coefficients and values are in the range of float64"
+    ):
+        max_margin(1e153 * X, y, activations)

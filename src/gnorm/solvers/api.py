@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from gnorm.solvers.merge import Merged, merge_samples, weighted
 from gnorm.solvers.methods import Method, choose, get_method, second_choice
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Report, Run
+from gnorm.solvers.scaling import scaled
 from gnorm.solvers.solution import MarginSolution, NotSeparableError, Solution, Status
 from gnorm.solvers.threads import one_blas
 from gnorm.solvers.validation import check_lengths, check_options, check_samples
@@ -37,6 +40,7 @@ __all__ = [
     "warn_if_unfinished",
 ]
 
+_DISTANT = 1e15  # weight at inputs of length 1 from which on a margin is tried as a hard one
 _GRAM_SHARE = 0.2  # of the memory allowed, up to which the Gram matrix of all samples is kept
 
 
@@ -391,6 +395,27 @@ def solve_certified(
     From a start if it leads anywhere, else without, and "auto" by another method at last.
     """
     check_options(tol, max_iter, memory_limit)
+    start = time.perf_counter()
+    options: dict[str, Any] = {
+        "method": method,
+        "tol": tol,
+        "max_iter": max_iter,
+        "memory_limit": memory_limit,
+        "verbose": verbose,
+    }
+    other_units = scaled(problem)
+    if other_units is not None:
+        near = None if near is None else other_units.near(near)
+        with np.errstate(all="ignore"):  # what is out of range ends the iteration
+            certificate, name, _ = solve_certified(other_units.problem, near, **options)
+        return other_units.certified(certificate, tol), name, time.perf_counter() - start
+    if (hard := _as_hard(problem)) is not None:
+        with suppress(NotSeparableError):
+            certificate, name, _ = solve_certified(hard, near, **options)
+            point = replace(certificate.point, primal=certificate.zeta)
+            certificate = certify(problem, replace(point, dual_coef=certificate.dual_coef), tol)
+            if certificate.gap <= tol or point.status is Status.INTERRUPTED:
+                return certificate, name, time.perf_counter() - start
     limit = available_memory() if memory_limit is None else float(memory_limit)
     if method == "auto":
         choice = choose(problem, limit)
@@ -399,7 +424,6 @@ def solve_certified(
             print(f"method {chosen.name}: {choice.reason}")
     else:
         chosen = get_method(method)
-    start = time.perf_counter()
     report = _print_table(start) if verbose else None
     certificate = _run(problem, chosen, near, tol, max_iter, limit, report)
     if method == "auto" and _gave_up(certificate, chosen, tol):
@@ -411,6 +435,17 @@ def solve_certified(
             if second.gap < certificate.gap:
                 certificate, chosen = second, other
     return certificate, chosen.name, time.perf_counter() - start
+
+
+def _as_hard(problem: Problem) -> Problem | None:
+    """Return the hard margin in place of a hinge whose bounds are too far away to be seen."""
+    soft = problem.C[~problem.is_hard]
+    length = problem.design.max_input_norm
+    if not isinstance(problem.loss, Hinge) or not len(soft):
+        return None
+    if float(np.min(soft)) * length * length < _DISTANT:
+        return None
+    return replace(problem, C=np.full(len(problem.C), np.inf))
 
 
 def _run(
@@ -444,7 +479,8 @@ def _gave_up(certificate: Certificate, method: Method, tol: float) -> bool:
     """Whether a method ended above the tolerance, and not because it was told to."""
     point = certificate.point
     is_spent = point.n_iter >= method.max_iter
-    return certificate.gap > tol and (point.status is Status.STALLED or is_spent)
+    is_unfinished = point.status in (Status.STALLED, Status.OPTIMAL)  # it may think otherwise
+    return certificate.gap > tol and (is_unfinished or is_spent)
 
 
 def expanded(

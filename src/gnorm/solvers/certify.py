@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gnorm.gated import frobenius_norms
 from gnorm.solvers.accurate import UNIT, accurate_outputs, accurate_sums
 from gnorm.solvers.problem import Point, Problem
 
@@ -91,7 +92,12 @@ def primal_value(
     theta = loss.primal_multiple(y, outputs, C, norm, -others.aligned)
     with np.errstate(over="ignore"):
         losses = float(np.sum(loss.value(y, theta * outputs, C)))
-        value = 0.5 * (theta * norm) ** 2 + losses - others.conjugate - theta * others.aligned
+        value = (
+            0.5 * (theta * norm) * (theta * norm)
+            + losses
+            - others.conjugate
+            - theta * others.aligned
+        )
     return value, theta
 
 
@@ -124,7 +130,7 @@ def dual_value(
     theta = loss.dual_multiple(y, b, C, dual_norm, others.conjugate, longest)
     # conjugates are convex and 0 at 0: of those outside a share theta is an upper bound
     conjugate = float(np.sum(loss.conjugate(y, theta * b, C))) + theta * others.conjugate
-    return -conjugate - 0.5 * (theta * dual_norm) ** 2, theta
+    return -conjugate - 0.5 * (theta * dual_norm) * (theta * dual_norm), theta
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,7 +301,7 @@ class _Primal:
         error = np.zeros_like(error) if loss.is_margin else length * error
         with np.errstate(over="ignore", invalid="ignore"):
             losses = float(np.sum(loss.largest_value(y, least, error, C)))
-            value = 0.5 * (length * norm) ** 2 + losses
+            value = 0.5 * (length * norm) * (length * norm) + losses
         return value * (1.0 + _rounding_of_sum(y)) if np.isfinite(value) else np.inf
 
 
@@ -344,7 +350,7 @@ class _Dual:
             slopes = loss.conjugate_derivatives(y, b, C)[0]
             size = float(np.sum(np.abs(conjugates)))
             size += float(np.sum(np.abs(np.where(b == 0, 0.0, slopes * b))))
-            value = -float(np.sum(conjugates)) - 0.5 * longest**2
+            value = -float(np.sum(conjugates)) - 0.5 * longest * longest
             return value - _rounding_of_sum(y) * size, (longest + ulp) * ulp + UNIT * size
 
     @classmethod
@@ -367,7 +373,7 @@ class _Dual:
         """Return the same point, with sums in more digits."""
         design = self.problem.design
         sums, error = _accurate_sums(self.problem, self.coef)
-        rounding = float(np.max(np.sqrt(np.sum(error**2, axis=(1, 2)))))
+        rounding = float(np.max(frobenius_norms(error)))
         return _Dual(self.problem, self.coef, sums, rounding * design.error_length)
 
 
@@ -381,9 +387,9 @@ def _least_favourable(problem: Problem, outputs: np.ndarray, error: np.ndarray) 
 
 def _rounding_of_outputs(problem: Problem, zeta: np.ndarray, n_rounded: int) -> np.ndarray:
     """Bound of the errors of outputs, each a sum with so many roundings."""
-    each = zeta.reshape(-1, problem.design.n_features, problem.n_outputs)
+    each = zeta.reshape(-1, problem.design.n_features, problem.n_outputs).transpose(2, 0, 1)
     # where contexts are one-hot, outputs are made of differences of two weights
-    lengths = 3.0 * np.sum(np.sqrt(np.sum(each**2, axis=1)), axis=0)
+    lengths = [3.0 * float(np.sum(frobenius_norms(own))) for own in each]
     error = n_rounded * UNIT * np.outer(problem.design.input_norms, lengths)
     return error if problem.n_outputs > 1 else error[:, 0]
 

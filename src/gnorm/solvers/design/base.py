@@ -104,7 +104,7 @@ class Design(ABC, Generic[AnyNorm]):
         self.X = X
         self.activations = activations
         self.n_samples = len(activations)
-        self.input_norms = np.sqrt(kernels.squared_row_norms(X))
+        self.input_norms = _lengths(X)
         if is_one_hot is None:
             is_one_hot = bool(np.all(activations.sum(axis=2) == 1))
         self.is_one_hot = is_one_hot
@@ -130,6 +130,10 @@ class Design(ABC, Generic[AnyNorm]):
         copied = copy(self)
         copied.gram = self.gram.copied()
         return copied
+
+    def scaled(self, factor: float) -> Design[AnyNorm]:
+        """Return the design of a multiple of the inputs."""
+        return type(self)(self.norm, self.X * factor, self.activations, self.is_one_hot)
 
     def restricted(self, rows: np.ndarray) -> Design[AnyNorm]:
         """Return the design of some of the samples, with what is known of its Gram matrix."""
@@ -370,6 +374,18 @@ def _blocks(weights: np.ndarray, width: int) -> Iterator[np.ndarray]:
     positive = np.flatnonzero(weights)
     step = max(64, gated.BLOCK_ENTRIES // (4 * width))
     return (positive[start : start + step] for start in range(0, len(positive), step))
+
+
+def _lengths(X: Any) -> np.ndarray:
+    """Norms of the inputs, also of those whose squares underflow."""
+    squares = kernels.squared_row_norms(X)
+    lengths = np.sqrt(squares)
+    tiny = np.flatnonzero(squares < 1e-280)
+    if len(tiny):
+        largest = float(abs(X[tiny]).max())
+        if largest > 0:
+            lengths[tiny] = largest * np.sqrt(kernels.squared_row_norms(X[tiny] / largest))
+    return lengths
 
 
 def _dense(X: Any) -> np.ndarray:
