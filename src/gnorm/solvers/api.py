@@ -19,6 +19,7 @@ from gnorm.norms import Norm
 from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.certify import Certificate, certify, relative_gap
 from gnorm.solvers.design import Design, get_norm, make_design
+from gnorm.solvers.equilibrate import equilibrated
 from gnorm.solvers.memory import available_memory
 from gnorm.solvers.merge import Merged, merge_samples, weighted
 from gnorm.solvers.methods import Method, choose, get_method, second_choice
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 _DISTANT = 1e15  # weight at inputs of length 1 from which on a margin is tried as a hard one
+_SEPARATED = 1e-2  # gap of a predictor that is to separate
 _GRAM_SHARE = 0.2  # of the memory allowed, up to which the Gram matrix of all samples is kept
 
 
@@ -434,7 +436,28 @@ def solve_certified(
             second = _run(problem, other, None, tol, max_iter, limit, report)
             if second.gap < certificate.gap:
                 certificate, chosen = second, other
+    if np.isinf(certificate.gap) and _gave_up(certificate, chosen, tol):
+        certificate = _separated(problem, certificate, tol, limit)
     return certificate, chosen.name, time.perf_counter() - start
+
+
+def _separated(problem: Problem, certificate: Certificate, tol: float, limit: float) -> Certificate:
+    """Separate at equal scales what was not, and keep the dual point; raise the proof if any."""
+    if not problem.is_hard.any():
+        return certificate
+    brought = equilibrated(problem)
+    method = choose(brought.problem, limit).method
+    try:
+        found = _run(brought.problem, method, None, _SEPARATED, None, limit, None)
+    except NotSeparableError as error:
+        if (proof := brought.proof(error)) is not None:
+            raise proof from None
+        return certificate
+    if np.isinf(found.gap):
+        return certificate
+    point = replace(certificate.point, primal=brought.zeta(found.zeta))
+    other = certify(problem, replace(point, dual_coef=certificate.dual_coef), tol)
+    return other if other.gap < certificate.gap else certificate
 
 
 def _as_hard(problem: Problem) -> Problem | None:

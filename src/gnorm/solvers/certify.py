@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gnorm.gated import frobenius_norms
+from gnorm.gated import frobenius_norms, unit_values
 from gnorm.solvers.accurate import UNIT, accurate_outputs, accurate_sums
 from gnorm.solvers.problem import Point, Problem
 
@@ -205,7 +205,7 @@ def certify(problem: Problem, point: Point, tol: float = 0.0) -> Certificate:
     dual = _Dual.near(problem, b, coef, sums)
     if relative_gap(primal.value, dual.value) > tol and np.isfinite(primal.hoped):
         hidden = primal.value - primal.hoped + dual.hoped - dual.value
-        if not hidden <= _NEGLIGIBLE * primal.value:
+        if np.isinf(primal.value) or not hidden <= _NEGLIGIBLE * primal.value:
             primal, dual = primal.accurate(), dual.accurate()
     return Certificate(
         primal.zeta,
@@ -247,8 +247,9 @@ class _Primal:
         The problem.
     zeta : ndarray of shape (n_units, n_contexts, n_features * n_outputs)
         Unit weights.
-    outputs, error : ndarray, default=None
-        Their values and a bound of the errors of these, if they are known.
+    outputs, error, ulp : ndarray, default=None
+        Their values, a bound of the errors of these, and one of what it adds to round the weights
+        once more, if they are known.
 
     Attributes
     ----------
@@ -264,13 +265,15 @@ class _Primal:
         zeta: np.ndarray,
         outputs: np.ndarray | None = None,
         error: np.ndarray | None = None,
+        ulp: np.ndarray | None = None,
     ) -> None:
         design, self.problem = problem.design, problem
         if outputs is None or error is None:
             outputs = design.decision_values(zeta)
             error = _rounding_of_outputs(problem, zeta, design.n_features + design.n_gates + 4)
         # the product with the multiple is rounded as well, in the weights and here
-        widened = error + _rounding_of_outputs(problem, zeta, 2) + 4 * UNIT * np.abs(outputs)
+        ulp = _rounding_of_outputs(problem, zeta, 2) if ulp is None else ulp
+        widened = error + ulp + 4 * UNIT * np.abs(outputs)
         norm = design.norm.value(zeta)
         self.hoped, _ = primal_value(problem, norm, _least_favourable(problem, outputs, -widened))
         longer = norm * (1.0 + _rounding_of_norms(problem, zeta))
@@ -285,7 +288,8 @@ class _Primal:
     def accurate(self) -> _Primal:
         """Return the same point, with outputs in more digits."""
         outputs, error = _accurate_outputs(self.problem, self.zeta)
-        found = _Primal(self.problem, self.zeta, outputs, error)
+        ulp = 3 * UNIT * _sizes_of_terms(self.problem, self.zeta)
+        found = _Primal(self.problem, self.zeta, outputs, error, ulp)
         found.length *= self.length
         return found
 
@@ -409,6 +413,17 @@ def _rounding_of_sum(y: np.ndarray) -> float:
 def _total(coef: np.ndarray, lengths: np.ndarray) -> float:
     """Sum of the lengths of the terms of a sum of features."""
     return float(np.sum(np.abs(coef).T * lengths))
+
+
+def _sizes_of_terms(problem: Problem, zeta: np.ndarray) -> np.ndarray:
+    """Sum of the terms of each output without their signs."""
+    design = problem.design
+    each = np.abs(zeta).reshape(*zeta.shape[:2], design.n_features, problem.n_outputs)
+    sizes = [
+        np.sum(unit_values(abs(design.X), design.activations, own), axis=1)
+        for own in np.moveaxis(each, -1, 0)
+    ]
+    return sizes[0] if problem.n_outputs == 1 else np.stack(sizes, axis=1)
 
 
 def _accurate_outputs(problem: Problem, zeta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

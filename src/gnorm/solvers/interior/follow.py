@@ -146,7 +146,8 @@ class CentralPath:
                     return self._ended(Status.STALLED, tol)
             self.system.sharpen(self.gap, tol)
             try:
-                step = self._advance()
+                with np.errstate(over="ignore", invalid="ignore"):
+                    step = self._advance()
             except Breakdown:  # the state is the last one, and so are the points
                 if not self.escalate():
                     return self._ended(Status.STALLED, tol)
