@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from numbers import Real
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,10 @@ from joblib import Parallel, delayed
 from scipy import sparse
 from sklearn import config_context, get_config
 from sklearn.utils import check_scalar
-from threadpoolctl import threadpool_limits
 
 from gnorm.losses import Loss
 from gnorm.solvers import Near
+from gnorm.solvers.threads import one_blas_thread
 
 __all__ = ["PreviousFit", "TrainingData", "at_bounds", "check_positive", "in_parallel"]
 
@@ -211,47 +210,17 @@ def in_parallel(n_jobs: int | None, tasks: Sequence[Callable[[], Any]]) -> list[
 
     Workers see scikit-learn's configuration, which each thread has of its own. Its own ``Parallel``
     sets the filters of warnings in each worker as well; those are global, and left behind by
-    threads that overlap.
+    threads that overlap. Where scikit-learn checks arrays it sets them, too: what that leaves
+    behind ends with the tasks.
     """
     parallel = Parallel(n_jobs=n_jobs, prefer="threads")
     if len(tasks) == 1 or parallel.n_jobs == 1:
         return [task() for task in tasks]
     config = get_config()
-    with _one_blas_thread.held():
+    with one_blas_thread(), warnings.catch_warnings():
         return list(parallel(delayed(_configured)(config, task) for task in tasks))
 
 
 def _configured(config: dict[str, Any], task: Callable[[], Any]) -> Any:
     with config_context(**config):
         return task()
-
-
-class _SharedLimit:
-    """One BLAS thread for the whole process, as long as anybody holds it.
-
-    The limit is global. So it is set by who comes first and lifted by who leaves last: set and
-    lifted by each for itself, fits that overlap would leave that of another behind.
-    """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._n_holders = 0
-        self._limits: Any = None
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        with self._lock:
-            self._n_holders += 1
-            if self._n_holders == 1:
-                self._limits = threadpool_limits(1, user_api="blas")
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._n_holders -= 1
-                if self._n_holders == 0:
-                    self._limits.restore_original_limits()
-                    self._limits = None
-
-
-_one_blas_thread = _SharedLimit()

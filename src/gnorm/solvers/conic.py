@@ -372,7 +372,7 @@ def solve(problem: Problem, run: Run, *, solver: str) -> Certificate:
         is_doubtful = ended.status is not Status.OPTIMAL and ray.any()
         if is_doubtful and problem.separability_residual(ray) <= _RAY:
             raise_if_not_separable(problem, ray, PROOF)
-        return certify(problem, Point(b, program.recovery(), ended.status, ended.n_iter))
+        return certify(problem, Point(b, program.recovery(), ended.status, ended.n_iter), run.tol)
     if not problem.is_hard.any():
         raise RuntimeError(f"{solver} found no solution and ended with the status {ended.said!r}")
     hard = np.flatnonzero(problem.is_hard)

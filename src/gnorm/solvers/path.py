@@ -46,7 +46,7 @@ from gnorm.solvers.api import (
     solve_certified,
     warn_if_unfinished,
 )
-from gnorm.solvers.certify import Certificate, certify, primal_value, relative_gap
+from gnorm.solvers.certify import Certificate, certify, relative_gap, rescaled
 from gnorm.solvers.design import Design
 from gnorm.solvers.merge import Merged
 from gnorm.solvers.problem import Point, Problem
@@ -463,7 +463,7 @@ class _Follower:
         if np.isfinite(C) and C <= self.end.C:
             coef = C * self.end.coef
             point = Point(coef, (coef, self.end.weights), Status.OPTIMAL, 0)
-            certificate = certify(problem, point)
+            certificate = certify(problem, point, self.tol)
             if certificate.gap <= self.tol:
                 return certificate, "closed form"
         if self.known and (same := self._same(problem)) is not None:
@@ -495,17 +495,10 @@ class _Follower:
         is_inside = (b <= slack * upper) & (b >= slack * lower)
         if not isinstance(problem.loss, Hinge) or not np.all(is_inside):
             return None
-        value, length = primal_value(problem, certificate.norm, certificate.outputs)
-        if relative_gap(value, certificate.dual_value) > self.tol:
+        same = rescaled(problem, certificate)
+        if same.gap > self.tol:
             return None
-        return replace(
-            certificate,
-            zeta=length * certificate.zeta,
-            outputs=length * certificate.outputs,
-            norm=length * certificate.norm,
-            primal_value=value,
-            point=replace(certificate.point, status=Status.OPTIMAL, n_iter=0),
-        )
+        return replace(same, point=replace(same.point, status=Status.OPTIMAL, n_iter=0))
 
     def _near(self, C: float, problem: Problem) -> Near | None:
         """Where to start from what is known; None if that is too far away.

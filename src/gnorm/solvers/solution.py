@@ -85,7 +85,8 @@ class Solution:
         For a margin loss the geometric margin :math:`\min_n y_n f(x_n) / \text{norm}` over the
         samples of positive weight, negative if one is on the wrong side; else NaN.
     primal_value, dual_value : float
-        Values of the two problems at ``zeta`` and at ``dual_coef``.
+        Values of the two problems at ``zeta`` and at ``dual_coef``, the first raised and the second
+        lowered by all that rounding may have hidden of them.
     duality_gap : float
         :math:`(\text{primal} - \text{dual}) / \text{primal}`.
     unit_norms : ndarray of shape (n_units,)

@@ -48,13 +48,15 @@ def check_samples(
 
 
 def check_lengths(X: Any) -> None:
-    """Raise ValueError if a squared norm of an input overflows."""
-    with np.errstate(over="ignore"):
+    """Raise ValueError if the squared norms of the inputs overflow, or all underflow."""
+    with np.errstate(over="ignore", under="ignore"):
         largest = float(np.max(kernels.squared_row_norms(X)))
-    if not np.isfinite(largest):
+    entry = float(abs(X).max()) if not 1e-300 < largest < np.inf else 0.0
+    if np.isinf(largest) or (largest < 1e-300 and entry > 0):
+        range_of = "finite" if np.isinf(largest) else "at least 1e-300"
         raise ValueError(
-            "expected inputs whose squared norms are finite in float64, got entries up to "
-            f"{abs(X).max():.1e}"
+            f"expected inputs whose squared norms are {range_of} in float64, got entries up to "
+            f"{entry:.1e}"
         )
 
 
