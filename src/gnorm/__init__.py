@@ -42,7 +42,14 @@ if TYPE_CHECKING:
         GLNNormSVCCV,
         ShallowGLNSVC,
     )
-    from gnorm.gates import FixedGates, HyperplaneGates, ReLUGates
+    from gnorm.gates import (
+        CategoryGates,
+        FixedGates,
+        HyperplaneGates,
+        JoinedGates,
+        QuantileGates,
+        ReLUGates,
+    )
     from gnorm.solvers import (
         MarginSolution,
         NormPath,
@@ -56,6 +63,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "CategoryGates",
     "FReLUClassifier",
     "FReLUClassifierCV",
     "FReLURegressor",
@@ -71,9 +79,11 @@ __all__ = [
     "GLNNormSVCCV",
     "GatedL2SVC",
     "HyperplaneGates",
+    "JoinedGates",
     "MarginSolution",
     "NormPath",
     "NotSeparableError",
+    "QuantileGates",
     "ReLUGates",
     "ShallowGLNSVC",
     "Solution",
@@ -99,6 +109,7 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "CategoryGates": "gates",
     "FReLUClassifier": "estimators",
     "FReLUClassifierCV": "estimators",
     "FReLURegressor": "estimators",
@@ -114,9 +125,11 @@ _MODULE_OF = {
     "GLNNormSVCCV": "estimators",
     "GatedL2SVC": "estimators",
     "HyperplaneGates": "gates",
+    "JoinedGates": "gates",
     "MarginSolution": "solvers",
     "NormPath": "solvers",
     "NotSeparableError": "solvers",
+    "QuantileGates": "gates",
     "ReLUGates": "gates",
     "ShallowGLNSVC": "estimators",
     "Solution": "solvers",

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
+from joblib import hash as joblib_hash
 from scipy import sparse
 from sklearn import config_context, get_config
 from sklearn.utils import check_scalar
 
+from gnorm.gates.columns import take_rows
 from gnorm.losses import Loss
 from gnorm.solvers import Near
 from gnorm.solvers.threads import one_blas_thread
@@ -46,6 +48,8 @@ class TrainingData:
         Which of all samples these are.
     n_samples : int
         How many there were.
+    source : {data frame, ndarray, CSR matrix} of shape (n_kept, n_columns), default=None
+        All columns as the user gave them, where the gates see others than the linear map.
     """
 
     X: Any
@@ -55,6 +59,7 @@ class TrainingData:
     weight: np.ndarray
     kept: np.ndarray
     n_samples: int
+    source: Any = None
 
     def part(self, rows: np.ndarray) -> TrainingData:
         """Return some of the samples, with the weights they have among all."""
@@ -65,11 +70,17 @@ class TrainingData:
             sample_weight=self.sample_weight[rows],
             weight=self.weight[rows],
             kept=self.kept[rows],
+            source=None if self.source is None else take_rows(self.source, rows),
         )
 
     def weighted(self, factors: np.ndarray) -> TrainingData:
         """Return the same samples with these class weights, shape (n_kept,)."""
         return replace(self, weight=self.sample_weight * factors)
+
+    @property
+    def inputs(self) -> Any:
+        """Inputs as the user gave them, for what predicts."""
+        return self.X if self.source is None else self.source
 
     @cached_property
     def truth(self) -> np.ndarray:
@@ -78,13 +89,18 @@ class TrainingData:
 
     @cached_property
     def digest(self) -> str:
-        """Fingerprint of what gates learn from."""
+        """Fingerprint of the inputs and weights, which gates learn from."""
         is_sparse = sparse.issparse(self.X)
         parts = (self.X.data, self.X.indices, self.X.indptr) if is_sparse else (self.X,)
         digest = blake2b(repr((is_sparse, self.X.shape)).encode(), digest_size=16)
         for part in (*parts, self.weight):
             digest.update(np.ascontiguousarray(part).data)
-        return digest.hexdigest()
+        return digest.hexdigest() + ("" if self.source is None else joblib_hash(self.source))
+
+    @cached_property
+    def target_digest(self) -> str:
+        """Fingerprint of the labels or targets, which some gates learn from."""
+        return joblib_hash(np.ascontiguousarray(self.truth))
 
 
 @dataclass(frozen=True, eq=False)

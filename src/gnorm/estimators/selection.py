@@ -195,6 +195,7 @@ class PathCV:
             return Cs
         check_scalar(self.Cs, "Cs", Integral, min_val=1)
         model = self._for_worker()
+        model._see_columns(data)
         model._fit_gates(data)
         design, merged = model._prepare(data)
         least = min(least_C(design, merged, y, loss) for y in self._problems(data))
@@ -228,7 +229,7 @@ def _score(
     start = perf_counter()
     held_out = data.part(test)
     model = clone(model)
-    model.n_features_in_ = data.X.shape[1]
+    model._see_columns(data)
     part = model._weighted(data.part(train))
     model._check_part(part)
     model._fit_gates(part)
@@ -246,7 +247,7 @@ def _score(
             if any(solution.status is Status.INTERRUPTED for solution in solutions):
                 raise KeyboardInterrupt  # some of the scores are no basis for a choice
             model._take(list(solutions), problems, loss, part)
-            scores[k] = scorer(model, held_out.X, held_out.truth, **metadata)
+            scores[k] = scorer(model, held_out.inputs, held_out.truth, **metadata)
             gaps[:, k] = [solution.duality_gap for solution in solutions]
     except NotSeparableError as error:
         raise of_all_samples(error, part) from None

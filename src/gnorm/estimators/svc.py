@@ -47,6 +47,12 @@ class GLNNormSVC(ContextGates, _MaxMargin):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -116,6 +122,10 @@ class GLNNormSVC(ContextGates, _MaxMargin):
         predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -151,6 +161,8 @@ class GLNNormSVC(ContextGates, _MaxMargin):
         *,
         C: float = 1.0,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -168,6 +180,8 @@ class GLNNormSVC(ContextGates, _MaxMargin):
         self.n_contexts = n_contexts
         self.C = C
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -207,6 +221,12 @@ class FReLUSVC(OnOffGates, _MaxMargin):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -276,6 +296,10 @@ class FReLUSVC(OnOffGates, _MaxMargin):
         predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -309,6 +333,8 @@ class FReLUSVC(OnOffGates, _MaxMargin):
         *,
         C: float = 1.0,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -325,6 +351,8 @@ class FReLUSVC(OnOffGates, _MaxMargin):
         self.n_units = n_units
         self.C = C
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -361,6 +389,12 @@ class GatedL2SVC(GLNNormSVC):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -430,6 +464,10 @@ class GatedL2SVC(GLNNormSVC):
         predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -482,6 +520,12 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -554,6 +598,10 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
         predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -580,6 +628,8 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
         *,
         C: float = 1.0,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -597,6 +647,8 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
         self.n_contexts = n_contexts
         self.C = C
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -617,6 +669,9 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
 
     def _activations(self, X: Any) -> np.ndarray:
         return self._one_unit(super()._activations(X))
+
+    def _shared_rules(self) -> None:
+        """Nothing is shared between contexts."""
 
     def _one_unit(self, activations: np.ndarray) -> np.ndarray:
         """One unit, one context for each global context seen in training."""
