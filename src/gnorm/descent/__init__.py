@@ -10,10 +10,30 @@ from gnorm.descent.diagnostics import (
     kkt_residual,
     margin_ratio,
 )
+from gnorm.descent.gradient_descent import Adam, GradientDescent
 from gnorm.descent.history import History, Stop
 from gnorm.descent.losses import Exponential, ExponentialLike, Logistic
 from gnorm.descent.network import Gate, GatedNetwork
 from gnorm.descent.objective import MarginLoss, MatrixFactorization, matrix_factorization
+from gnorm.descent.optimizers import (
+    L1,
+    L2,
+    AdaptiveMoments,
+    Average,
+    Direction,
+    Geometry,
+    Linf,
+    Logarithm,
+    Lp,
+    Momentum,
+    Part,
+    PerLayer,
+    Rate,
+    Riemannian,
+    Spectral,
+    Step,
+    WeightDecay,
+)
 from gnorm.descent.schedules import (
     Constant,
     Decaying,
@@ -23,29 +43,48 @@ from gnorm.descent.schedules import (
     Schedule,
     Steps,
 )
-from gnorm.descent.trainer import DivergenceError, GradientDescent
+from gnorm.descent.trainer import Descent, DivergenceError
 
 __all__ = [
+    "L1",
+    "L2",
+    "Adam",
+    "AdaptiveMoments",
+    "Average",
     "Balance",
     "Comparison",
     "Constant",
     "Decaying",
+    "Descent",
+    "Direction",
     "DivergenceError",
     "Exponential",
     "ExponentialLike",
     "Gate",
     "GatedNetwork",
+    "Geometry",
     "GradientDescent",
     "History",
+    "Linf",
+    "Logarithm",
     "Logistic",
+    "Lp",
     "MarginGrowth",
     "MarginLoss",
     "MatrixFactorization",
+    "Momentum",
     "Normalized",
+    "Part",
+    "PerLayer",
+    "Rate",
+    "Riemannian",
     "RisingMomentum",
     "Schedule",
+    "Spectral",
+    "Step",
     "Steps",
     "Stop",
+    "WeightDecay",
     "balancedness",
     "compare",
     "euler_residual",
