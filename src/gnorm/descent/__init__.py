@@ -12,6 +12,15 @@ from gnorm.descent.diagnostics import (
 )
 from gnorm.descent.gradient_descent import Adam, GradientDescent
 from gnorm.descent.history import History, Stop
+from gnorm.descent.linear import (
+    DeepLinear,
+    EndToEndMetric,
+    MatrixMargins,
+    MatrixRegression,
+    balanced_factors,
+    end_to_end,
+    unbalancedness,
+)
 from gnorm.descent.losses import Exponential, ExponentialLike, Logistic
 from gnorm.descent.network import Gate, GatedNetwork
 from gnorm.descent.objective import MarginLoss, MatrixFactorization, matrix_factorization
@@ -55,9 +64,11 @@ __all__ = [
     "Comparison",
     "Constant",
     "Decaying",
+    "DeepLinear",
     "Descent",
     "Direction",
     "DivergenceError",
+    "EndToEndMetric",
     "Exponential",
     "ExponentialLike",
     "Gate",
@@ -72,6 +83,8 @@ __all__ = [
     "MarginGrowth",
     "MarginLoss",
     "MatrixFactorization",
+    "MatrixMargins",
+    "MatrixRegression",
     "Momentum",
     "Normalized",
     "Part",
@@ -85,11 +98,14 @@ __all__ = [
     "Steps",
     "Stop",
     "WeightDecay",
+    "balanced_factors",
     "balancedness",
     "compare",
+    "end_to_end",
     "euler_residual",
     "inconsistency",
     "kkt_residual",
     "margin_ratio",
     "matrix_factorization",
+    "unbalancedness",
 ]

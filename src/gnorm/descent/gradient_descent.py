@@ -224,7 +224,7 @@ class Adam(Descent):
     >>> from gnorm.descent import Adam, GatedNetwork
     >>> X, y = np.array([[2.0, 1.0], [-1.0, -2.0]]), np.array([1, -1])
     >>> network = GatedNetwork.deep_linear(n_features=2, n_units=1, random_state=0)
-    >>> history = Adam(0.01, epsilon=0.0, max_steps=500).train(network, X, y)
+    >>> history = Adam(0.05, epsilon=0.0, max_steps=500).train(network, X, y)
     >>> bool(history["min_margin"][-1] > 10)
     True
     """
