@@ -12,11 +12,40 @@ from gnorm.descent.diagnostics import (
     seminorm,
 )
 from gnorm.descent.gated_network import Gate, GatedNetwork
+from gnorm.descent.gradient_descent import Adam, GradientDescent
 from gnorm.descent.history import History, Stop
 from gnorm.descent.kkt import KKTPoint, kkt_point, kkt_residual
+from gnorm.descent.linear import (
+    DeepLinear,
+    EndToEndMetric,
+    MatrixMargins,
+    MatrixRegression,
+    balanced_factors,
+    end_to_end,
+    unbalancedness,
+)
 from gnorm.descent.losses import Exponential, ExponentialLike, Logistic
 from gnorm.descent.network import Network
 from gnorm.descent.objective import MarginLoss, MatrixFactorization, matrix_factorization
+from gnorm.descent.optimizers import (
+    L1,
+    L2,
+    AdaptiveMoments,
+    Average,
+    Direction,
+    Geometry,
+    Linf,
+    Logarithm,
+    Lp,
+    Momentum,
+    Part,
+    PerLayer,
+    Rate,
+    Riemannian,
+    Spectral,
+    Step,
+    WeightDecay,
+)
 from gnorm.descent.rates import RatePolytope, check_rates
 from gnorm.descent.schedules import (
     Constant,
@@ -28,37 +57,62 @@ from gnorm.descent.schedules import (
     Schedule,
     Steps,
 )
-from gnorm.descent.trainer import DivergenceError, GradientDescent
+from gnorm.descent.trainer import Descent, DivergenceError
 
 __all__ = [
+    "L1",
+    "L2",
+    "Adam",
+    "AdaptiveMoments",
+    "Average",
     "Balance",
     "Comparison",
     "Constant",
     "Damped",
     "Decaying",
+    "DeepLinear",
+    "Descent",
+    "Direction",
     "DivergenceError",
+    "EndToEndMetric",
     "Exponential",
     "ExponentialLike",
     "Gate",
     "GatedNetwork",
+    "Geometry",
     "GradientDescent",
     "History",
     "KKTPoint",
+    "Linf",
+    "Logarithm",
     "Logistic",
+    "Lp",
     "MarginGrowth",
     "MarginLoss",
     "MatrixFactorization",
+    "MatrixMargins",
+    "MatrixRegression",
+    "Momentum",
     "Network",
     "Normalized",
+    "Part",
+    "PerLayer",
+    "Rate",
     "RatePolytope",
+    "Riemannian",
     "RisingMomentum",
     "Schedule",
+    "Spectral",
+    "Step",
     "Steps",
     "Stop",
+    "WeightDecay",
+    "balanced_factors",
     "balancedness",
     "check_rates",
     "compare",
     "conserved",
+    "end_to_end",
     "euler_residual",
     "inconsistency",
     "kkt_point",
@@ -66,4 +120,5 @@ __all__ = [
     "margin_ratio",
     "matrix_factorization",
     "seminorm",
+    "unbalancedness",
 ]
