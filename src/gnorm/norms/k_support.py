@@ -136,10 +136,11 @@ class KSupport(Norm):
 
         flat = cp.vec(zeta, order="F")
         theta, tau = cp.Variable(flat.size, nonneg=True), cp.Variable(nonneg=True)
-        terms = [cp.quad_over_lin(flat[i], theta[i]) for i in range(flat.size)]
-        least = cp.Minimize(0.5 * cp.sum(cp.hstack(terms)) + 0.5 * tau)
-        limits = [theta <= tau, cp.sum(theta) <= self.k * tau]
-        return partial_optimize(cp.Problem(least, limits), [theta, tau])
+        squares = cp.Variable(flat.size, nonneg=True)  # at least zeta^2 / theta
+        cones = cp.SOC(theta + squares, cp.vstack([2 * flat, theta - squares]), axis=0)
+        least = cp.Minimize(0.5 * cp.sum(squares) + 0.5 * tau)
+        limits = [cones, theta <= tau, cp.sum(theta) <= self.k * tau]
+        return partial_optimize(cp.Problem(least, limits), [theta, squares, tau])
 
     def network(self, shape: tuple[int, ...]) -> Network:
         """A scalar and a vector for every support; few weights only, for there are many."""
