@@ -155,8 +155,8 @@ REFUSED = [
     ({"sample_weight": [1.0, np.nan]}, "expected finite, non-negative sample_weight, got"),
     (
         {"method": "simplex"},
-        "method must be one of ['auto', 'interior-point', 'working-set', 'primal', 'highs', "
-        "'clarabel', 'scs'], got 'simplex'",
+        "method must be one of ['auto', 'interior-point', 'working-set', 'primal', 'factored', "
+        "'highs', 'clarabel', 'scs'], got 'simplex'",
     ),
     ({"tol": 0.0}, "expected a finite tol > 0, got 0.0"),
     ({"tol": np.nan}, "expected a finite tol > 0, got nan"),

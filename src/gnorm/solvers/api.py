@@ -86,15 +86,16 @@ def solve(
     unit_weights : array-like of shape (n_units,), default=None
         Weights :math:`w_h > 0` of the units in :math:`R(\zeta) = \sum_h w_h \|\zeta_h\|`; only for
         ``norm=None``.
-    method : {"auto", "interior-point", "working-set", "primal", "highs", "clarabel", "scs"}, \
-default="auto"
+    method : {"auto", "interior-point", "working-set", "primal", "factored", "highs", "clarabel", \
+"scs"}, default="auto"
         "interior-point" is the engine's own, in time cubic and memory quadratic in the samples.
         "working-set" runs it on the samples that shape the solution, and certifies the result on
         all. "primal" is an interior point through the features, in time and memory linear in the
         samples, for many samples of few gated features, and not for the multinomial loss, of which
         the working set is all samples. "clarabel" and "scs" solve the same
-        problem through cvxpy, under any norm. "highs" solves it by linear programs where norm and
-        loss are made of planes. "auto" picks one by the norm and the sizes of the problem, and
+        problem through cvxpy, under any norm. "factored" trains the network of the
+        nuclear norm, for smooth losses. "highs" solves it by linear programs where norm and loss
+        are made of planes. "auto" picks one by the norm and the sizes of the problem, and
         tries another where that one gives up; ``verbose=1`` says which and why.
     tol : float, default=1e-6
         Relative duality gap, over all samples, at which the problem counts as solved. Rounding

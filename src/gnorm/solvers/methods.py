@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from gnorm.norms import UnitNorm
+from gnorm.norms import Nuclear, UnitNorm
 from gnorm.solvers.active_set.rounds import FEW, solve_by_active_set, solve_near
 from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.certify import Certificate
+from gnorm.solvers.factored import solve as solve_by_factors
 from gnorm.solvers.interior import multinomial, solve_by_features, solve_by_samples
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
@@ -73,6 +74,20 @@ def _takes_lines(problem: Problem) -> str | None:
         "a polyhedral norm, L1 or MaxAbs, and a piecewise linear loss or a hard margin, got "
         f"{problem.design.norm!r} and {problem.loss.name!r}; "
         f"method={choose(problem, np.inf).method.name!r} takes them"
+    )
+
+
+def _is_factored(problem: Problem) -> bool:
+    is_smooth = not (problem.loss.is_piecewise_linear or problem.is_hard.any())
+    return isinstance(problem.design.norm, Nuclear) and is_smooth
+
+
+def _takes_factors(problem: Problem) -> str | None:
+    if _is_factored(problem):
+        return None
+    return (
+        f"the norm Nuclear and a smooth loss, got {problem.design.norm!r} and "
+        f"{problem.loss.name!r}; method={choose(problem, np.inf).method.name!r} takes them"
     )
 
 
@@ -182,6 +197,14 @@ METHODS = {
             refuses=_one_output,
         ),
         Method(
+            "factored",
+            "L-BFGS on the weights of the network, for the nuclear norm with smooth losses",
+            solve_by_factors,
+            10_000,
+            _none,
+            refuses=_takes_factors,
+        ),
+        Method(
             "highs",
             "linear programs, for L1 and MaxAbs with hard margins or piecewise linear losses",
             _linear_program,
@@ -258,6 +281,8 @@ def choose(problem: Problem, limit: float) -> Choice:
 def _choose_for_norm(problem: Problem) -> Choice:
     """Choose for a norm that is not made of kernels."""
     norm = type(problem.design.norm).__name__
+    if _is_factored(problem):
+        return _choice("factored", f"{norm} is the least cost of two factors, and the loss smooth")
     if _is_linear(problem):
         return _choice("highs", f"{norm} is polyhedral, and the loss piecewise linear")
     return _choice("clarabel", f"{norm} has no kernels")

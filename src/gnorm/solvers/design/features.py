@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from gnorm import gated
 from gnorm.norms import GroupNorm, Norm
 from gnorm.solvers.design.group import GroupDesign
 
@@ -46,14 +47,31 @@ class FeatureDesign(GroupDesign):
 
     def sums(self, coef: np.ndarray) -> np.ndarray:
         r"""Compute :math:`V_h`, see :class:`Design`; a fourth axis has the outputs."""
-        sums = super().sums(coef)
         if coef.ndim == 1:
-            return sums
-        return sums.reshape(self.zeta_shape(coef.shape[1]))
+            return super().sums(coef)
+        gates, decoding, _ = self.coded
+        n_outputs, n_gates = coef.shape[1], gates.shape[1]
+        total = np.zeros((n_gates * n_outputs, self.n_features))
+        for rows in gated.row_blocks(self.n_samples, len(total)):
+            weighted = gates[rows] * coef[rows, None, :]
+            total += weighted.reshape(len(weighted), -1).T @ self.X[rows]
+        by_gate = total.reshape(n_gates, n_outputs, -1).transpose(0, 2, 1)
+        return np.tensordot(decoding, by_gate, axes=1).reshape(self.zeta_shape(n_outputs))
 
     def decision_values(self, zeta: np.ndarray) -> np.ndarray:
         """Evaluate the predictor on the inputs of the design, one column an output if several."""
-        return super().decision_values(zeta.reshape(*zeta.shape[:2], -1))
+        if zeta.ndim == 3:
+            return super().decision_values(zeta)
+        gates, decoding, _ = self.coded
+        n_outputs, n_gates = zeta.shape[3], gates.shape[1]
+        weights = np.tensordot(zeta, decoding, axes=([0, 1], [0, 1]))  # features, outputs, gates
+        weights = np.ascontiguousarray(weights.transpose(0, 2, 1)).reshape(self.n_features, -1)
+        values = np.empty((self.n_samples, n_outputs))
+        for rows in gated.row_blocks(self.n_samples, weights.shape[1]):
+            responses = (self.X[rows] @ weights).reshape(-1, n_gates, n_outputs)
+            open_gates = gates[rows].astype(float).transpose(0, 2, 1)
+            values[rows] = (open_gates @ responses)[:, 0]
+        return values
 
     def features(self) -> sp.csr_matrix:
         """All gated features as a sparse matrix, (n_samples, n_units * n_contexts * n_features)."""
