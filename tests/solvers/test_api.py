@@ -155,8 +155,8 @@ REFUSED = [
     ({"sample_weight": [1.0, np.nan]}, "expected finite, non-negative sample_weight, got"),
     (
         {"method": "simplex"},
-        "method must be one of ['auto', 'interior-point', 'working-set', 'primal', 'clarabel', "
-        "'scs'], got 'simplex'",
+        "method must be one of ['auto', 'interior-point', 'working-set', 'primal', 'factored', "
+        "'highs', 'clarabel', 'scs'], got 'simplex'",
     ),
     ({"tol": 0.0}, "expected a finite tol > 0, got 0.0"),
     ({"tol": np.nan}, "expected a finite tol > 0, got nan"),
@@ -259,7 +259,7 @@ def test_closed_gates_have_the_norm_of_the_units():
 GOOD_REGRESSION = {**GOOD, "y": np.array([0.5, 2.0]), "loss": "squared_error"}
 REFUSED_BY_SOLVE = [
     ({"loss": "hinges"}, "expected a Loss or one of ['absolute_error', 'epsilon_insensitive', "),
-    ({"norm": "l2"}, "norm must be None, 'predictor_l2' or an object of gnorm.norms, got 'l2'"),
+    ({"norm": "l3"}, "norm must be None, one of ['gln', 'frelu', 'group', 'predictor_l2', "),
     ({"C": np.inf}, "expected a finite C for the loss 'squared_error', got C=inf"),
     ({"C": [1.0, np.inf]}, "expected a finite C for the loss 'squared_error', got C=inf"),
     ({"y": [1.0, np.nan]}, "expected finite numbers in y, got nan"),

@@ -19,7 +19,10 @@ References
    generalized gated linear networks. arXiv:2202.02649.
 """
 
-from gnorm.norms.base import Norm, QuadraticNorm, UnitNorm
+from gnorm.norms.base import Network, Norm, QuadraticNorm, QuasiNorm, UnitNorm
+from gnorm.norms.catalogue import Row, catalogue, get_norm, table
+from gnorm.norms.convolution import Convolution
+from gnorm.norms.fourier_l1 import FourierL1
 from gnorm.norms.frelu import FReLU, frelu_norm
 from gnorm.norms.gln import GLN, gln_norm, gln_norm_of_predictors
 from gnorm.norms.group import (
@@ -29,23 +32,50 @@ from gnorm.norms.group import (
     representation_cost,
     unit_norms,
 )
+from gnorm.norms.k_support import KSupport
+from gnorm.norms.l1 import L1
+from gnorm.norms.l2 import L2
+from gnorm.norms.lp_groups import LpGroups
+from gnorm.norms.max_abs import MaxAbs
+from gnorm.norms.nuclear import Nuclear
+from gnorm.norms.operator import Operator
 from gnorm.norms.predictor_l2 import PredictorL2, predictor_l2_norm, predictor_rms_norm
+from gnorm.norms.quasi import DeepDiagonal, DeepFourier, DeepLinear, QuadraticActivation
 
 __all__ = [
     "GLN",
+    "L1",
+    "L2",
+    "Convolution",
+    "DeepDiagonal",
+    "DeepFourier",
+    "DeepLinear",
     "FReLU",
+    "FourierL1",
     "GroupNorm",
+    "KSupport",
+    "LpGroups",
+    "MaxAbs",
+    "Network",
     "Norm",
+    "Nuclear",
+    "Operator",
     "PredictorL2",
+    "QuadraticActivation",
     "QuadraticNorm",
+    "QuasiNorm",
+    "Row",
     "UnitNorm",
+    "catalogue",
     "dual_norm",
     "frelu_norm",
+    "get_norm",
     "gln_norm",
     "gln_norm_of_predictors",
     "predictor_l2_norm",
     "predictor_rms_norm",
     "prox_representation_cost",
     "representation_cost",
+    "table",
     "unit_norms",
 ]

@@ -33,6 +33,8 @@ class FReLU(GroupNorm):
     gnorm.norms.frelu_norm : The value for equal weights.
     """
 
+    architecture = "frozen-gate ReLU network, two layers, one unit a gate"
+
     def check_gates(self, activations: np.ndarray) -> None:
         """Raise ValueError unless units have one context."""
         super().check_gates(activations)

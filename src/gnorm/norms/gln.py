@@ -38,6 +38,7 @@ from gnorm.gated import (
     main_effects,
 )
 from gnorm.norms.group import GroupNorm
+from gnorm.norms.simplex import check_threshold
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -66,6 +67,10 @@ class GLN(GroupNorm):
     True
     """
 
+    formula = r"((\sum_h s_h)^2 + C \|\bar\beta\|^2)^{1/2}"
+    architecture = "gated linear network, two layers, one context of a unit open"
+    invariances = ("permutations of units", "exchange between units")
+
     def check_gates(self, activations: np.ndarray) -> None:
         """Raise ValueError unless each unit has exactly one context on."""
         super().check_gates(activations)
@@ -91,6 +96,48 @@ class GLN(GroupNorm):
             return deviations
         taken = _shares_of_mean(frobenius_norms(deviations), weights, total)
         return deviations + (taken / total)[:, None, None] * beta_bar
+
+    def prox(self, zeta: ArrayLike, t: float) -> FloatArray:
+        r"""Proximal map of t times the norm.
+
+        With spreads :math:`a_h`, :math:`y = \sqrt C \|\bar\beta\|` and an angle :math:`\theta`,
+        :math:`s_h = \max(0, a_h - t \cos\theta)` and :math:`x = \tan\theta \sum_h s_h`, where
+        :math:`x + H t \sin\theta = y`. What units exchange stays as it is.
+
+        Raises
+        ------
+        ValueError
+            If the weights of the units are not equal.
+        """
+        zeta, t = check_zeta(zeta), check_threshold(t)
+        n_units, n_contexts, _ = zeta.shape
+        weights = self.weights(n_units)
+        if np.any(weights != weights[0]):
+            raise ValueError(f"expected equal unit_weights for prox, got {self.unit_weights}")
+        t = t * weights[0]
+        beta_bar, deviations = main_effects(zeta)
+        exchanged = zeta.mean(axis=1) - beta_bar / n_units
+        a = frobenius_norms(deviations)
+        y = math.sqrt(n_contexts) * float(frobenius_norms(beta_bar[None])[0])
+
+        def spreads(theta: float) -> np.ndarray:
+            return np.maximum(a - t * math.cos(theta), 0.0)
+
+        def excess(theta: float) -> float:
+            total = float(np.sum(spreads(theta)))
+            return total * math.tan(theta) + n_units * t * math.sin(theta) - y
+
+        if not np.any(a):
+            s, x = a, max(y - n_units * t, 0.0)
+        else:
+            largest = math.atan2(y, float(np.sum(a)) * 1e-16)
+            theta = brentq(excess, 0.0, largest, xtol=1e-16) if y > 0 else 0.0
+            s = spreads(theta)
+            # by the other equation, which has its digits where theta is near a right angle
+            x = max(y - n_units * t * math.sin(theta), 0.0) if np.any(s) else 0.0
+        shrunk = deviations * (s / np.where(a > 0, a, 1.0))[:, None, None]
+        mean = beta_bar * (x / (n_units * y) if y > 0 else 0.0)
+        return shrunk + (exchanged + mean)[:, None]
 
     def recovered(self, sums: FloatArray, shares: np.ndarray) -> FloatArray:
         """Weights of least cost with the predictors of a dual point."""

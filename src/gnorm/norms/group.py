@@ -12,15 +12,15 @@ References
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gnorm.gated import FloatArray, check_zeta, frobenius_norms
-from gnorm.norms.base import UnitNorm
+from gnorm.norms.base import Network, UnitNorm
+from gnorm.norms.simplex import check_threshold
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -57,6 +57,17 @@ class GroupNorm(UnitNorm):
     """
 
     unit_weights: tuple[float, ...] | None = None
+
+    formula = r"\sum_h w_h \|\zeta_h\|_F"
+    dual_formula = r"\max_h \|V_h\|_F / w_h"
+    architecture = "gated network, two layers, one unit a gate; any gates"
+    geometry = "l2: gradient descent"
+    references = ("Lippl, Abbott and Chung (2022), arXiv:2202.02649",)
+    invariances: ClassVar[tuple[str, ...]] = (
+        "signs",
+        "permutations of units",
+        "rotations within units",
+    )
 
     def __post_init__(self) -> None:
         if self.unit_weights is None:
@@ -108,6 +119,29 @@ class GroupNorm(UnitNorm):
         from gnorm import atoms
 
         return self.weights(zeta.shape[0]) @ atoms.unit_norms(zeta)
+
+    def prox(self, zeta: ArrayLike, t: float) -> FloatArray:
+        """Proximal map of t times the norm: every unit shrinks by t times its weight."""
+        zeta, t = check_zeta(zeta), check_threshold(t)
+        norms = frobenius_norms(zeta)
+        left = np.maximum(norms - t * self.weights(len(zeta)), 0.0)
+        return (left / np.where(norms > 0, norms, 1.0))[:, None, None] * zeta
+
+    def network(self, shape: tuple[int, ...]) -> Network:
+        r"""Read-out :math:`u_h` and input weights :math:`a_h` of each unit, :math:`w_h u_h a_h`."""
+        scales = self.weights(shape[0])
+
+        def weights(zeta: FloatArray) -> list[np.ndarray]:
+            roots = np.sqrt(self.unit_norms(zeta))
+            scaled = zeta * scales[:, None, None]
+            return [roots, scaled / np.where(roots > 0, roots, 1.0)[:, None, None]]
+
+        return Network(
+            ((shape[0],), shape),
+            lambda w: (w[0] / scales)[:, None, None] * w[1],
+            lambda w: 0.5 * float(np.sum(w[0] ** 2) + np.sum(w[1] ** 2)),
+            weights,
+        )
 
 
 def unit_norms(zeta: ArrayLike) -> FloatArray:
@@ -225,9 +259,4 @@ def prox_representation_cost(zeta: ArrayLike, t: float) -> FloatArray:
     <BLANKLINE>
            [[0. , 0. ]]])
     """
-    if not (math.isfinite(t) and t >= 0):
-        raise ValueError(f"expected a finite t >= 0, got {t}")
-    zeta = check_zeta(zeta)
-    norms = frobenius_norms(zeta)
-    left = np.where(norms > t, norms - t, 0.0) / np.where(norms > 0, norms, 1.0)
-    return left[:, None, None] * zeta
+    return GroupNorm().prox(zeta, t)

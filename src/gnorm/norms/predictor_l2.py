@@ -37,6 +37,13 @@ class PredictorL2(QuadraticNorm):
     gnorm.norms.predictor_rms_norm : The value.
     """
 
+    formula = r"(\|\bar\beta\|^2 + \sum_h s_h^2 / C)^{1/2}"
+    dual_formula = r"(C \sum_h \|V_h\|^2 + (1 - H) \|\sum_c V_{hc}\|^2)^{1/2}"
+    architecture = "none: the predictors of all contexts as one vector, for comparison"
+    geometry = "none"
+    references = ("Lippl, Abbott and Chung (2022), arXiv:2202.02649",)
+    invariances = ("permutations of units", "exchange between units")
+
     def check_gates(self, activations: np.ndarray) -> None:
         """Raise ValueError unless each unit has exactly one context on."""
         if not np.all(activations.sum(axis=2) == 1):

@@ -78,9 +78,10 @@ def solve(
         multinomial loss.
     activations : array-like of bool, shape (n_samples, n_units, n_contexts)
         Gates of the inputs, see :mod:`gnorm.gates`.
-    norm : {"predictor_l2"} or Norm, default=None
-        The norm R, an object of :mod:`gnorm.norms`. None is what the gates induce, the sum of the
-        norms of the units: for one-hot gates the GLN norm, for on/off gates the FReLU norm.
+    norm : str or Norm, default=None
+        The norm R, an object of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`. None is what the gates induce, the sum of the norms of the
+        units: for one-hot gates the GLN norm, for on/off gates the FReLU norm.
     loss : str or Loss, default="hinge"
         The loss m, an object of :mod:`gnorm.losses` or scikit-learn's name of one: "hinge",
         "squared_hinge", "log_loss", "squared_error", "epsilon_insensitive", "absolute_error",
@@ -91,13 +92,16 @@ def solve(
     unit_weights : array-like of shape (n_units,), default=None
         Weights :math:`w_h > 0` of the units in :math:`R(\zeta) = \sum_h w_h \|\zeta_h\|`; only for
         ``norm=None``.
-    method : {"auto", "interior-point", "working-set", "primal", "clarabel", "scs"}, default="auto"
+    method : {"auto", "interior-point", "working-set", "primal", "factored", "highs", "clarabel", \
+"scs"}, default="auto"
         "interior-point" is the engine's own, in time cubic and memory quadratic in the samples.
         "working-set" runs it on the samples that shape the solution, and certifies the result on
         all. "primal" is an interior point through the features, in time and memory linear in the
         samples, for many samples of few gated features, and not for the multinomial loss, of which
         the working set is all samples. "clarabel" and "scs" solve the same
-        problem through cvxpy. "auto" picks one of the first three by the sizes of the problem, and
+        problem through cvxpy, under any norm. "factored" trains the network of the
+        nuclear norm, for smooth losses. "highs" solves it by linear programs where norm and loss
+        are made of planes. "auto" picks one by the norm and the sizes of the problem, and
         tries another where that one gives up; ``verbose=1`` says which and why.
     tol : float, default=1e-6
         Relative duality gap, over all samples, at which the problem counts as solved. Rounding
@@ -177,6 +181,7 @@ def max_margin(
     activations: ArrayLike,
     C: float | ArrayLike = np.inf,
     *,
+    norm: str | Norm | None = None,
     unit_weights: ArrayLike | None = None,
     method: str = "auto",
     tol: float = 1e-6,
@@ -193,8 +198,9 @@ def max_margin(
             + \sum_n C_n \max(0, 1 - y_n f(x_n)), \qquad
         f(x) = \sum_{h,c} g_{hc}(x) \langle \zeta_{hc}, x \rangle
 
-    It is :func:`solve` with the hinge loss and the norm that the gates induce. With ``C=inf`` it is
-    the hard margin: the predictor of least norm with :math:`y_n f(x_n) \ge 1`.
+    It is :func:`solve` with the hinge loss; the norm is that of :func:`solve`, too, by default the
+    one that the gates induce. With ``C=inf`` it is the hard margin: the predictor of least norm
+    with :math:`y_n f(x_n) \ge 1`.
 
     Parameters
     ----------
@@ -206,7 +212,7 @@ def max_margin(
         Gates of the inputs, see :mod:`gnorm.gates`.
     C : float or array-like of shape (n_samples,), default=inf
         Weight of the hinge loss, positive; ``inf`` for samples that must have margin 1.
-    unit_weights, method, tol, max_iter, memory_limit, sample_weight, verbose
+    norm, unit_weights, method, tol, max_iter, memory_limit, sample_weight, verbose
         See :func:`solve`.
 
     Returns
@@ -247,7 +253,8 @@ def max_margin(
     """
     loss = Hinge()
     X, labels, gates, weight = check_samples(X, y, activations, loss, C, sample_weight)
-    norm = None if unit_weights is None else _weighted_norm(None, gates[weight > 0], unit_weights)
+    if unit_weights is not None:
+        norm = _weighted_norm(norm, gates[weight > 0], unit_weights)
     design, merged = prepare(X, labels, gates, weight, norm)
     solution = solve_prepared(
         design,
@@ -542,7 +549,7 @@ def expanded(
         primal_value=certificate.primal_value,
         dual_value=dual_value,
         duality_gap=gap,
-        unit_norms=norms.unit_norms(certificate.zeta),
+        unit_norms=norms.unit_norms(zeta.reshape(*zeta.shape[:2], -1)),
         support=np.flatnonzero(b if b.ndim == 1 else b.any(axis=1)),
         status=status,
         n_iter=certificate.point.n_iter,

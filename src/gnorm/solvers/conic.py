@@ -17,11 +17,9 @@ faster than the dual one, spectral or shared factors, and quadratic constraints.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import cvxpy as cp
 import numpy as np
@@ -29,11 +27,13 @@ import scipy.sparse as sp
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dpstrf
 
-from gnorm.losses import Hinge
+from gnorm.norms import UnitNorm
 from gnorm.solvers.certify import Certificate, certify
 from gnorm.solvers.design import GroupDesign
 from gnorm.solvers.interior import sample_system
+from gnorm.solvers.norm_program import NormProblem
 from gnorm.solvers.problem import Point, Problem
+from gnorm.solvers.program import LossProblem, ScaledProblem, signed
 from gnorm.solvers.run import Run
 from gnorm.solvers.separability import PROOF, raise_if_not_separable
 from gnorm.solvers.solution import Status
@@ -52,111 +52,7 @@ _RAY = 1e-3  # separability residual at which a certificate is looked for
 _RAY_TOL = {"CLARABEL": 1e-6, "SCS": 1e-3}  # of the ray; SCS gets no further towards V = 0
 
 
-class ScaledProblem(cp.Problem):
-    """A problem in the units of its data that is solved in units of order one.
-
-    A ``cvxpy.Problem`` built from its objective, also by arithmetic, is in the units of the data
-    and no longer scaled, and a solver may call a point optimal that is far from it. What is to be
-    added goes through :meth:`extended`.
-
-    Parameters
-    ----------
-    objective : cvxpy.Expression
-        What to minimise, divided by `scale`.
-    constraints : list of cvxpy.Constraint
-        Constraints.
-    scale : float
-        Unit of the objective.
-
-    Attributes
-    ----------
-    scale : float
-        Unit of the objective, in which the dual coefficients are of order one.
-    scaled : cvxpy.Problem
-        The same constraints with the objective divided by `scale`. It is what ``solve`` solves, so
-        that the tolerances of a solver mean the same whatever the units of the data.
-    """
-
-    def __init__(
-        self, objective: cp.Expression, constraints: list[cp.Constraint], scale: float
-    ) -> None:
-        self.scale = scale
-        self.scaled = cp.Problem(cp.Minimize(objective), constraints)
-        super().__init__(cp.Minimize(scale * objective), constraints)
-
-    def extended(
-        self, objective: Any = 0.0, constraints: Iterable[cp.Constraint] = ()
-    ) -> ScaledProblem:
-        """Add to the objective and to the constraints, and keep the scaling.
-
-        Parameters
-        ----------
-        objective : cvxpy.Expression or float, default=0.0
-            Convex scalar to add to the objective, in the units of the data.
-        constraints : iterable of cvxpy.Constraint, default=()
-            Further constraints.
-
-        Returns
-        -------
-        ScaledProblem
-            A new problem, whose value and multipliers are in the units of the data. It shares
-            variables and constraints with this one: once either is solved, what is read from them
-            by way of the other are the values of that last solve.
-
-        Raises
-        ------
-        TypeError
-            If objective is a ``cvxpy.Minimize`` or a problem, not an expression.
-        ValueError
-            If objective is not a scalar.
-        """
-        if isinstance(objective, cp.problems.objective.Objective | cp.Problem):
-            raise TypeError(
-                f"expected objective as an expression to minimise, got a {type(objective).__name__}"
-            )
-        total = self.scaled.objective.expr + objective / self.scale
-        return ScaledProblem(total, [*self.constraints, *constraints], self.scale)
-
-    def solve(self, *args: Any, **kwargs: Any) -> float:
-        """Do what ``cvxpy.Problem.solve`` does, by way of `scaled`."""
-        self.scaled.solve(*args, **kwargs)
-        self.unpack_scaled(self.scaled.solution)
-        return self.value
-
-    def unpack_scaled(self, solution: Any) -> None:
-        """Take over a solution of `scaled`."""
-        solution = copy.copy(solution)
-        solution.opt_val = self.scale * solution.opt_val
-        solution.dual_vars = {key: self.scale * a for key, a in solution.dual_vars.items()}
-        self.unpack(solution)
-
-    def copy(self, args: Any = None, id_objects: Any = None) -> ScaledProblem:
-        """Refuse, since cvxpy would copy by way of the objective that is not scaled.
-
-        Raises
-        ------
-        TypeError
-            Always; use ``copy.deepcopy`` or :meth:`extended`.
-        """
-        raise TypeError(
-            f"expected copy.deepcopy(problem), which has variables of its own, or "
-            f"problem.extended(), which shares them, got a shallow copy of a {type(self).__name__}"
-        )
-
-    @property
-    def solver_stats(self) -> Any:
-        """What the solver says of its last run, see ``cvxpy.Problem.solver_stats``."""
-        stats = self.scaled.solver_stats
-        return super().solver_stats if stats is None else stats
-
-    @property
-    def compilation_time(self) -> float | None:
-        """Seconds that the last compilation took."""
-        seconds: float | None = self.scaled.compilation_time
-        return super().compilation_time if seconds is None else seconds
-
-
-class MaxMarginProblem(ScaledProblem):
+class MaxMarginProblem(LossProblem):
     r"""The problem as cvxpy sees it, in the units of its data.
 
     Terms and constraints are added by :meth:`extended`, never by a ``cvxpy.Problem`` built from the
@@ -193,7 +89,6 @@ class MaxMarginProblem(ScaledProblem):
     """
 
     def __init__(self, problem: Problem, *, is_homogeneous: bool = False) -> None:
-        self.engine_problem = problem
         scale = sample_system(problem).value_unit
         n_samples, n_units = len(problem.y), problem.design.n_kernels
         n_outputs = problem.n_outputs
@@ -211,49 +106,14 @@ class MaxMarginProblem(ScaledProblem):
         ]
         values = each[0] if n_outputs == 1 else cp.vstack(each).T
         lengths = cp.norm(v, 2, axis=0)
-        objective = 0.5 * cp.square(cp.sum(lengths))
         self.coordinates, self.unit_norms = v, np.sqrt(scale) * lengths
-        if n_outputs == 1:
-            self.margins = cp.multiply(problem.y, values)
-        # where all margins are hard, losses of margins do not differ
-        self._is_of_margins = isinstance(problem.loss, Hinge) or bool(problem.is_hard.all())
-        if self._is_of_margins:
-            term, constraint = self._hinge(problem, scale, is_homogeneous)
-            self.outputs = values
-        else:
-            self.outputs = cp.Variable(problem.zero_outputs.shape, name="outputs")
-            constraint = self.outputs == values
-            term = problem.loss.expression(problem.y, self.outputs, problem.C) / scale
-        self.margin_constraint = constraint
-        super().__init__(objective + term, [constraint], scale)
-
-    def _hinge(
-        self, problem: Problem, scale: float, is_homogeneous: bool
-    ) -> tuple[Any, cp.Constraint]:
-        """Loss and constraint of the margins, with hard ones and shortfalls scaled."""
-        n_samples, soft = len(problem.y), np.flatnonzero(~problem.is_hard)
-        if is_homogeneous:
-            m = cp.Variable(name="margin")
-            return -n_samples * m, self.margins >= m
-        if not len(soft):
-            return 0.0, self.margins >= 1
-        # The unit of xi splits a large C between cost and entry; either alone is too much.
-        unit = np.sqrt(scale / problem.C[soft])
-        xi = cp.Variable(len(soft), nonneg=True, name="shortfall")
-        entries = (unit, (soft, np.arange(len(soft))))
-        shortfall = cp.Constant(sp.csc_array(entries, shape=(n_samples, len(soft)))) @ xi
-        return (1 / unit) @ xi, self.margins + shortfall >= 1
-
-    @property
-    def dual_coef(self) -> np.ndarray | None:
-        """Feasible dual point: a of a margin loss, else b; None if unsolved."""
-        if self.status not in cp.settings.SOLUTION_PRESENT:
-            return None
-        problem = self.engine_problem
-        if self._is_of_margins:
-            return np.clip(self.margin_constraint.dual_value, 0.0, problem.C)
-        b = problem.loss.feasible(problem.y, self.margin_constraint.dual_value, problem.C)
-        return problem.y * b if problem.loss.is_margin else b
+        super().__init__(
+            problem,
+            0.5 * cp.square(cp.sum(lengths)),
+            values,
+            scale,
+            is_homogeneous=is_homogeneous,
+        )
 
     @cached_property
     def zeta(self) -> cp.Expression:
@@ -309,16 +169,11 @@ class MaxMarginProblem(ScaledProblem):
         diagonal = np.einsum("ii->i", K)
         diagonal += _RIDGE * diagonal.sum() + np.finfo(float).tiny
         cholesky = cho_factor(K, lower=True, overwrite_a=True)
-        coef = _signed(problem, np.asarray(self.dual_coef))
+        coef = signed(problem, np.asarray(self.dual_coef))
         for _ in range(_CORRECTIONS):
             missing = self.outputs.value - problem.design.exact_products(coef) @ mu
             coef = coef + cho_solve(cholesky, missing)
         return coef, mu
-
-
-def _signed(problem: Problem, dual_coef: np.ndarray) -> np.ndarray:
-    """Dual point b of coefficients as users know them."""
-    return problem.y * dual_coef if problem.loss.is_margin else dual_coef
 
 
 def _factor(problem: Problem, h: int, scale: float) -> tuple[Any, np.ndarray]:
@@ -362,29 +217,57 @@ def solve(problem: Problem, run: Run, *, solver: str) -> Certificate:
         If the solver fails; names its status.
     """
     is_verbose = run.report is not None
-    program = MaxMarginProblem(problem)
+    has_kernels = isinstance(problem.design.norm, UnitNorm)
+    program = MaxMarginProblem(problem) if has_kernels else NormProblem(problem)
     ended = _run(program, solver, run.tol, run.max_iter, is_verbose)
     ray = problem.zero_outputs
     if ended.has_solution:
-        b = _signed(problem, np.asarray(program.dual_coef))
+        b = signed(problem, np.asarray(program.dual_coef))
         ray[problem.is_hard] = b[problem.is_hard]
         # A solver that runs off along a ray may stop before it says so.
         is_doubtful = ended.status is not Status.OPTIMAL and ray.any()
         if is_doubtful and problem.separability_residual(ray) <= _RAY:
             raise_if_not_separable(problem, ray, PROOF)
         return certify(problem, Point(b, program.recovery(), ended.status, ended.n_iter), run.tol)
+    raise_without_solution(problem, run, solver, ended.said)
+
+
+def raise_without_solution(problem: Problem, run: Run, solver: str, said: str) -> NoReturn:
+    """Raise the proof that there is no solution, or that a solver failed.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem, under any norm: whether samples are separable does not depend on it.
+    run : Run
+        What may be spent.
+    solver : str
+        The solver that failed; another than CLARABEL and SCS looks for the proof by CLARABEL.
+    said : str
+        Its status.
+
+    Raises
+    ------
+    NotSeparableError
+        If hard-margin samples cannot be separated.
+    RuntimeError
+        Else.
+    """
     if not problem.is_hard.any():
-        raise RuntimeError(f"{solver} found no solution and ended with the status {ended.said!r}")
+        raise RuntimeError(f"{solver} found no solution and ended with the status {said!r}")
+    ray = problem.zero_outputs
     hard = np.flatnonzero(problem.is_hard)
     # Equal inputs with both labels cancel from here, where a solver finds no interior.
     ray[hard] = problem.y[hard]
     raise_if_not_separable(problem, ray, PROOF)
     simplex = MaxMarginProblem(problem.restricted(hard), is_homogeneous=True)
-    if _run(simplex, solver, _RAY_TOL[solver], run.max_iter, is_verbose).has_solution:
+    prover = solver if solver in _RAY_TOL else "CLARABEL"
+    is_verbose = run.report is not None
+    if _run(simplex, prover, _RAY_TOL[prover], run.max_iter, is_verbose).has_solution:
         ray[hard] = problem.y[hard] * np.asarray(simplex.dual_coef)
         raise_if_not_separable(problem, ray, PROOF)
     raise RuntimeError(
-        f"{solver} found no solution and ended with the status {ended.said!r}, but no certificate "
+        f"{solver} found no solution and ended with the status {said!r}, but no certificate "
         "that the samples with C=inf are inseparable was found either; their margin may be too "
         "small for it. Use method='interior-point' or a finite C."
     )
@@ -401,10 +284,16 @@ class _Ended:
 
 
 def _run(
-    program: MaxMarginProblem, solver: str, tol: float, max_iter: int, is_verbose: bool
+    program: MaxMarginProblem | NormProblem,
+    solver: str,
+    tol: float,
+    max_iter: int,
+    is_verbose: bool,
 ) -> _Ended:
     """Do what ``program.solve`` does, without losing the status of a solver that fails."""
-    data, chain, inverse_data = program.scaled.get_problem_data(solver, solver_opts={})
+    data, chain, inverse_data = program.scaled.get_problem_data(
+        solver, solver_opts={}, canon_backend=program.canon_backend
+    )
     accuracy = _ACCURACY[solver] * tol
     options: dict[str, Any]
     if solver == "SCS":

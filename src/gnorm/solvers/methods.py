@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
+from gnorm.norms import Nuclear, UnitNorm
 from gnorm.solvers.active_set.rounds import FEW, solve_by_active_set, solve_near
 from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.certify import Certificate
+from gnorm.solvers.factored import solve as solve_by_factors
 from gnorm.solvers.interior import multinomial, solve_by_features, solve_by_samples
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
@@ -51,13 +53,57 @@ def _none(problem: Problem) -> float:
     return 0.0
 
 
-def _several_outputs(problem: Problem) -> str | None:
-    if problem.n_outputs == 1:
+def _takes_kernels(problem: Problem) -> str | None:
+    norm = problem.design.norm
+    if isinstance(norm, UnitNorm):
         return None
+    return (
+        f"a norm of kernels, got {norm!r}; method={choose(problem, np.inf).method.name!r} takes it"
+    )
+
+
+def _is_linear(problem: Problem) -> bool:
+    is_linear = problem.loss.is_piecewise_linear or bool(problem.is_hard.all())
+    return problem.design.norm.is_polyhedral and is_linear
+
+
+def _takes_lines(problem: Problem) -> str | None:
+    if _is_linear(problem):
+        return None
+    return (
+        "a polyhedral norm, L1 or MaxAbs, and a piecewise linear loss or a hard margin, got "
+        f"{problem.design.norm!r} and {problem.loss.name!r}; "
+        f"method={choose(problem, np.inf).method.name!r} takes them"
+    )
+
+
+def _is_factored(problem: Problem) -> bool:
+    is_smooth = not (problem.loss.is_piecewise_linear or problem.is_hard.any())
+    return isinstance(problem.design.norm, Nuclear) and is_smooth
+
+
+def _takes_factors(problem: Problem) -> str | None:
+    if _is_factored(problem):
+        return None
+    return (
+        f"the norm Nuclear and a smooth loss, got {problem.design.norm!r} and "
+        f"{problem.loss.name!r}; method={choose(problem, np.inf).method.name!r} takes them"
+    )
+
+
+def _one_output(problem: Problem) -> str | None:
+    if (expected := _takes_kernels(problem)) is not None or problem.n_outputs == 1:
+        return expected
     return (
         f"a loss of one output, got {problem.loss.name!r} of {problem.n_outputs}; "
         "method='interior-point' takes it"
     )
+
+
+def _linear_program(problem: Problem, run: Run) -> Certificate:
+    from gnorm.solvers import linear_program  # loads cvxpy
+
+    return linear_program.solve(problem, run)
 
 
 def _conic(solver: str) -> Callable[[Problem, Run], Certificate]:
@@ -130,6 +176,7 @@ METHODS = {
             100,
             _sample_bytes,
             solve_near,
+            _takes_kernels,
         ),
         Method(
             "working-set",
@@ -138,6 +185,7 @@ METHODS = {
             100,
             _few_bytes,
             solve_near,
+            _takes_kernels,
         ),
         Method(
             "primal",
@@ -146,7 +194,23 @@ METHODS = {
             solve_by_features,
             100,
             _feature_bytes,
-            refuses=_several_outputs,
+            refuses=_one_output,
+        ),
+        Method(
+            "factored",
+            "L-BFGS on the weights of the network, for the nuclear norm with smooth losses",
+            solve_by_factors,
+            10_000,
+            _none,
+            refuses=_takes_factors,
+        ),
+        Method(
+            "highs",
+            "linear programs, for L1 and MaxAbs with hard margins or piecewise linear losses",
+            _linear_program,
+            100,
+            _none,
+            refuses=_takes_lines,
         ),
         Method(
             "clarabel", "interior point of CLARABEL through cvxpy", _conic("CLARABEL"), 200, _none
@@ -190,7 +254,9 @@ def table() -> str:
 
 def choose(problem: Problem, limit: float) -> Choice:
     """Choose the method that is likely the fastest of those that fit into a memory of `limit`."""
-    n_samples = len(problem.y)
+    n_samples, norm = len(problem.y), problem.design.norm
+    if not isinstance(norm, UnitNorm):
+        return _choose_for_norm(problem)
     if n_samples <= FEW:  # the least memory, too
         return _choice("interior-point", f"{n_samples} samples are few (at most {FEW})")
     if problem.n_outputs > 1:
@@ -212,8 +278,20 @@ def choose(problem: Problem, limit: float) -> Choice:
     return _choice("working-set", f"{sizes}: fewer than {ratio} samples a feature")
 
 
+def _choose_for_norm(problem: Problem) -> Choice:
+    """Choose for a norm that is not made of kernels."""
+    norm = type(problem.design.norm).__name__
+    if _is_factored(problem):
+        return _choice("factored", f"{norm} is the least cost of two factors, and the loss smooth")
+    if _is_linear(problem):
+        return _choice("highs", f"{norm} is polyhedral, and the loss piecewise linear")
+    return _choice("clarabel", f"{norm} has no kernels")
+
+
 def second_choice(problem: Problem, first: Method) -> Method | None:
     """Method to try where one that was chosen gave up; None where none is likely to do better."""
+    if not isinstance(problem.design.norm, UnitNorm):
+        return None if first.name == "clarabel" else METHODS["clarabel"]
     if problem.n_outputs > 1:
         return None
     if first.name == "primal":

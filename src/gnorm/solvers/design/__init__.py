@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from gnorm.norms import GLN, GroupNorm, Norm, PredictorL2, QuadraticNorm
+from gnorm import norms
+from gnorm.norms import GLN, GroupNorm, Norm, QuadraticNorm
 from gnorm.solvers.design.base import Design
+from gnorm.solvers.design.features import FeatureDesign
 from gnorm.solvers.design.group import GroupDesign
 from gnorm.solvers.design.quadratic import QuadraticDesign
 
-__all__ = ["Design", "GroupDesign", "QuadraticDesign", "get_norm", "make_design"]
+__all__ = ["Design", "FeatureDesign", "GroupDesign", "QuadraticDesign", "get_norm", "make_design"]
 
 AnyDesign = Design[Any]
 
@@ -24,16 +26,10 @@ def get_norm(norm: str | Norm | None, activations: np.ndarray) -> Norm:
     Raises
     ------
     ValueError
-        If the name is not known.
+        If the name is not known, see :func:`gnorm.norms.get_norm`.
     """
-    if isinstance(norm, Norm):
-        return norm
-    if norm == "predictor_l2":
-        return PredictorL2()
     if norm is not None:
-        raise ValueError(
-            f"norm must be None, 'predictor_l2' or an object of gnorm.norms, got {norm!r}"
-        )
+        return norms.get_norm(norm)
     is_gln = activations.shape[2] > 1 and bool(np.all(activations.sum(axis=2) == 1))
     return GLN() if is_gln else GroupNorm()
 
@@ -43,8 +39,6 @@ def make_design(norm: Norm, X: Any, activations: np.ndarray) -> AnyDesign:
 
     Raises
     ------
-    TypeError
-        If the norm has no kernels.
     ValueError
         If it is no norm for such gates.
     """
@@ -52,6 +46,4 @@ def make_design(norm: Norm, X: Any, activations: np.ndarray) -> AnyDesign:
         return GroupDesign(norm, X, activations)
     if isinstance(norm, QuadraticNorm):
         return QuadraticDesign(norm, X, activations)
-    raise TypeError(
-        f"expected a norm of kernels, a GroupNorm or a QuadraticNorm, got {type(norm).__name__}"
-    )
+    return FeatureDesign(norm, X, activations)
