@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -57,7 +58,7 @@ class GatedClassifier(ClassifierMixin, GatedEstimator):
         return self._fit(X, y, sample_weight)
 
     def _training_data(self, X: Any, y: np.ndarray, sample_weight: np.ndarray) -> TrainingData:
-        check_classification_targets(y)
+        _check_labels(y)
         weight = sample_weight * self._class_factors(y, sample_weight)
         kept = np.flatnonzero(weight)  # a sample of weight 0 is as if it were absent
         classes, indices = np.unique(y[kept], return_inverse=True)
@@ -151,6 +152,20 @@ class GatedClassifier(ClassifierMixin, GatedEstimator):
         values = self.decision_function(X)
         winner = (values > 0).astype(int) if values.ndim == 1 else np.argmax(values, axis=1)
         return self.classes_[winner]
+
+
+def _check_labels(y: np.ndarray) -> None:
+    """Raise ValueError unless labels are classes, all strings or all numbers."""
+    if y.dtype.kind == "O":
+        is_text = [isinstance(label, str) for label in y]
+        others = [label for label, is_one in zip(y, is_text, strict=True) if not is_one]
+        if others and (any(is_text) or not all(isinstance(label, Real) for label in others)):
+            stranger = next((label for label in others if not isinstance(label, Real)), others[0])
+            raise ValueError(
+                f"expected labels of one kind, all strings or all numbers, got {stranger!r} among "
+                "others"
+            )
+    check_classification_targets(y)
 
 
 def _has_probabilities(estimator: Any) -> bool:

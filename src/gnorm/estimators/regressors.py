@@ -10,6 +10,7 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 
 from gnorm.estimators.base import ContextGates, GatedEstimator, OnOffGates
 from gnorm.estimators.data import TrainingData
+from gnorm.gated import as_numbers
 from gnorm.losses import EpsilonInsensitive, Huber, Loss, Multinomial, Quantile, get_loss
 from gnorm.solvers import Solution
 
@@ -50,8 +51,9 @@ class GatedRegressor(MultiOutputMixin, RegressorMixin, GatedEstimator):
         return self._fit(X, y, sample_weight)
 
     def _validated(self, X: Any, y: ArrayLike, **options: Any) -> tuple[Any, np.ndarray]:
+        y = as_numbers(y, "y")
         X, y = super()._validated(X, y, multi_output=True, y_numeric=True, **options)
-        return X, y.astype(np.float64)
+        return X, y
 
     def _training_data(self, X: Any, y: np.ndarray, sample_weight: np.ndarray) -> TrainingData:
         kept = np.flatnonzero(sample_weight)  # a sample of weight 0 is as if it were absent

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gnorm.gated import FloatArray, check_zeta, frobenius_norms
+from gnorm.gated import FloatArray, as_numbers, check_zeta, frobenius_norms
 from gnorm.norms.base import UnitNorm
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class GroupNorm(UnitNorm):
     def __post_init__(self) -> None:
         if self.unit_weights is None:
             return
-        weights = np.asarray(self.unit_weights, dtype=float)
+        weights = as_numbers(self.unit_weights, "unit_weights")
         if weights.ndim != 1 or not np.all((weights > 0) & np.isfinite(weights)):
             raise ValueError(
                 "expected unit_weights of shape (n_units,), positive and finite, "
@@ -225,8 +226,8 @@ def prox_representation_cost(zeta: ArrayLike, t: float) -> FloatArray:
     <BLANKLINE>
            [[0. , 0. ]]])
     """
-    if not (math.isfinite(t) and t >= 0):
-        raise ValueError(f"expected a finite t >= 0, got {t}")
+    if not (isinstance(t, Real) and math.isfinite(t) and t >= 0):
+        raise ValueError(f"expected a finite t >= 0, got {t!r}")
     zeta = check_zeta(zeta)
     norms = frobenius_norms(zeta)
     left = np.where(norms > t, norms - t, 0.0) / np.where(norms > 0, norms, 1.0)
