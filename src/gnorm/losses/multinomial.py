@@ -57,7 +57,7 @@ class Multinomial(Loss):
             return
         n_classes = self.n_classes
         if not (isinstance(n_classes, Real) and 2 <= n_classes < np.inf and n_classes % 1 == 0):
-            raise ValueError(f"expected a whole n_classes >= 2 or None, got {n_classes!r}")
+            raise ValueError(f"expected n_classes >= 2 or None, got {n_classes!r}")
         object.__setattr__(self, "n_classes", int(self.n_classes))
 
     def check_targets(self, y: np.ndarray) -> np.ndarray:
