@@ -319,27 +319,30 @@ class _Pieces:
             times = np.where(leaves, np.maximum(gaps / speeds, 0.0), np.inf)
         order = np.argsort(times, axis=None)
         order = order[np.isfinite(times.ravel()[order])]
-        contexts, rates = at.contexts.copy(), self.slopes @ ray
+        contexts = at.contexts.copy()
+        rates: FloatArray = self.slopes @ ray
         constant, rate, start, was_beyond = (
             at.sign * at.value,
             at.sign * (at.beta @ ray),
             0.0,
             False,
         )
-        for which in [*order, None]:  # the value is constant + time * rate up to the next gate
-            end = np.inf if which is None else float(times.ravel()[which])
+        for which in [
+            *order.tolist(),
+            None,
+        ]:  # the value is constant + time * rate up to the next gate
+            end = float(np.inf if which is None else times.ravel()[which])
             if end > start * (1.0 + 1e-12):  # not in the midst of gates that switch together
                 at_start = constant + start * rate
                 if at_start <= 0 and not was_beyond:
                     yield start
-                zero = -constant / rate if rate != 0 else np.inf
-                if at_start > 0 and rate < 0 and zero < end:
-                    yield zero
-                was_beyond = constant + end * rate <= 0 if np.isfinite(end) else False
+                if at_start > 0 and rate < 0 and -constant / rate < end:
+                    yield float(-constant / rate)
+                was_beyond = bool(constant + end * rate <= 0)
                 start = end
             if which is None:
                 return
-            h, bit = divmod(int(which), times.shape[1])
+            h, bit = divmod(which, times.shape[1])
             old, new = contexts[h], contexts[h] ^ int(self.powers[bit])
             constant += at.sign * float(at.responses[h, new] - at.responses[h, old])
             rate += at.sign * float(rates[h, new] - rates[h, old])

@@ -367,7 +367,8 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
         Geometric margin, the least :math:`y_n f(x_n)` divided by the norm; NaN for the
-        multinomial model.
+        multinomial model. No distance between inputs: the decision function jumps where a
+        gate switches, see :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_outputs, n_support)
@@ -536,7 +537,8 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
         Geometric margin, the least :math:`y_n f(x_n)` divided by the norm; NaN for the
-        multinomial model.
+        multinomial model. No distance between inputs: the decision function jumps where a
+        gate switches, see :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_outputs, n_support)
