@@ -60,6 +60,7 @@ def attempt(problem: Problem) -> Outcome:
         kind, text = of_result(problem, result, is_warned)
     if stray and SEVERITY.index(kind) < SEVERITY.index("raw"):
         kind, text = "raw", f"{stray[0].category.__name__}: {stray[0].message} | {text}"
+    seconds /= len(getattr(result, "solutions", (result,)))  # a path is many solves
     gap = getattr(result, "duality_gap", np.nan)
     return Outcome(kind, seconds, text, float(np.max(gap)))
 

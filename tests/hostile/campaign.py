@@ -159,14 +159,13 @@ def table(rows: dict[str, Row]) -> str:
 def campaign(families: list[str], n_problems: int, seed: int, out: Path) -> dict[str, Row]:
     """Try as many problems of each family; write scripts of the failures."""
     each = -(-n_problems // len(families))
-    rows: dict[str, Row] = {}
     worker = Worker(seed)
     written: dict[tuple[str, str], int] = defaultdict(int)
     out.mkdir(parents=True, exist_ok=True)
+    rows = {family: Row() for family in families}
     with (out / "outcomes.csv").open("w") as log:
-        for family in families:
-            rows[family] = Row()
-            for number in range(each):
+        for number in range(each):
+            for family in families:  # side by side: all meet the same load of the machine
                 outcome = worker.ask("run", family, number)
                 if outcome is None:
                     outcome = Outcome("raw", HUNG, "the process ended or hung")
