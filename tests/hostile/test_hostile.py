@@ -136,7 +136,7 @@ def test_judge_finds_false_claims(loss):
     assert judge(t, solution.zeta, b, -1.0, 1e-6, {}).faults
     assert judge(t, np.nan * solution.zeta, b, gap, 1e-6, {}).faults
     for name in claims:
-        wrong = claims | {name: claims[name] * 1.001}
+        wrong = claims | {name: claims[name] * 0.999}
         assert len(judge(t, solution.zeta, b, gap, 1e-6, wrong).faults) == 1
     if loss not in ("squared_hinge", "squared_error"):
         beyond = b * (10 * 0.7 / np.max(np.abs(b)))

@@ -51,9 +51,11 @@ class GatedRegressor(MultiOutputMixin, RegressorMixin, GatedEstimator):
         return self._fit(X, y, sample_weight)
 
     def _validated(self, X: Any, y: ArrayLike, **options: Any) -> tuple[Any, np.ndarray]:
-        y = as_numbers(y, "y")
+        # scikit-learn has its own words for targets that are missing or complex
+        if y is not None and getattr(getattr(y, "dtype", None), "kind", "") != "c":
+            y = as_numbers(y, "y")
         X, y = super()._validated(X, y, multi_output=True, y_numeric=True, **options)
-        return X, y
+        return X, y.astype(np.float64)
 
     def _training_data(self, X: Any, y: np.ndarray, sample_weight: np.ndarray) -> TrainingData:
         kept = np.flatnonzero(sample_weight)  # a sample of weight 0 is as if it were absent
