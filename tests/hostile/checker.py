@@ -117,9 +117,12 @@ def losses(t: Training, f: np.ndarray, error: np.ndarray) -> np.ndarray:
         rows = np.arange(len(y))
         low, high = f - error, f + error
         low[rows, y], high = high[rows, y], low
-        top = low.max(axis=1, keepdims=True)
-        total = np.log(np.sum(np.exp(low - top), axis=1)) + top[:, 0]
-        return C * np.maximum(total - low[rows, y], 0)
+        ahead = low - low[rows, y][:, None]  # of the label
+        ahead[rows, y] = -np.inf
+        top = np.maximum(ahead.max(axis=1), 0)
+        others = np.sum(np.exp(ahead - top[:, None]), axis=1)
+        # by log1p where the label is ahead, so that a small loss keeps its digits
+        return C * np.where(top > 0, top + np.log(others + np.exp(-top)), np.log1p(others))
     f, error = f[:, 0], error[:, 0]
     if t.loss in MARGIN:
         z = y * f + error
