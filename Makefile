@@ -11,10 +11,11 @@ OLDEST := .venv-oldest
 PYTEST_ARGS ?=
 # The tests run on every core, and each of them on one thread.
 PYTEST = OPENBLAS_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
+HOSTILE_PROBLEMS ?= 2000
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-oldest lint format docs bench clean
+.PHONY: help demo test test-slow test-oldest hostile lint format docs bench clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
@@ -30,6 +31,9 @@ test-slow: $(VENV)/.extra-test ## run the slow tests only
 
 test-oldest: $(OLDEST)/.extra-test ## run the tests on the oldest supported dependencies
 	$(call PYTEST,$(OLDEST)) $(PYTEST_ARGS)
+
+hostile: $(VENV)/.extra-test ## solve hostile problems before an independent judge: HOSTILE_PROBLEMS=20000 for more
+	$(VENV)/bin/python -m tests.hostile.campaign --problems $(HOSTILE_PROBLEMS)
 
 lint: $(VENV)/.extra-lint ## check style and types
 	$(VENV)/bin/ruff check

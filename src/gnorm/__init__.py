@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gnorm import (
         atoms,
+        boundary,
         datasets,
         descent,
         estimators,
@@ -89,6 +90,7 @@ __all__ = [
     "Solution",
     "__version__",
     "atoms",
+    "boundary",
     "datasets",
     "descent",
     "estimators",
@@ -139,6 +141,7 @@ _MODULE_OF = {
 }
 _MODULES = {
     "atoms",
+    "boundary",
     "datasets",
     "descent",
     "estimators",

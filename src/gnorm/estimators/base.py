@@ -36,7 +36,7 @@ from gnorm.losses import Loss
 from gnorm.solvers import Near, NotSeparableError, Solution
 from gnorm.solvers.api import prepare, share_gram, solve_prepared, warn_if_unfinished
 from gnorm.solvers.problem import Problem
-from gnorm.solvers.validation import check_activations, check_sample_weight
+from gnorm.solvers.validation import check_activations, check_options, check_sample_weight
 
 __all__ = ["ContextGates", "GatedEstimator", "OnOffGates", "of_all_samples"]
 
@@ -137,6 +137,7 @@ class GatedEstimator(BaseEstimator):
         check_positive(self.tol, "tol")
         if self.max_iter is not None:
             check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
+        check_options(self.tol, self.max_iter, self.memory_limit)
         weight = check_sample_weight(sample_weight, len(targets))
         if self.gates is not None and not hasattr(self.gates, "transform"):
             raise TypeError(f"expected gates with fit and transform, got {self.gates!r}")

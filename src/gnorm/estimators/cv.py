@@ -122,7 +122,9 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm.
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm. No distance between
+        inputs: the decision function jumps where a gate switches, see
+        :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_problems, n_support)
@@ -305,7 +307,9 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm.
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm. No distance between
+        inputs: the decision function jumps where a gate switches, see
+        :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_problems, n_support)
@@ -493,7 +497,8 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
         Geometric margin, the least :math:`y_n f(x_n)` divided by the norm; NaN for the
-        multinomial model.
+        multinomial model. No distance between inputs: the decision function jumps where a
+        gate switches, see :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_outputs, n_support)
@@ -685,7 +690,8 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
         Geometric margin, the least :math:`y_n f(x_n)` divided by the norm; NaN for the
-        multinomial model.
+        multinomial model. No distance between inputs: the decision function jumps where a
+        gate switches, see :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_outputs, n_support)

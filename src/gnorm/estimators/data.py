@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -229,6 +229,9 @@ def in_parallel(n_jobs: int | None, tasks: Sequence[Callable[[], Any]]) -> list[
     threads that overlap. Where scikit-learn checks arrays it sets them, too: what that leaves
     behind ends with the tasks.
     """
+    is_number = isinstance(n_jobs, Integral) and n_jobs != 0
+    if n_jobs is not None and not is_number:
+        raise ValueError(f"expected n_jobs other than 0, an integer, or None, got {n_jobs!r}")
     parallel = Parallel(n_jobs=n_jobs, prefer="threads")
     if len(tasks) == 1 or parallel.n_jobs == 1:
         return [task() for task in tasks]

@@ -10,6 +10,7 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 
 from gnorm.estimators.base import ContextGates, GatedEstimator, OnOffGates
 from gnorm.estimators.data import TrainingData
+from gnorm.gated import as_numbers
 from gnorm.losses import EpsilonInsensitive, Huber, Loss, Multinomial, Quantile, get_loss
 from gnorm.solvers import Solution
 
@@ -50,6 +51,9 @@ class GatedRegressor(MultiOutputMixin, RegressorMixin, GatedEstimator):
         return self._fit(X, y, sample_weight)
 
     def _validated(self, X: Any, y: ArrayLike, **options: Any) -> tuple[Any, np.ndarray]:
+        # scikit-learn has its own words for targets that are missing or complex
+        if y is not None and getattr(getattr(y, "dtype", None), "kind", "") != "c":
+            y = as_numbers(y, "y")
         X, y = super()._validated(X, y, multi_output=True, y_numeric=True, **options)
         return X, y.astype(np.float64)
 

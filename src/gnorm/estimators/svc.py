@@ -110,7 +110,9 @@ class GLNNormSVC(ContextGates, _MaxMargin):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm.
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm. No distance between
+        inputs: the decision function jumps where a gate switches, see
+        :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_problems, n_support)
@@ -284,7 +286,9 @@ class FReLUSVC(OnOffGates, _MaxMargin):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm.
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm. No distance between
+        inputs: the decision function jumps where a gate switches, see
+        :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_problems, n_support)
@@ -452,7 +456,9 @@ class GatedL2SVC(GLNNormSVC):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm.
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm. No distance between
+        inputs: the decision function jumps where a gate switches, see
+        :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_problems, n_support)
@@ -586,7 +592,9 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm.
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm. No distance between
+        inputs: the decision function jumps where a gate switches, see
+        :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_problems, n_support)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -54,8 +55,9 @@ class Multinomial(Loss):
     def __post_init__(self) -> None:
         if self.n_classes is None:
             return
-        if self.n_classes != int(self.n_classes) or self.n_classes < 2:
-            raise ValueError(f"expected n_classes >= 2 or None, got {self.n_classes}")
+        n_classes = self.n_classes
+        if not (isinstance(n_classes, Real) and 2 <= n_classes < np.inf and n_classes % 1 == 0):
+            raise ValueError(f"expected n_classes >= 2 or None, got {n_classes!r}")
         object.__setattr__(self, "n_classes", int(self.n_classes))
 
     def check_targets(self, y: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 
 from gnorm import norms
+from gnorm.gated import as_numbers
 from gnorm.losses import Hinge, Loss, get_loss
 from gnorm.norms import Norm
 from gnorm.solvers.active_set.start import Near
@@ -277,7 +278,7 @@ def _weighted_norm(norm: str | Norm | None, gates: np.ndarray, unit_weights: Arr
     """Norm that the gates induce, with weights of the units."""
     if norm is not None:
         raise ValueError(f"expected norm=None beside unit_weights, got norm={norm!r}")
-    weights = np.asarray(unit_weights, dtype=float)
+    weights = as_numbers(unit_weights, "unit_weights")
     if weights.shape != (gates.shape[1],):
         raise ValueError(
             f"expected unit_weights of shape ({gates.shape[1]},), got shape {weights.shape}"
