@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         margin,
         norms,
         plotting,
+        relu,
         solvers,
         svm,
         svm_cv,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         ShallowGLNSVC,
     )
     from gnorm.gates import FixedGates, HyperplaneGates, ReLUGates
+    from gnorm.relu import ReLUSolution, relu_max_margin
     from gnorm.solvers import (
         MarginSolution,
         NormPath,
@@ -75,6 +77,7 @@ __all__ = [
     "NormPath",
     "NotSeparableError",
     "ReLUGates",
+    "ReLUSolution",
     "ShallowGLNSVC",
     "Solution",
     "__version__",
@@ -92,6 +95,8 @@ __all__ = [
     "max_margin",
     "norms",
     "plotting",
+    "relu",
+    "relu_max_margin",
     "solve",
     "solvers",
     "svm",
@@ -118,10 +123,12 @@ _MODULE_OF = {
     "NormPath": "solvers",
     "NotSeparableError": "solvers",
     "ReLUGates": "gates",
+    "ReLUSolution": "relu",
     "ShallowGLNSVC": "estimators",
     "Solution": "solvers",
     "gln_norm_path": "solvers",
     "max_margin": "solvers",
+    "relu_max_margin": "relu",
     "solve": "solvers",
 }
 _MODULES = {
@@ -137,6 +144,7 @@ _MODULES = {
     "margin",
     "norms",
     "plotting",
+    "relu",
     "solvers",
     "svm",
     "svm_cv",

@@ -131,6 +131,22 @@ def test_exclusive_or_by_hand():
     )
 
 
+def test_on_a_line_the_norm_is_a_weighted_variation_of_the_slope():
+    # a neuron with its kink at x has the coefficient |jump of f' at x| sqrt(1 + x^2)
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.uniform(-3, 3, size=300))
+    X = np.column_stack((x, np.ones(300)))
+    y = np.sin(2 * x) + 0.1 * rng.normal(size=300)
+    solution = relu_max_margin(X, y, 1.0, loss="squared_error", tol=1e-8)
+    assert solution.status is ReLUStatus.OPTIMAL
+    kinks = np.unique(-solution.neurons[:, 1] / solution.neurons[:, 0])
+    assert len(kinks) == len(solution.coefs)
+    apart = np.concatenate((kinks[:1] - 1, kinks, kinks[-1:] + 1))
+    values = solution.decision_values(np.column_stack((apart, np.ones(len(apart)))))
+    jumps = np.diff(np.diff(values) / np.diff(apart))
+    assert_allclose(np.sum(np.abs(jumps) * np.sqrt(1 + kinks**2)), solution.norm, rtol=1e-6)
+
+
 # ------------------------------------------------------------------------------ all losses
 
 
