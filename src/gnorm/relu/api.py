@@ -32,7 +32,7 @@ from gnorm.solvers.validation import check_lengths, check_options, check_samples
 
 __all__ = ["relu_max_margin"]
 
-_N_DIRECTIONS = 4  # random ones, along which the first neurons of a hard margin have their kinks
+_N_DIRECTIONS = 1  # random ones, along which the first neurons of a hard margin have their kinks
 _N_RANDOM = 20  # further neurons at the start
 _MAX_ITER = 200
 
@@ -266,7 +266,9 @@ def _plane(X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     basis = rng.normal(size=(n_features, min(2, n_features)))
     if np.ptp(X[:, -1]) == 0:
         basis[:, 0] = np.eye(n_features)[-1]
-    return np.linalg.qr(basis)[0].T
+    plane: np.ndarray = np.linalg.qr(basis)[0].T
+    # to the side of the constant, where angles are sorted like the samples on a line
+    return plane * np.where(plane @ X[0] < 0, -1.0, 1.0)[:, None]
 
 
 def _arcs(Z: np.ndarray, y: np.ndarray) -> np.ndarray:
