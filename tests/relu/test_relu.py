@@ -163,7 +163,7 @@ def test_equals_the_program_over_all_patterns(name, C, n_features):
 
 @pytest.mark.parametrize(("name", "C"), SOFT)
 def test_certificate_holds_by_its_definition(name, C):
-    X, y = data(20, 3)
+    X, y = data(12, 3)
     loss = get_loss(name)
     y = y if loss.is_margin else y + X[:, 0]
     solution = relu_max_margin(X, y, C, loss=name, tol=1e-5)
@@ -187,7 +187,7 @@ def test_certificate_holds_by_its_definition(name, C):
 
 
 def test_rotation_and_scale():
-    X, y = data(20, 3, seed=5)
+    X, y = data(10, 3, seed=5)
     rotation = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))[0]
     first = relu_max_margin(X, y, tol=1e-7)
     assert_allclose(relu_max_margin(X @ rotation, y, tol=1e-7).norm, first.norm, rtol=1e-6)
