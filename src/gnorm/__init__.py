@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         margin,
         norms,
         plotting,
+        relu,
         solvers,
         svm,
         svm_cv,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         QuantileGates,
         ReLUGates,
     )
+    from gnorm.relu import ReLUSolution, relu_max_margin
     from gnorm.solvers import (
         MarginSolution,
         NormPath,
@@ -86,6 +88,7 @@ __all__ = [
     "NotSeparableError",
     "QuantileGates",
     "ReLUGates",
+    "ReLUSolution",
     "ShallowGLNSVC",
     "Solution",
     "__version__",
@@ -104,6 +107,8 @@ __all__ = [
     "max_margin",
     "norms",
     "plotting",
+    "relu",
+    "relu_max_margin",
     "solve",
     "solvers",
     "svm",
@@ -133,10 +138,12 @@ _MODULE_OF = {
     "NotSeparableError": "solvers",
     "QuantileGates": "gates",
     "ReLUGates": "gates",
+    "ReLUSolution": "relu",
     "ShallowGLNSVC": "estimators",
     "Solution": "solvers",
     "gln_norm_path": "solvers",
     "max_margin": "solvers",
+    "relu_max_margin": "relu",
     "solve": "solvers",
 }
 _MODULES = {
@@ -153,6 +160,7 @@ _MODULES = {
     "margin",
     "norms",
     "plotting",
+    "relu",
     "solvers",
     "svm",
     "svm_cv",
