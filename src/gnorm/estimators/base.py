@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,6 +30,7 @@ from gnorm.estimators.data import (
 )
 from gnorm.gates import HyperplaneGates, ReLUGates
 from gnorm.losses import Loss
+from gnorm.norms import Norm
 from gnorm.solvers import Near, NotSeparableError, Solution
 from gnorm.solvers.api import prepare, share_gram, solve_prepared, warn_if_unfinished
 from gnorm.solvers.problem import Problem
@@ -61,7 +62,7 @@ class GatedEstimator(BaseEstimator):
     (:meth:`_training_data`) and the problems that these pose (:meth:`_problems`).
     """
 
-    _norm: ClassVar[str | None] = None  # the group norm of the gates
+    norm: str | Norm | None = None  # that of the gates, unless a parameter says another
     # scikit-learn shows the documentation of parameters, in HTML, beside a link to more of it. The
     # package has no address, so the link leads nowhere else.
     _doc_link_module = "gnorm"
@@ -151,7 +152,7 @@ class GatedEstimator(BaseEstimator):
         """Return the design of the distinct samples and how the samples map to them."""
         activations = self._fit_activations(data.X)
         X = self._augmented(data.X)
-        return prepare(X, data.y, activations, data.weight, norm=self._norm)
+        return prepare(X, data.y, activations, data.weight, norm=self.norm)
 
     def _fit_predictors(
         self, data: TrainingData, C: float, previous: PreviousFit | None = None

@@ -11,6 +11,7 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 from gnorm.estimators.base import ContextGates, GatedEstimator, OnOffGates
 from gnorm.estimators.data import TrainingData
 from gnorm.losses import EpsilonInsensitive, Huber, Loss, Multinomial, Quantile, get_loss
+from gnorm.norms import Norm
 from gnorm.solvers import Solution
 
 __all__ = ["FReLURegressor", "GLNNormRegressor", "GatedRegressor"]
@@ -131,6 +132,10 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
         Error from which on the loss is linear, in "huber". Not used by other losses.
     quantile : float, default=0.5
         The quantile to predict, between 0 and 1, in "quantile". Not used by other losses.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
+        units. None is the norm that the gates induce.
     C : float, default=1.0
         Weight of the loss, positive and finite.
     gates : transformer, default=None
@@ -232,6 +237,7 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
         n_contexts: int = 2,
         *,
         loss: str | Loss = "squared_error",
+        norm: str | Norm | None = None,
         epsilon: float = 0.1,
         delta: float = 1.35,
         quantile: float = 0.5,
@@ -252,6 +258,7 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
         self.n_units = n_units
         self.n_contexts = n_contexts
         self.loss = loss
+        self.norm = norm
         self.epsilon = epsilon
         self.delta = delta
         self.quantile = quantile
@@ -299,6 +306,10 @@ class FReLURegressor(OnOffGates, GatedRegressor):
         Error from which on the loss is linear, in "huber". Not used by other losses.
     quantile : float, default=0.5
         The quantile to predict, between 0 and 1, in "quantile". Not used by other losses.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
+        units. None is the norm that the gates induce.
     C : float, default=1.0
         Weight of the loss, positive and finite.
     gates : transformer, default=None
@@ -399,6 +410,7 @@ class FReLURegressor(OnOffGates, GatedRegressor):
         n_units: int = 50,
         *,
         loss: str | Loss = "squared_error",
+        norm: str | Norm | None = None,
         epsilon: float = 0.1,
         delta: float = 1.35,
         quantile: float = 0.5,
@@ -418,6 +430,7 @@ class FReLURegressor(OnOffGates, GatedRegressor):
     ) -> None:
         self.n_units = n_units
         self.loss = loss
+        self.norm = norm
         self.epsilon = epsilon
         self.delta = delta
         self.quantile = quantile
