@@ -3,6 +3,7 @@
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from gnorm import norms
 from gnorm.solvers.methods import table
 
 project = "gnorm"
@@ -17,10 +18,11 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
 ]
-exclude_patterns = ["_build", "generated/methods.md"]
+exclude_patterns = ["_build", "generated/methods.md", "generated/norms.md"]
 generated = Path(__file__).parent / "generated"
 generated.mkdir(exist_ok=True)
 (generated / "methods.md").write_text(table())
+(generated / "norms.md").write_text(norms.table())
 templates_path = ["_templates"]
 html_theme = "furo"
 html_title = f"gnorm {release}"

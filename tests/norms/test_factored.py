@@ -114,5 +114,5 @@ def test_products_of_several_outputs(is_sparse, is_one_hot):
 
 def test_piecewise_linear_losses_are_refused():
     X, y, activations = classes(n_classes=2)
-    with pytest.raises(ValueError, match="a smooth loss, got .*'hinge'; method='clarabel' takes"):
+    with pytest.raises(ValueError, match=r"a smooth loss, got .*'hinge'; method='clarabel' takes"):
         solve(X, 2 * y - 1, activations, norm="nuclear", method="factored")

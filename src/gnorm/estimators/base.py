@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,6 +33,7 @@ from gnorm.gates import HyperplaneGates, ReLUGates
 from gnorm.gates.base import Gates
 from gnorm.gates.columns import column_indices, is_frame, take_columns, take_rows
 from gnorm.losses import Loss
+from gnorm.norms import Norm
 from gnorm.solvers import Near, NotSeparableError, Solution
 from gnorm.solvers.api import prepare, share_gram, solve_prepared, warn_if_unfinished
 from gnorm.solvers.problem import Problem
@@ -64,7 +65,7 @@ class GatedEstimator(BaseEstimator):
     (:meth:`_training_data`) and the problems that these pose (:meth:`_problems`).
     """
 
-    _norm: ClassVar[str | None] = None  # the group norm of the gates
+    norm: str | Norm | None = None  # that of the gates, unless a parameter says another
     # scikit-learn shows the documentation of parameters, in HTML, beside a link to more of it. The
     # package has no address, so the link leads nowhere else.
     _doc_link_module = "gnorm"
@@ -206,7 +207,7 @@ class GatedEstimator(BaseEstimator):
         """Return the design of the distinct samples and how the samples map to them."""
         activations = self._fit_activations(self._seen_by_gates(data.X, data.source))
         X = self._augmented(data.X)
-        return prepare(X, data.y, activations, data.weight, norm=self._norm)
+        return prepare(X, data.y, activations, data.weight, norm=self.norm)
 
     def _fit_predictors(
         self, data: TrainingData, C: float, previous: PreviousFit | None = None

@@ -18,6 +18,7 @@ from gnorm.boundary import BoundaryDistance, distance_to_boundary
 from gnorm.estimators.base import ContextGates, GatedEstimator, OnOffGates
 from gnorm.estimators.data import TrainingData
 from gnorm.losses import LogLoss, Loss, Multinomial, get_loss
+from gnorm.norms import Norm
 from gnorm.solvers import Solution
 
 __all__ = ["FReLUClassifier", "GLNNormClassifier", "GatedClassifier", "LossClassifier"]
@@ -302,6 +303,10 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         Probabilities come with the log loss alone. For more than two classes it is that of the
         multinomial model, and all classes are one problem; under the other losses each class
         against the rest is one.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
+        units. None is the norm that the gates induce.
     C : float, default=1.0
         Weight of the loss, positive. ``numpy.inf`` is the hard margin, for the two hinge
         losses; it raises :class:`gnorm.NotSeparableError` if the gated data are not separable.
@@ -425,6 +430,7 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         n_contexts: int = 2,
         *,
         loss: str | Loss = "log_loss",
+        norm: str | Norm | None = None,
         C: float = 1.0,
         gates: Any = None,
         segment: Any = None,
@@ -445,6 +451,7 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         self.n_units = n_units
         self.n_contexts = n_contexts
         self.loss = loss
+        self.norm = norm
         self.C = C
         self.gates = gates
         self.segment = segment
@@ -486,6 +493,10 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         Probabilities come with the log loss alone. For more than two classes it is that of the
         multinomial model, and all classes are one problem; under the other losses each class
         against the rest is one.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
+        units. None is the norm that the gates induce.
     C : float, default=1.0
         Weight of the loss, positive. ``numpy.inf`` is the hard margin, for the two hinge
         losses; it raises :class:`gnorm.NotSeparableError` if the gated data are not separable.
@@ -608,6 +619,7 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         n_units: int = 50,
         *,
         loss: str | Loss = "log_loss",
+        norm: str | Norm | None = None,
         C: float = 1.0,
         gates: Any = None,
         segment: Any = None,
@@ -627,6 +639,7 @@ class FReLUClassifier(OnOffGates, LossClassifier):
     ) -> None:
         self.n_units = n_units
         self.loss = loss
+        self.norm = norm
         self.C = C
         self.gates = gates
         self.segment = segment

@@ -12,6 +12,7 @@ from gnorm.estimators.base import ContextGates, GatedEstimator, OnOffGates
 from gnorm.estimators.data import TrainingData
 from gnorm.gated import as_numbers
 from gnorm.losses import EpsilonInsensitive, Huber, Loss, Multinomial, Quantile, get_loss
+from gnorm.norms import Norm
 from gnorm.solvers import Solution
 
 __all__ = ["FReLURegressor", "GLNNormRegressor", "GatedRegressor"]
@@ -135,6 +136,10 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
         Error from which on the loss is linear, in "huber". Not used by other losses.
     quantile : float, default=0.5
         The quantile to predict, between 0 and 1, in "quantile". Not used by other losses.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
+        units. None is the norm that the gates induce.
     C : float, default=1.0
         Weight of the loss, positive and finite.
     gates : transformer, default=None
@@ -246,6 +251,7 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
         n_contexts: int = 2,
         *,
         loss: str | Loss = "squared_error",
+        norm: str | Norm | None = None,
         epsilon: float = 0.1,
         delta: float = 1.35,
         quantile: float = 0.5,
@@ -268,6 +274,7 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
         self.n_units = n_units
         self.n_contexts = n_contexts
         self.loss = loss
+        self.norm = norm
         self.epsilon = epsilon
         self.delta = delta
         self.quantile = quantile
@@ -317,6 +324,10 @@ class FReLURegressor(OnOffGates, GatedRegressor):
         Error from which on the loss is linear, in "huber". Not used by other losses.
     quantile : float, default=0.5
         The quantile to predict, between 0 and 1, in "quantile". Not used by other losses.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
+        units. None is the norm that the gates induce.
     C : float, default=1.0
         Weight of the loss, positive and finite.
     gates : transformer, default=None
@@ -427,6 +438,7 @@ class FReLURegressor(OnOffGates, GatedRegressor):
         n_units: int = 50,
         *,
         loss: str | Loss = "squared_error",
+        norm: str | Norm | None = None,
         epsilon: float = 0.1,
         delta: float = 1.35,
         quantile: float = 0.5,
@@ -448,6 +460,7 @@ class FReLURegressor(OnOffGates, GatedRegressor):
     ) -> None:
         self.n_units = n_units
         self.loss = loss
+        self.norm = norm
         self.epsilon = epsilon
         self.delta = delta
         self.quantile = quantile

@@ -499,7 +499,7 @@ class GatedL2SVC(GLNNormSVC):
     True
     """
 
-    _norm = "predictor_l2"
+    norm = "predictor_l2"
 
 
 class ShallowGLNSVC(ContextGates, _MaxMargin):

@@ -129,7 +129,8 @@ class KSupport(Norm):
     def expression(self, zeta: Any) -> cp.Expression:
         r"""Least :math:`\tfrac12 \sum_i \zeta_i^2 / \theta_i + \tfrac12 \tau` of shares.
 
-        The shares have :math:`0 \le \theta_i \le \tau` and :math:`\sum_i \theta_i \le k \tau` [2]_.
+        The shares have :math:`0 \le \theta_i \le \tau` and :math:`\sum_i \theta_i \le k \tau`, as
+        McDonald, Pontil and Stamos (2016) show.
         """
         import cvxpy as cp
         from cvxpy.transforms.partial_optimize import partial_optimize

@@ -93,8 +93,7 @@ def solve(
     unit_weights : array-like of shape (n_units,), default=None
         Weights :math:`w_h > 0` of the units in :math:`R(\zeta) = \sum_h w_h \|\zeta_h\|`; only for
         ``norm=None``.
-    method : {"auto", "interior-point", "working-set", "primal", "factored", "highs", "clarabel", \
-"scs"}, default="auto"
+    method : str, default="auto"
         "interior-point" is the engine's own, in time cubic and memory quadratic in the samples.
         "working-set" runs it on the samples that shape the solution, and certifies the result on
         all. "primal" is an interior point through the features, in time and memory linear in the

@@ -1,0 +1,49 @@
+"""Estimators under the norms of the catalogue."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
+
+from gnorm import FReLURegressor, GLNNormClassifier
+from gnorm.norms import LpGroups, MaxAbs
+
+
+def digits(n_classes=3, n_samples=120):
+    X, y = load_digits(n_class=n_classes, return_X_y=True)
+    return X[:n_samples, ::4] / 16, y[:n_samples]
+
+
+def test_classes_share_units_under_the_nuclear_norm():
+    X, y = digits()
+    classifier = GLNNormClassifier(n_units=3, norm="nuclear", random_state=0).fit(X, y)
+    assert classifier.duality_gap_[0] <= 1e-4
+    assert classifier.score(X, y) > 0.9
+    matrices = classifier.zeta_.transpose(1, 2, 3, 0).reshape(3, -1, 3)
+    values = np.linalg.svd(matrices, compute_uv=False)
+    assert np.isclose(classifier.norm_[0], values.sum(), rtol=1e-9)
+    group = GLNNormClassifier(n_units=3, random_state=0).fit(X, y)
+    assert not np.allclose(group.zeta_, classifier.zeta_, rtol=1e-3)
+
+
+def test_grid_search_over_norms():
+    X, y = digits(n_classes=2, n_samples=60)
+    norms = [None, "max_abs", "l1", "l2", LpGroups(4)]
+    classifier = GLNNormClassifier(n_units=2, loss="hinge", random_state=0)
+    search = GridSearchCV(classifier, {"norm": norms}, cv=2).fit(X, y)
+    assert len(set(map(str, search.cv_results_["param_norm"]))) == len(norms)
+    assert np.all(search.cv_results_["mean_test_score"] > 0.9)
+
+
+def test_regression_under_sign_descents_norm():
+    X, y = digits()
+    regressor = FReLURegressor(n_units=2, norm=MaxAbs(), C=10.0, random_state=0).fit(X, y)
+    assert np.isclose(regressor.norm_[0], np.abs(regressor.zeta_).max())
+    assert regressor.duality_gap_[0] <= 1e-4
+
+
+@pytest.mark.parametrize("norm", ["l3", "deep_linear", 2])
+def test_unknown_norms_are_refused(norm):
+    X, y = digits()
+    with pytest.raises(ValueError, match=r"norm must be None, one of|not convex and has no solver"):
+        GLNNormClassifier(n_units=2, norm=norm).fit(X, y)
