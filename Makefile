@@ -9,10 +9,13 @@ OLDEST_PYTHON ?= python3.11
 VENV := .venv
 OLDEST := .venv-oldest
 PYTEST_ARGS ?=
+# The tests run on every core, and each of them on one thread.
+PYTEST = OPENBLAS_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
+HOSTILE_PROBLEMS ?= 2000
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-oldest lint format docs bench clean
+.PHONY: help demo test test-slow test-oldest hostile lint format docs bench clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
@@ -21,13 +24,16 @@ demo: $(VENV)/.extra-plot ## install and run the quickstart example
 	$(VENV)/bin/python examples/quickstart.py
 
 test: $(VENV)/.extra-test ## run the tests, doctests included, but for the slow ones
-	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	$(call PYTEST,$(VENV)) $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.extra-test ## run the slow tests only
 	$(VENV)/bin/python -m pytest -m slow $(PYTEST_ARGS)
 
 test-oldest: $(OLDEST)/.extra-test ## run the tests on the oldest supported dependencies
-	$(OLDEST)/bin/python -m pytest $(PYTEST_ARGS)
+	$(call PYTEST,$(OLDEST)) $(PYTEST_ARGS)
+
+hostile: $(VENV)/.extra-test ## solve hostile problems before an independent judge: HOSTILE_PROBLEMS=20000 for more
+	$(VENV)/bin/python -m tests.hostile.campaign --problems $(HOSTILE_PROBLEMS)
 
 lint: $(VENV)/.extra-lint ## check style and types
 	$(VENV)/bin/ruff check

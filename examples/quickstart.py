@@ -111,7 +111,7 @@ def draw(gln, l2, hard, X_train, X_test, y_train, y_test):
 
     MarginDisplay.from_estimator(hard, X_train, y_train, name="training", ax=right, linewidth=3)
     MarginDisplay.from_estimator(hard, X_test, y_test, name="held out", ax=right)
-    right.set_title("No training image is inside the margin", loc="left", fontsize="medium")
+    right.set_title("No training image has a smaller margin", loc="left", fontsize="medium")
     error = 1 - hard.score(X_test, y_test)
     right.annotate(
         f"held-out\nerror {error:.1%}",

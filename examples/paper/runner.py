@@ -1,5 +1,6 @@
 """Runs tasks that have no result yet, and appends each result as soon as it is known."""
 
+import os
 import signal
 import threading
 import time
@@ -63,6 +64,28 @@ def execute(task, folder):
     return record
 
 
+@cache
+def end_with(parent):
+    """Have this process end when its parent, of this number, is gone.
+
+    A worker that waits for a task hears nothing of a runner that was killed, and would wait on.
+    """
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def execute_in_worker(task, folder, parent):
+    """Run one task in a process that ends with its parent."""
+    if os.name == "posix":  # elsewhere the number of a parent stays, and joblib watches it
+        end_with(parent)
+    return execute(task, folder)
+
+
 def run(tasks, results, folder, n_jobs=1, progress=True):
     """Run the tasks that ``results`` lacks, in their order; the bar counts estimated time.
 
@@ -84,7 +107,9 @@ def run(tasks, results, folder, n_jobs=1, progress=True):
             found = (execute(task, folder) for task in waiting)
         else:
             parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
-            found = parallel(delayed(execute)(task, folder) for task in waiting)
+            found = parallel(
+                delayed(execute_in_worker)(task, folder, os.getpid()) for task in waiting
+            )
         costs = {task.key: task.cost for task in waiting}
         for record in found:
             key = results.append(record)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gnorm import (
         atoms,
+        boundary,
         datasets,
         descent,
         estimators,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         margin,
         norms,
         plotting,
+        relu,
         solvers,
         svm,
         svm_cv,
@@ -42,7 +44,15 @@ if TYPE_CHECKING:
         GLNNormSVCCV,
         ShallowGLNSVC,
     )
-    from gnorm.gates import FixedGates, HyperplaneGates, ReLUGates
+    from gnorm.gates import (
+        CategoryGates,
+        FixedGates,
+        HyperplaneGates,
+        JoinedGates,
+        QuantileGates,
+        ReLUGates,
+    )
+    from gnorm.relu import ReLUSolution, relu_max_margin
     from gnorm.solvers import (
         MarginSolution,
         NormPath,
@@ -56,6 +66,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "CategoryGates",
     "FReLUClassifier",
     "FReLUClassifierCV",
     "FReLURegressor",
@@ -71,14 +82,18 @@ __all__ = [
     "GLNNormSVCCV",
     "GatedL2SVC",
     "HyperplaneGates",
+    "JoinedGates",
     "MarginSolution",
     "NormPath",
     "NotSeparableError",
+    "QuantileGates",
     "ReLUGates",
+    "ReLUSolution",
     "ShallowGLNSVC",
     "Solution",
     "__version__",
     "atoms",
+    "boundary",
     "datasets",
     "descent",
     "estimators",
@@ -92,6 +107,8 @@ __all__ = [
     "max_margin",
     "norms",
     "plotting",
+    "relu",
+    "relu_max_margin",
     "solve",
     "solvers",
     "svm",
@@ -99,6 +116,7 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "CategoryGates": "gates",
     "FReLUClassifier": "estimators",
     "FReLUClassifierCV": "estimators",
     "FReLURegressor": "estimators",
@@ -114,18 +132,23 @@ _MODULE_OF = {
     "GLNNormSVCCV": "estimators",
     "GatedL2SVC": "estimators",
     "HyperplaneGates": "gates",
+    "JoinedGates": "gates",
     "MarginSolution": "solvers",
     "NormPath": "solvers",
     "NotSeparableError": "solvers",
+    "QuantileGates": "gates",
     "ReLUGates": "gates",
+    "ReLUSolution": "relu",
     "ShallowGLNSVC": "estimators",
     "Solution": "solvers",
     "gln_norm_path": "solvers",
     "max_margin": "solvers",
+    "relu_max_margin": "relu",
     "solve": "solvers",
 }
 _MODULES = {
     "atoms",
+    "boundary",
     "datasets",
     "descent",
     "estimators",
@@ -137,6 +160,7 @@ _MODULES = {
     "margin",
     "norms",
     "plotting",
+    "relu",
     "solvers",
     "svm",
     "svm_cv",

@@ -25,6 +25,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -34,6 +35,7 @@ from scipy import sparse
 __all__ = [
     "NotRealizableError",
     "accumulate",
+    "as_numbers",
     "canonical",
     "check_zeta",
     "decision_values",
@@ -61,11 +63,43 @@ def _is_finite(values: Any) -> bool:
     return values.size == 0 or bool(np.isfinite(values.max()) and np.isfinite(values.min()))
 
 
+def as_numbers(values: ArrayLike, name: str) -> FloatArray:
+    """Return real numbers as a float64 array; whether they are finite is for the caller to say.
+
+    Parameters
+    ----------
+    values : array-like
+        Numbers, also as objects.
+    name : str
+        What error messages call them.
+
+    Returns
+    -------
+    ndarray
+        The array; the values themselves if they are one.
+
+    Raises
+    ------
+    ValueError
+        If that is a sparse matrix or a ragged sequence, or holds anything but real numbers.
+    """
+    if sparse.issparse(values):
+        raise ValueError(f"expected real {name} as a dense array, got a sparse matrix")
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ValueError(f"expected real {name}, got sequences of different lengths") from None
+    if array.dtype.kind == "O" and all(isinstance(value, Real) for value in array.flat):
+        array = array.astype(float)
+    if array.dtype.kind not in "biuf":
+        got = f"dtype {array.dtype}" if array.ndim else repr(values)
+        raise ValueError(f"expected real {name}, got {got}")
+    return np.asarray(array, dtype=np.float64)
+
+
 def _as_real(values: ArrayLike, name: str, *shape: int | str) -> FloatArray:
     """Finite float64 array in C order; a str in `shape` names an axis of any positive length."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"expected real {name}, got dtype {array.dtype}")
+    array = as_numbers(values, name)
     fits = array.ndim == len(shape) and all(
         got == wanted if isinstance(wanted, int) else got > 0
         for got, wanted in zip(array.shape, shape, strict=True)
@@ -73,7 +107,7 @@ def _as_real(values: ArrayLike, name: str, *shape: int | str) -> FloatArray:
     if not fits:
         wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
         raise ValueError(f"expected {name} of shape ({wanted}), got shape {array.shape}")
-    array = np.asarray(array, dtype=np.float64, order="C")
+    array = np.asarray(array, order="C")
     if not _is_finite(array):
         raise ValueError(f"expected finite {name}, got NaN or infinite entries")
     return array
@@ -577,8 +611,8 @@ def from_predictors(beta: ArrayLike, tol: float = 1e-8) -> FloatArray:
     array([[ 1.,  9.],
            [ 3., 11.]])
     """
-    if not (math.isfinite(tol) and tol >= 0):
-        raise ValueError(f"expected a finite tol >= 0, got {tol}")
+    if not (isinstance(tol, Real) and math.isfinite(tol) and tol >= 0):
+        raise ValueError(f"expected a finite tol >= 0, got {tol!r}")
     shape = np.shape(beta)
     if len(shape) < 2 or len(set(shape[:-1])) != 1:
         raise ValueError(

@@ -49,7 +49,16 @@ def gram(X: Any, Y: Any = None) -> np.ndarray:
     -------
     ndarray of shape (n_samples_X, n_samples_Y)
         :math:`\langle x, y \rangle`.
+
+    Raises
+    ------
+    ValueError
+        If the rows differ in length.
     """
+    if Y is not None and X.shape[1] != Y.shape[1]:
+        raise ValueError(
+            f"expected inputs of as many features on both sides, got {X.shape[1]} and {Y.shape[1]}"
+        )
     product = X @ (X if Y is None else Y).T
     return np.asarray(product.toarray() if issparse(product) else product, dtype=float)
 
@@ -99,7 +108,14 @@ def agreement(activations: ArrayLike, activations_Y: ArrayLike | None = None) ->
         return np.ascontiguousarray(gates.reshape(len(gates), -1), dtype=np.float32)
 
     left = flat(activations)
-    right = left if activations_Y is None else flat(activations_Y)
+    if activations_Y is None:
+        return (left @ left.T).astype(float)
+    right = flat(activations_Y)
+    if np.shape(activations)[1:] != np.shape(activations_Y)[1:]:
+        raise ValueError(
+            "expected activations of as many units and contexts on both sides, got "
+            f"{np.shape(activations)[1:]} and {np.shape(activations_Y)[1:]}"
+        )
     return (left @ right.T).astype(float)
 
 
@@ -124,6 +140,7 @@ def predictor_l2_kernel(
     """
     _check_one_hot(activations)
     _check_one_hot(activations_Y)
+    _check_lengths(X, activations, Y, activations_Y)
     _, n_units, n_contexts = np.shape(activations)
     return gram(X, Y) * (1.0 - n_units + n_contexts * agreement(activations, activations_Y))
 
@@ -147,6 +164,7 @@ def plain_kernel(
     ndarray of shape (n_samples_X, n_samples_Y)
         Kernel matrix.
     """
+    _check_lengths(X, activations, Y, activations_Y)
     return gram(X, Y) * agreement(activations, activations_Y)
 
 
@@ -171,8 +189,20 @@ def shallow_kernel(
     """
     _check_one_hot(activations)
     _check_one_hot(activations_Y)
+    _check_lengths(X, activations, Y, activations_Y)
     n_units = np.shape(activations)[1]
     return gram(X, Y) * (agreement(activations, activations_Y) == n_units)
+
+
+def _check_lengths(X: Any, activations: ArrayLike, Y: Any, activations_Y: ArrayLike | None) -> None:
+    for inputs, gates in ((X, activations), (Y, activations_Y)):
+        if inputs is None or gates is None:
+            continue
+        if np.shape(inputs)[0] != np.shape(gates)[0]:
+            raise ValueError(
+                "expected activations of as many samples as inputs, got "
+                f"{np.shape(gates)[0]} and {np.shape(inputs)[0]}"
+            )
 
 
 def _check_one_hot(activations: ArrayLike | None) -> None:

@@ -167,9 +167,11 @@ class MarginDisplay:
     r"""Cumulative distribution of the signed margins of samples, one curve a predictor.
 
     The signed margin of a sample is :math:`y f(x) / \|f\|`, positive on the right side of the
-    boundary. The curve gives the share of samples with at most that margin, so its height at 0 is
-    the error rate, for two classes. There the dashed line is :math:`1 / \|f\|`, where the hinge
-    loss begins; under a hard margin no training sample is below it.
+    boundary and no distance from it where gates switch
+    (:func:`gnorm.boundary.distance_to_boundary`). The curve gives the share of samples with at most
+    that margin, so its height at 0 is the error rate, for two classes. There the
+    dashed line is :math:`1 / \|f\|`, where the hinge loss begins; under a hard margin no training
+    sample is below it.
 
     Parameters
     ----------

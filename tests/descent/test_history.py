@@ -161,3 +161,87 @@ def test_names_without_suffix_and_files_that_are_not_there(tmp_path):
     assert_array_equal(History.load(tmp_path / "run").loss, history.loss)
     with pytest.raises(FileNotFoundError):
         History.load(tmp_path / "other")
+
+
+# -- damaged files ---------------------------------------------------------------------------------
+
+UNREADABLE = r"expected a file that History\.save wrote"
+
+
+@pytest.fixture
+def written(tmp_path):
+    history = History(
+        rows=[{"step": 0, "loss": 1.0}, {"step": 1, "loss": 0.5}],
+        state={"w": np.arange(3.0)},
+        n_steps=1,
+    )
+    history.save(tmp_path / "run.npz")
+    return tmp_path / "run.npz"
+
+
+def test_files_cut_short(written):
+    data = written.read_bytes()
+    for length in range(0, len(data), 41):
+        written.write_bytes(data[:length])
+        with pytest.raises(ValueError, match=UNREADABLE):
+            History.load(written)
+
+
+@pytest.mark.parametrize("flipped", [0x01, 0x80, 0xFF])
+def test_files_with_a_byte_that_changed(flipped, written):
+    data, before = written.read_bytes(), History.load(written)
+    for position in range(0, len(data), 7):
+        damaged = bytearray(data)
+        damaged[position] ^= flipped
+        written.write_bytes(damaged)
+        try:
+            after = History.load(written)
+        except ValueError:
+            continue
+        # what zip files say of themselves twice, dates and the like: nothing of the history is lost
+        assert after.rows == before.rows
+        assert after.n_steps == before.n_steps
+        assert_array_equal(after.state["w"], before.state["w"])
+
+
+ABOUT = {"stop": "max_steps", "n_steps": 3}
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        [],
+        None,
+        {},
+        {"stop": "max_steps"},
+        {"n_steps": 3},
+        ABOUT | {"stop": "because"},
+        ABOUT | {"stop": None},
+        ABOUT | {"n_steps": -1},
+        ABOUT | {"n_steps": 1.5},
+        ABOUT | {"n_steps": "3"},
+        ABOUT | {"n_steps": True},
+        ABOUT | {"n_steps": None},
+    ],
+)
+def test_files_that_say_the_wrong_things_of_themselves(about, tmp_path):
+    np.savez(tmp_path / "run.npz", about=np.array(json.dumps(about)))
+    with pytest.raises(ValueError, match=UNREADABLE):
+        History.load(tmp_path / "run.npz")
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"column/step": np.arange(3), "column/loss": np.ones(2)},
+        {"column/step": np.array(3)},
+        {"column/step": np.array([1, 2], dtype=object)},
+        {"about": np.array("{not json")},
+        {"about": np.arange(3)},
+        {"elsewhere": np.ones(2)},
+    ],
+)
+def test_files_with_the_wrong_arrays(arrays, tmp_path):
+    np.savez(tmp_path / "run.npz", **{"about": np.array(json.dumps(ABOUT))} | arrays)
+    with pytest.raises(ValueError, match=UNREADABLE):
+        History.load(tmp_path / "run.npz")

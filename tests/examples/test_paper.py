@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from examples.paper import data, errata, example, experiments
@@ -379,6 +380,42 @@ def test_ctrl_c_ends_the_command(tmp_path):
     results = Results(path)
     assert results.skipped is None
     assert all(row.get("status") in (None, "optimal") for row in results.rows)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere joblib's workers watch their parent")
+def test_workers_end_with_a_runner_that_was_killed(tmp_path):
+    command = [sys.executable, "-m", "examples.paper", "run", "all", "--quick", "--no-progress"]
+    process = subprocess.Popen(
+        [*command, "--jobs", "2", "--out", str(tmp_path)],
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    path = tmp_path / "quick.jsonl"
+    deadline = time.monotonic() + 60
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    assert len(children) >= 2
+    deadline = time.monotonic() + 30
+    while (alive := [child for child in children if is_alive(child)]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.2)
+    for child in alive:  # whatever the test finds, it leaves none
+        child.kill()
+    assert not alive
+
+
+def is_alive(process):
+    """A process that has ended may stay in the table where nobody waits for orphans."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_what_cannot_be_separated_keeps_its_residual():

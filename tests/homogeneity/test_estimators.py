@@ -1,5 +1,7 @@
 """Estimators on the sphere: scikit-learn's contract, and exact extrapolation."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,13 +35,21 @@ def published(X):
     return 2 * a**2 * b**0.5 - a**0.5 * b**1.25
 
 
-def rising_weights(n_features):
-    return np.linspace(1.0, 2.0, n_features)
+# Callables shown without an address: names of tests must be the same in every process.
+@dataclass(frozen=True)
+class RisingWeights:
+    def __call__(self, n_features):
+        return np.linspace(1.0, 2.0, n_features)
 
 
-def shear(n_features):
-    return np.eye(n_features) + 0.5 * np.eye(n_features, k=1)
+@dataclass(frozen=True)
+class Shear:
+    def __call__(self, n_features):
+        return np.eye(n_features) + 0.5 * np.eye(n_features, k=1)
 
+
+rising_weights = RisingWeights()
+shear = Shear()
 
 CHECKED = [
     HomogeneousRegressor(Ridge()),

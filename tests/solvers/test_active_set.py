@@ -190,8 +190,8 @@ def test_a_gap_that_single_precision_does_not_see_is_closed_in_double(monkeypatc
     assert {system.precision for system in systems} == {np.float32}
     judged = []
 
-    def unseen(problem, point):
-        certificate = certify(problem, point)
+    def unseen(problem, point, tol):
+        certificate = certify(problem, point, tol)
         if certificate.gap > 1e-6:  # samples are misplaced
             return certificate
         judged.append(systems[-1].precision)

@@ -146,6 +146,19 @@ def quietly_solved(*args, **options):
 CLARABEL = tuple(map(int, version("clarabel").split(".")[:2]))
 
 
+def solved_by_clarabel(*args, **options):
+    """Solve to 1e-8, or where rounding lets CLARABEL end in an error before that, to 1e-6.
+
+    By that it means more than our relative gap: what it finds is far better.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        try:
+            return solve(*args, method="clarabel", tol=1e-8, **options)
+        except RuntimeError:
+            return solve(*args, method="clarabel", tol=1e-6, **options)
+
+
 @pytest.mark.parametrize("C", CS)
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
@@ -155,9 +168,7 @@ def test_all_methods_agree_with_clarabel(loss, norm, C, monkeypatch):
     X, y, activations = data(loss, norm)
     options, obj = options_of(norm)
     options |= {"loss": loss, "C": C}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        theirs = solve(X, y, activations, method="clarabel", tol=1e-8, **options)
+    theirs = solved_by_clarabel(X, y, activations, **options)
     assert theirs.duality_gap <= (2e-7 if CLARABEL >= (0, 11) else 1e-5)  # old ones stop sooner
     assert_certificate(theirs, loss, norm, X, y, activations, C)
     for method in METHODS:

@@ -118,11 +118,13 @@ def on_all_samples(dual_coef, merged):
     certificate = Certificate(
         zeta=np.zeros((1, 1, 1)),
         outputs=np.zeros(n_distinct),
+        error=np.zeros(n_distinct),
         norm=0.0,
         primal_value=0.0,
         length=1.0,
         dual_coef=dual_coef,
         dual_value=0.0,
+        ulp=0.0,
         point=Point(dual_coef, np.zeros((1, 1, 1)), Status.OPTIMAL, 0),
     )
     y = np.ones(len(merged.group))

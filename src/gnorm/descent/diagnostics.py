@@ -21,12 +21,13 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import eigh
-from scipy.optimize import nnls
 
 from gnorm import norms
-from gnorm.descent.network import Activations, Gate, GatedNetwork
-from gnorm.descent.objective import MarginLoss, unit_balance
+from gnorm.descent.gated_network import Gate, GatedNetwork
+from gnorm.descent.kkt import kkt_residual
+from gnorm.descent.network import Activations, Network
+from gnorm.descent.objective import MarginLoss
+from gnorm.descent.rates import Rates, spread
 from gnorm.gated import FloatArray
 from gnorm.solvers import MarginSolution
 
@@ -35,13 +36,12 @@ __all__ = [
     "Comparison",
     "balancedness",
     "compare",
+    "conserved",
     "euler_residual",
     "inconsistency",
-    "kkt_residual",
     "margin_ratio",
+    "seminorm",
 ]
-
-_RANK_TOL = 1e-13  # of the Gram matrix of gradients, below which a direction is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ def balancedness(network: GatedNetwork) -> Balance:
     True
     """
     layers = network.layers
-    units = unit_balance([layer.weights for layer in layers])
+    units = network.unit_balance()
     matrices: list[FloatArray | None] = [
         before.weights[0] @ before.weights[0].T
         - np.einsum("coi,coj->ij", after.weights, after.weights)
@@ -105,24 +105,98 @@ def balancedness(network: GatedNetwork) -> Balance:
     return Balance(units, np.array([float(b.sum()) for b in units]), matrices)
 
 
-def euler_residual(network: GatedNetwork, X: ArrayLike, activations: Activations = None) -> float:
+def seminorm(network: Network, rates: Rates) -> float:
+    r"""Norm of the weights in which a rate weighs each, :math:`\|w\|_\Lambda`.
+
+    Parameters
+    ----------
+    network : Network
+        Network.
+    rates : array-like of shape (n_arrays,) or dict of str to float
+        Valid rates.
+
+    Returns
+    -------
+    float
+        :math:`\sqrt{\sum_i \lambda_i w_i^2}`.
+
+    Raises
+    ------
+    ValueError
+        If the rates are not valid.
+    """
+    return float(np.sqrt(spread(network, rates) @ np.square(network.parameters)))
+
+
+def conserved(network: Network, rates: Rates, other: Rates) -> float:
+    r"""What gradient flow conserves for two valid vectors of rates.
+
+    .. math:: \|w\|_\Lambda^2 - \|w\|_{\Lambda'}^2
+
+    Along gradient flow of any loss of the values, :math:`\frac{d}{dt} \|w\|_\Lambda^2` is twice
+    the sum over samples of the values times the slopes of the loss, whatever the rates (Kunin et
+    al. [1]_). For the rates :math:`(1, 0)` and :math:`(0, 1)` of two layers it is the difference of
+    their squared norms; for rates that differ in a scale-invariant block, its squared norm.
+
+    Parameters
+    ----------
+    network : Network
+        Network.
+    rates, other : array-like of shape (n_arrays,) or dict of str to float
+        Valid rates.
+
+    Returns
+    -------
+    float
+        The difference.
+
+    Raises
+    ------
+    ValueError
+        If the rates are not valid.
+
+    References
+    ----------
+    .. [1] D. Kunin, A. Yamamura, C. Ma and S. Ganguli (2023). The asymmetric maximum margin bias of
+       quasi-homogeneous neural networks. ICLR. arXiv:2210.03820.
+
+    Examples
+    --------
+    >>> from gnorm.descent import GatedNetwork, conserved
+    >>> network = GatedNetwork.from_zeta([[[3.0, 4.0]], [[0.0, 2.0]]])
+    >>> abs(conserved(network, [1.0, 0.0], [0.0, 1.0])) < 1e-12
+    True
+    """
+    return seminorm(network, rates) ** 2 - seminorm(network, other) ** 2
+
+
+def euler_residual(
+    network: Network,
+    X: ArrayLike,
+    activations: Activations = None,
+    *,
+    rates: Rates | None = None,
+) -> float:
     r"""Violation of Euler's identity :math:`\langle \nabla_w f_w(x), w \rangle = L f_w(x)`.
 
     Parameters
     ----------
-    network : GatedNetwork
-        Network of L layers.
+    network : Network
+        Network of depth L.
     X : array-like of shape (n_samples, n_features)
         Inputs.
     activations : array-like of bool, shape (n_samples, n_units, n_contexts), or list of them
         Open gates of the layers with fixed gates; None if there are none.
+    rates : array-like of shape (n_arrays,) or dict of str to float, default=None
+        Valid rates :math:`\lambda`, for :math:`\langle \nabla_w f_w, \lambda w \rangle = f_w`;
+        None takes 1/L for all.
 
     Returns
     -------
     float
         Largest :math:`|\langle \nabla_w f, w \rangle - L f|` over the inputs, relative to the
-        largest :math:`L |f|`. Zero to rounding for a homogeneous network; an output bias b adds
-        :math:`(L - 1) |b|` before division.
+        largest :math:`L |f|`. Zero to rounding for a homogeneous network, and with rates for a
+        quasi-homogeneous one; an output bias b adds :math:`(L - 1) |b|` before division.
 
     Examples
     --------
@@ -133,12 +207,13 @@ def euler_residual(network: GatedNetwork, X: ArrayLike, activations: Activations
     """
     X, gates = network.check_inputs(X, activations)
     forward = network.forward(X, gates)
-    values = network.depth * forward.output
-    sensitivities = network.backward(forward, np.ones(len(X)))
-    # <grad f, w> layer by layer: sensitivities times what the layer makes of its inputs
-    products = np.full(len(X), network.bias)
-    for layer, s, a in zip(network.layers, sensitivities, forward.inputs, strict=True):
-        products += np.einsum("no,no->n", s, a @ layer.matrix.T)
+    direction = network.parameters
+    if rates is None:
+        values = network.depth * forward.values
+    else:
+        values = forward.values
+        direction = spread(network, rates) * direction
+    products = network.tangent(forward, direction, len(X))
     largest = float(np.abs(values).max())
     violation = float(np.abs(products - values).max())
     return violation / largest if largest > 0 else violation
@@ -224,78 +299,6 @@ def inconsistency(values: ArrayLike, others: ArrayLike) -> float:
     if not (np.isfinite(values).all() and np.isfinite(others).all()):
         raise ValueError("expected finite decision values, got NaN or infinite entries")
     return float(np.mean((values > 0) != (others > 0)))
-
-
-def kkt_residual(
-    network: GatedNetwork,
-    X: ArrayLike,
-    y: ArrayLike,
-    activations: Activations = None,
-    *,
-    tol: float = 0.05,
-) -> float:
-    r"""Distance of the weights from a stationary point of the max-margin problem.
-
-    .. math:: \min_{a \ge 0} \frac{1}{\|w\|}
-        \Bigl\| w - \sum_{n \in S} a_n \, y_n \nabla_w f_w(x_n) \Bigr\|, \qquad
-        S = \{ n : y_n f_w(x_n) \le (1 + \text{tol}) \min_m y_m f_w(x_m) \}
-
-    It is zero at the limits of gradient descent on a homogeneous network of any depth
-    (Theorem 3.1 of [1]_). Zero does not make a limit optimal: dead units keep it at zero too.
-
-    Parameters
-    ----------
-    network : GatedNetwork
-        Network.
-    X : array-like of shape (n_samples, n_features)
-        Inputs.
-    y : array-like of shape (n_samples,)
-        Labels -1 and 1.
-    activations : array-like of bool, shape (n_samples, n_units, n_contexts), or list of them
-        Open gates of the layers with fixed gates; None if there are none.
-    tol : float, default=0.05
-        How far above the smallest margin a sample may lie to count as one of it.
-
-    Returns
-    -------
-    float
-        Residual, between 0 and 1.
-
-    Raises
-    ------
-    ValueError
-        If the network does not separate the samples.
-
-    References
-    ----------
-    .. [1] S. Lippl, L. F. Abbott and S. Chung (2022). The implicit bias of gradient descent on
-       generalized gated linear networks. arXiv:2202.02649.
-    """
-    if not tol >= 0:
-        raise ValueError(f"expected tol >= 0, got {tol}")
-    objective = MarginLoss(network, X, y, activations)
-    margins = objective.margins()
-    smallest = float(margins.min())
-    if not smallest > 0:
-        raise ValueError(f"expected a network that separates the samples, got margin {smallest}")
-    near = np.flatnonzero(margins <= (1 + tol) * smallest)
-    gates = [None if g is None else g[near] for g in objective.gates]
-    labels = objective.y[near]
-    forward = network.forward(objective.X[near], gates)
-    # Gradients are outer products in every layer, so their inner products need no gradient.
-    gram = np.outer(labels, labels) if network.has_bias else np.zeros((len(near), len(near)))
-    for s, a in zip(network.backward(forward, labels), forward.inputs, strict=True):
-        gram += (s @ s.T) * (a @ a.T)
-    bias = labels * network.bias
-    products = network.depth * (margins[near] - bias) + bias  # with w, by Euler's identity
-    values, vectors = eigh(gram)
-    kept = values > _RANK_TOL * values[-1]
-    roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
-    coef, _ = nnls((vectors * roots).T, (vectors.T @ products) / roots)
-    combination = np.empty_like(network.parameters)
-    network.backward(forward, labels * coef, combination)
-    w = network.parameters
-    return float(np.linalg.norm(w - combination) / np.linalg.norm(w))
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import struct
+import zlib
 from dataclasses import dataclass, field
 from enum import Enum
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,24 +142,54 @@ class History:
             If the file is not one that :meth:`save` wrote.
         """
         path = _with_suffix(path)
-        if path.exists() and not is_zipfile(path):
-            raise ValueError(f"expected a file that History.save wrote, got {path}, no npz file")
-        with np.load(path, allow_pickle=False) as file:
-            if _ABOUT not in file.files:
-                raise ValueError(
-                    f"expected a file that History.save wrote, got one with {file.files}"
-                )
-            arrays = {name: file[name] for name in file.files}
-        about = json.loads(str(arrays.pop(_ABOUT)))
-        columns, state = (
-            {name.removeprefix(kind): a for name, a in arrays.items() if name.startswith(kind)}
-            for kind in (_COLUMN, _STATE)
-        )
-        rows = [
-            dict(zip(columns, values, strict=True))
-            for values in zip(*columns.values(), strict=True)
-        ]
-        return cls(rows, state, Stop(about["stop"]), about["n_steps"])
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            return cls(*_read(arrays))
+        except FileNotFoundError:
+            raise
+        except _DAMAGES as error:
+            raise ValueError(
+                f"expected a file that History.save wrote, got {path}: {error}"
+            ) from error
+
+
+# What NumPy, zipfile and json raise for damaged files, by where the damage is.
+_DAMAGES = (
+    AttributeError,  # an array in the format of np.save has no names
+    BadZipFile,
+    EOFError,
+    KeyError,
+    MemoryError,  # a damaged shape
+    NotImplementedError,  # a compression that there is not
+    OSError,
+    OverflowError,
+    RuntimeError,  # said to be encrypted
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+def _read(
+    arrays: dict[str, NDArray[Any]],
+) -> tuple[list[dict[str, Any]], dict[str, NDArray[Any]], Stop, int]:
+    """Rows, state, stop and steps of the arrays of a file."""
+    if stray := [name for name in arrays if not name.startswith((_COLUMN, _STATE, _ABOUT))]:
+        raise ValueError(f"arrays called {stray}")
+    about = json.loads(str(arrays[_ABOUT]))
+    n_steps = about["n_steps"]
+    if not isinstance(n_steps, int) or isinstance(n_steps, bool) or n_steps < 0:
+        raise ValueError(f"{n_steps!r} steps")
+    columns, state = (
+        {name.removeprefix(kind): a for name, a in arrays.items() if name.startswith(kind)}
+        for kind in (_COLUMN, _STATE)
+    )
+    rows = [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
+    return rows, state, Stop(about["stop"]), n_steps
 
 
 def _with_suffix(path: str | PathLike[str]) -> Path:

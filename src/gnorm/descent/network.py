@@ -1,436 +1,243 @@
-r"""Gated networks as functions of their weights: forward and backward passes in BLAS calls.
+r"""Networks of layers as functions of their weights: values, gradients and tangents in BLAS calls.
 
-A network is a chain of layers. Layer :math:`l` holds a weight matrix per context and selects by a
-gate,
+A network is an acyclic graph of :mod:`~gnorm.descent.layers`. Every node applies a layer to the sum
+of what its parents return; chains have one parent a node, sums several. All weights are one vector,
+and a layer that stands in several places has its weights once.
 
-.. math:: z^l_{c} = W^l_c \, a^{l-1}, \qquad
-    a^l_h = \sum_c g^l_{hc} \, z^l_{ch}, \qquad a^0 = x, \quad f_w(x) = a^L \; (+ b),
-
-where the gates :math:`g^l_{hc} \in \{0, 1\}` are fixed functions of the input (gated linear and
-frozen ReLU networks), the sign of the pre-activation (ReLU), or always open (linear). Multiplying
-all weights by :math:`\alpha > 0` multiplies :math:`f_w` by :math:`\alpha^L`: the network is
-homogeneous of degree L, as the theorem on its implicit bias [1]_ asks. An output bias b breaks
-that: the degree of b is 1, and the network is only quasi-homogeneous.
-
-References
-----------
-.. [1] S. Lippl, L. F. Abbott and S. Chung (2022). The implicit bias of gradient descent on
-   generalized gated linear networks. arXiv:2202.02649.
+Three passes over the nodes are all there is: values forwards; derivatives along a change of the
+weights forwards (:math:`J v`); and coefficients of the outputs backwards (:math:`J^\top a`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from enum import Enum
-from itertools import pairwise
-from numbers import Integral, Real
+from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_random_state
 
-from gnorm import gated
-from gnorm.gated import BoolArray, FloatArray
+from gnorm.descent.clarke import subdifferential
+from gnorm.descent.layers import Dense, Identity, Layer, Sum
+from gnorm.descent.layers.base import check_count
+from gnorm.descent.layers.sums import Chain
+from gnorm.descent.rates import RatePolytope, assemble
+from gnorm.gated import FloatArray
+from gnorm.homogeneity import ClarkeSubdifferential
 
-__all__ = ["Gate", "GatedNetwork", "Layer", "Pass"]
+__all__ = ["Activations", "Network", "Node", "Pass"]
 
 Activations: TypeAlias = ArrayLike | Sequence[ArrayLike] | None
 
-
-class Gate(Enum):
-    """What opens the gates of a layer."""
-
-    FIXED = "fixed"
-    """Activations that are given with the input."""
-    RELU = "relu"
-    """The pre-activation itself, where it is at least 0."""
-    LINEAR = "linear"
-    """Nothing: they are always open."""
+_INPUT = -1  # the parent that stands for the inputs of the network
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
-    """One layer of a network.
+class Node:
+    """A layer in its place.
 
     Attributes
     ----------
-    weights : ndarray of shape (n_contexts, n_out, n_in)
-        Weight matrix of every context; a view of the parameters of the network.
-    gate : Gate
-        What selects among the contexts, or switches a single one on and off.
+    layer : Layer
+        The layer.
+    parents : tuple of int
+        Nodes whose outputs are summed to its input, by number; -1 is the input of the network.
+    arrays : tuple of int
+        Its arrays of weights, by their number in the network.
+    name : str
+        Its kind and number, for messages.
     """
 
-    weights: FloatArray
-    gate: Gate
-
-    @property
-    def matrix(self) -> FloatArray:
-        """The matrices of all contexts below each other, (n_contexts * n_out, n_in)."""
-        n_contexts, n_out, n_in = self.weights.shape
-        return self.weights.reshape(n_contexts * n_out, n_in)
+    layer: Layer
+    parents: tuple[int, ...]
+    arrays: tuple[int, ...]
+    name: str
 
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """What a forward pass leaves for the backward pass.
+    """What a forward pass leaves for the others.
 
     Attributes
     ----------
-    output : ndarray of shape (n_samples,)
+    values : ndarray of shape (n_samples, n_outputs)
         Values of the network.
-    inputs : list of ndarray of shape (n_samples, n_in)
-        What each layer was given.
-    gates : list of ndarray of shape (n_samples, n_contexts * n_out) or None
-        Gates of each layer as numbers, contexts outermost; None where all are open.
+    nodes : tuple of Node
+        Nodes of the network.
+    caches : list
+        What the layer of each node left.
     """
 
-    output: FloatArray
-    inputs: list[FloatArray]
-    gates: list[FloatArray | None]
+    values: FloatArray
+    nodes: tuple[Node, ...]
+    caches: list[Any]
+
+    @property
+    def output(self) -> FloatArray:
+        """Values, of shape (n_samples,) if there is one output."""
+        return self.values[:, 0] if self.values.shape[1] == 1 else self.values
+
+    @property
+    def inputs(self) -> list[FloatArray]:
+        """What each dense layer was given, shape (n_samples, n_in)."""
+        pairs = zip(self.nodes, self.caches, strict=True)
+        return [cache for node, cache in pairs if isinstance(node.layer, Dense)]
+
+    def with_cache(self, node: int, cache: Any) -> Pass:
+        """Copy in which a node has left something else."""
+        return replace(self, caches=[*self.caches[:node], cache, *self.caches[node + 1 :]])
 
 
-class GatedNetwork:
-    r"""Network of gated layers with one output.
-
-    Use a constructor for the kind of network: :meth:`gln`, :meth:`shallow_gln`, :meth:`frelu`,
-    :meth:`relu`, :meth:`deep_linear`, or :meth:`from_zeta`.
+class Network:
+    r"""Chains and sums of layers, with any number of outputs.
 
     Parameters
     ----------
-    weights : sequence of array-like of shape (n_contexts, n_out, n_in)
-        Weights of the layers from the input on; copied.
-    gates : sequence of Gate or str
-        Gate of each layer: "fixed", "relu" or "linear".
-    bias : float, default=None
-        Output bias; None for none. With one, the network is quasi-homogeneous: Euler's identity
-        and the limit theorems do not hold.
+    n_features : int
+        Number of input features.
+    layers : sequence of Layer, Sum, or sequences of them
+        Layers from the input on. A layer that occurs more than once shares its weights.
+    parameters : array-like of shape (n_parameters,), default=None
+        Weights; copied. None draws them, as each layer says.
+    random_state : int, RandomState instance or None, default=None
+        Draws the weights.
 
     Attributes
     ----------
     parameters : ndarray of shape (n_parameters,)
-        All weights one after the other, the bias last. Changing it in place changes the network.
-    layers : tuple of Layer
-        Layers, whose weights are views of `parameters`.
+        All weights one after the other. Changing it in place changes the network.
+    nodes : tuple of Node
+        Layers in the order of evaluation, each with its parents.
+    names : tuple of str
+        Names of the arrays of weights: kind and number of the node, then the layer's name.
+    n_features, n_outputs : int
+        Numbers of inputs and outputs.
+    is_separable : bool
+        Whether the value of a sample depends on that sample alone.
 
     Raises
     ------
     ValueError
-        If layers do not fit together, the last has more than one output, a layer without fixed
-        gates has several contexts, or weights are not finite.
+        If layers do not fit together, or parameters do not fit them.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from gnorm.descent import GatedNetwork
-    >>> network = GatedNetwork.gln(n_features=3, n_units=4, n_contexts=2, random_state=0)
-    >>> network
-    GatedNetwork(2x4x3 fixed, 1x1x4 linear)
-    >>> activations = np.zeros((1, 4, 2), dtype=bool)
-    >>> activations[:, :, 1] = True
-    >>> zeta = network.to_zeta()
-    >>> value = network.decision_function([[1.0, 2.0, 3.0]], activations)
-    >>> bool(np.isclose(value[0], zeta[:, 1].sum(axis=0) @ [1.0, 2.0, 3.0]))
+    >>> from gnorm.descent import Network, layers
+    >>> network = Network(
+    ...     3, [layers.Dense(3, 5), layers.Bias(5), layers.ReLU(), layers.Dense(5, 2)]
+    ... )
+    >>> network.names
+    ('dense_0.weights', 'bias_1.bias', 'dense_3.weights')
+    >>> network.decision_function([[1.0, 2.0, 3.0]]).shape
+    (1, 2)
+    >>> network.rates().names == network.names
     True
     """
 
     def __init__(
         self,
-        weights: Sequence[ArrayLike],
-        gates: Sequence[Gate | str],
-        bias: float | None = None,
+        n_features: int,
+        layers: Chain,
+        *,
+        parameters: ArrayLike | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        arrays = [gated.check_zeta(W, f"weights of layer {i}") for i, W in enumerate(weights)]
-        kinds = [_gate(gate) for gate in gates]
-        if not arrays or len(arrays) != len(kinds):
+        self.n_features = check_count(n_features, "n_features")
+        self._build(layers)
+        if parameters is None:
+            rng = check_random_state(random_state)
+            initial = [W for layer in self._owners for W in layer.initial(rng)]
+            parameters = np.concatenate([*(W.ravel() for W in initial), np.empty(0)])
+        size = self._starts[-1]
+        values = np.array(parameters, dtype=float)
+        if values.shape != (size,) or not np.isfinite(values).all():
             raise ValueError(
-                f"expected a gate for each of at least one layer, got {len(arrays)} layers and "
-                f"{len(kinds)} gates"
+                f"expected {size} finite parameters, got shape {values.shape}"
+                + ("" if np.isfinite(values).all() else " with NaN or infinite entries")
             )
-        for i, (before, after) in enumerate(pairwise(arrays)):
-            if after.shape[2] != before.shape[1]:
+        self.parameters: FloatArray = values
+
+    def _build(self, layers: Chain) -> None:
+        nodes: list[Node] = []
+        widths = [self.n_features]  # of the input, then of every node
+        owned: dict[int, tuple[int, ...]] = {}
+        self._owners: list[Layer] = []
+        names: list[str] = []
+        shapes: list[tuple[int, ...]] = []
+
+        def add(layer: Layer, parents: tuple[int, ...]) -> int:
+            name = f"{type(layer).__name__.lower()}_{len(nodes)}"
+            given = [widths[p + 1] for p in parents]
+            if len(set(given)) != 1:
                 raise ValueError(
-                    f"expected layer {i + 1} to take the {before.shape[1]} outputs of layer {i}, "
-                    f"got weights of shape {after.shape}"
+                    f"expected branches with equally many outputs before {name}, got {given}"
                 )
-        if arrays[-1].shape[1] != 1:
-            raise ValueError(f"expected one output, got {arrays[-1].shape[1]}")
-        for i, (W, kind) in enumerate(zip(arrays, kinds, strict=True)):
-            if kind is not Gate.FIXED and len(W) != 1:
-                raise ValueError(
-                    f"expected one context in layer {i}, whose gate is {kind.value!r}, got {len(W)}"
-                )
-        if bias is not None and (
-            not isinstance(bias, Real) or isinstance(bias, bool) or not np.isfinite(bias)
-        ):
-            raise ValueError(f"expected a finite bias or None, got {bias}")
-        self.has_bias = bias is not None
-        tail = [np.array([bias], dtype=float)] if self.has_bias else []
-        self.parameters = np.concatenate([*(W.ravel() for W in arrays), *tail])
-        self._shapes = tuple(W.shape for W in arrays)
-        self._gates = tuple(kinds)
+            try:
+                widths.append(layer.n_outputs(given[0]))
+            except ValueError as error:
+                raise ValueError(f"{error}, as node {name}") from None
+            if id(layer) not in owned:
+                first = len(shapes)
+                shapes.extend(layer.shapes.values())
+                names.extend(f"{name}.{own}" for own in layer.shapes)
+                owned[id(layer)] = tuple(range(first, len(shapes)))
+                self._owners.append(layer)
+            nodes.append(Node(layer, parents, owned[id(layer)], name))
+            return len(nodes) - 1
+
+        def chain(items: Any, parents: tuple[int, ...]) -> tuple[int, ...]:
+            for item in items:
+                if isinstance(item, Layer):
+                    parents = (add(item, parents),)
+                elif isinstance(item, Sum):
+                    ends = [chain(branch, parents) for branch in item.branches]
+                    parents = tuple(p for end in ends for p in end)
+                elif isinstance(item, Sequence) and not isinstance(item, str):
+                    parents = chain(item, parents)
+                else:
+                    raise ValueError(f"expected layers, sums or sequences of them, got {item!r}")
+            return parents
+
+        end = chain([layers] if isinstance(layers, Layer | Sum) else layers, (_INPUT,))
+        if not nodes or end != (len(nodes) - 1,):
+            if end == (_INPUT,):
+                raise ValueError("expected at least one layer, got none")
+            add(Identity(), end)
+        self.nodes = tuple(nodes)
+        self.names = tuple(names)
+        self.n_outputs = widths[-1]
+        self.is_separable = all(node.layer.is_separable for node in nodes)
+        self._shapes = tuple(shapes)
+        self._starts = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)]).tolist()
+        # whether anything at or before a node has weights; the input has none
+        is_active = [False]
+        for node in nodes:
+            is_active.append(bool(node.arrays) or any(is_active[p + 1] for p in node.parents))
+        self._is_active = is_active
+        # outputs that no later node needs, so that they are freed
+        last_use = {p: i for i, node in enumerate(nodes) for p in node.parents}
+        self._done: list[list[int]] = [[] for _ in nodes]
+        for p, i in last_use.items():
+            self._done[i].append(p)
 
     def __repr__(self) -> str:
         chain = ", ".join(
-            f"{'x'.join(map(str, layer.weights.shape))} {layer.gate.value}" for layer in self.layers
+            repr(node.layer)
+            if node.parents == (i - 1,)
+            else f"{node.layer!r} of {' + '.join(self._called(p) for p in node.parents)}"
+            for i, node in enumerate(self.nodes)
         )
-        return f"GatedNetwork({chain}{', bias' if self.has_bias else ''})"
+        return f"{type(self).__name__}({self.n_features}: {chain})"
 
-    # -- constructors ------------------------------------------------------------------------------
+    def _called(self, node: int) -> str:
+        return "input" if node == _INPUT else self.nodes[node].name
 
-    @classmethod
-    def gln(
-        cls,
-        n_features: int,
-        n_units: int | Sequence[int],
-        n_contexts: int | Sequence[int] = 2,
-        *,
-        init: str = "orthogonal",
-        scale: float = 1.0,
-        bias: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> Self:
-        r"""Gated linear network: hidden layers with fixed gates, and a linear output.
+    # -- weights -----------------------------------------------------------------------------------
 
-        Parameters
-        ----------
-        n_features : int
-            Number of input features.
-        n_units : int or sequence of int
-            Number of units of the hidden layer, or of each of several.
-        n_contexts : int or sequence of int, default=2
-            Number of contexts of the units of every hidden layer.
-        init : {"orthogonal", "kaiming_normal"}, default="orthogonal"
-            Initialisation. "orthogonal" gives every context a random matrix with orthonormal rows,
-            or columns where it has more rows [1]_; "kaiming_normal" independent entries of
-            variance :math:`2 / n_{in}` [2]_.
-        scale : float, default=1.0
-            Factor of the initial weights, positive.
-        bias : bool, default=False
-            Whether to add an output bias, which starts at 0.
-        random_state : int, RandomState instance or None, default=None
-            Draws the weights.
-
-        Returns
-        -------
-        GatedNetwork
-            The network.
-
-        References
-        ----------
-        .. [1] A. M. Saxe, J. L. McClelland and S. Ganguli (2014). Exact solutions to the nonlinear
-           dynamics of learning in deep linear neural networks. ICLR. arXiv:1312.6120.
-        .. [2] K. He, X. Zhang, S. Ren and J. Sun (2015). Delving deep into rectifiers. ICCV.
-           arXiv:1502.01852.
-        """
-        widths = _hidden(n_units)
-        contexts: list[Any]
-        if isinstance(n_contexts, Sequence | np.ndarray):
-            contexts = list(n_contexts)
-        else:
-            contexts = [n_contexts] * len(widths)
-        if len(contexts) != len(widths):
-            raise ValueError(
-                f"expected n_contexts for each of {len(widths)} hidden layers, got {contexts}"
-            )
-        return cls._random(
-            n_features, widths, contexts, Gate.FIXED, init, scale, bias, random_state
-        )
-
-    @classmethod
-    def shallow_gln(
-        cls,
-        n_features: int,
-        n_contexts: int,
-        *,
-        init: str = "orthogonal",
-        scale: float = 1.0,
-        bias: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> Self:
-        """One linear predictor for each context of the input: a single layer, without constraints.
-
-        Parameters
-        ----------
-        n_features : int
-            Number of input features.
-        n_contexts : int
-            Number of global contexts; activations are of shape (n_samples, 1, n_contexts).
-        init, scale, bias, random_state
-            As for :meth:`gln`.
-
-        Returns
-        -------
-        GatedNetwork
-            The network, of depth 1.
-        """
-        rng = check_random_state(random_state)
-        shape = (_count(n_contexts, "n_contexts"), 1, _count(n_features, "n_features"))
-        weights = _initial(shape, init, scale, rng)
-        return cls([weights], [Gate.FIXED], 0.0 if bias else None)
-
-    @classmethod
-    def frelu(
-        cls,
-        n_features: int,
-        n_units: int | Sequence[int],
-        *,
-        init: str = "kaiming_normal",
-        scale: float = 1.0,
-        bias: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> Self:
-        """Frozen-gate ReLU network: units that given activations switch on and off.
-
-        Parameters
-        ----------
-        n_features : int
-            Number of input features.
-        n_units : int or sequence of int
-            Number of units of the hidden layer, or of each of several.
-        init, scale, bias, random_state
-            As for :meth:`gln`.
-
-        Returns
-        -------
-        GatedNetwork
-            The network.
-        """
-        widths = _hidden(n_units)
-        contexts = [1] * len(widths)
-        return cls._random(
-            n_features, widths, contexts, Gate.FIXED, init, scale, bias, random_state
-        )
-
-    @classmethod
-    def relu(
-        cls,
-        n_features: int,
-        n_units: int | Sequence[int],
-        *,
-        init: str = "kaiming_normal",
-        scale: float = 1.0,
-        bias: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> Self:
-        """ReLU network, whose gates move with its weights; :meth:`freeze` stops them.
-
-        Parameters
-        ----------
-        n_features : int
-            Number of input features.
-        n_units : int or sequence of int
-            Number of units of the hidden layer, or of each of several.
-        init, scale, bias, random_state
-            As for :meth:`gln`.
-
-        Returns
-        -------
-        GatedNetwork
-            The network.
-        """
-        widths = _hidden(n_units)
-        contexts = [1] * len(widths)
-        return cls._random(n_features, widths, contexts, Gate.RELU, init, scale, bias, random_state)
-
-    @classmethod
-    def deep_linear(
-        cls,
-        n_features: int,
-        n_units: int | Sequence[int],
-        *,
-        init: str = "orthogonal",
-        scale: float = 1.0,
-        bias: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> Self:
-        """Product of weight matrices, without gates.
-
-        Parameters
-        ----------
-        n_features : int
-            Number of input features.
-        n_units : int or sequence of int
-            Number of units of the hidden layer, or of each of several.
-        init, scale, bias, random_state
-            As for :meth:`gln`.
-
-        Returns
-        -------
-        GatedNetwork
-            The network.
-        """
-        widths = _hidden(n_units)
-        contexts = [1] * len(widths)
-        return cls._random(
-            n_features, widths, contexts, Gate.LINEAR, init, scale, bias, random_state
-        )
-
-    @classmethod
-    def from_zeta(cls, zeta: ArrayLike) -> Self:
-        r"""Balanced two-layer network with given unit weights.
-
-        Parameters
-        ----------
-        zeta : array-like of shape (n_units, n_contexts, n_features)
-            Unit weights :math:`\zeta_{hc} = w^2_h w^1_{hc}`.
-
-        Returns
-        -------
-        GatedNetwork
-            The network of least squared norm, see :func:`gnorm.gated.to_network`.
-        """
-        w1, w2 = gated.to_network(zeta)
-        return cls([w1.transpose(1, 0, 2), w2[None, None]], [Gate.FIXED, Gate.LINEAR])
-
-    @classmethod
-    def _random(
-        cls,
-        n_features: int,
-        widths: Sequence[int],
-        contexts: Sequence[int],
-        gate: Gate,
-        init: str,
-        scale: float,
-        bias: bool,
-        random_state: int | np.random.RandomState | None,
-    ) -> Self:
-        rng = check_random_state(random_state)
-        counts = [*(_count(C, "n_contexts") for C in contexts), 1]
-        sizes = [_count(n_features, "n_features"), *widths, 1]
-        shapes = [
-            (C, n_out, n_in) for C, (n_in, n_out) in zip(counts, pairwise(sizes), strict=True)
-        ]
-        weights = [_initial(shape, init, scale, rng) for shape in shapes]
-        gates = [gate] * len(widths) + [Gate.LINEAR]
-        return cls(weights, gates, 0.0 if bias else None)
-
-    # -- the network as an object ------------------------------------------------------------------
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """Layers from the input on; their weights are views of the parameters."""
-        return tuple(map(Layer, self.unflatten(self.parameters), self._gates))
-
-    @property
-    def depth(self) -> int:
-        """Number of layers, the degree of homogeneity of a network without bias."""
-        return len(self._shapes)
-
-    @property
-    def n_features(self) -> int:
-        """Number of input features."""
-        return int(self._shapes[0][2])
-
-    @property
-    def bias(self) -> float:
-        """Output bias, 0 if there is none."""
-        return float(self.parameters[-1]) if self.has_bias else 0.0
-
-    def unflatten(self, vector: FloatArray) -> list[FloatArray]:
-        """Views of the parts of a vector like `parameters` that belong to the layers.
+    def split(self, vector: FloatArray) -> list[FloatArray]:
+        """Views of the parts of a vector like `parameters` that belong to the arrays of weights.
 
         Parameters
         ----------
@@ -439,57 +246,141 @@ class GatedNetwork:
 
         Returns
         -------
-        list of ndarray of shape (n_contexts, n_out, n_in)
-            One view a layer.
+        list of ndarray
+            One view an array, in the order of `names`.
         """
-        views, start = [], 0
-        for shape in self._shapes:
-            stop = start + shape[0] * shape[1] * shape[2]
-            views.append(vector[start:stop].reshape(shape))
-            start = stop
-        return views
+        starts = self._starts
+        return [
+            vector[starts[i] : starts[i + 1]].reshape(shape) for i, shape in enumerate(self._shapes)
+        ]
+
+    def unflatten(self, vector: FloatArray) -> list[FloatArray]:
+        """Views of the parts that the trainer treats as layers: all arrays.
+
+        Parameters
+        ----------
+        vector : ndarray of shape (n_parameters,)
+            Weights, or a gradient with respect to them.
+
+        Returns
+        -------
+        list of ndarray
+            One view an array.
+        """
+        return self.split(vector)
+
+    @property
+    def weights(self) -> dict[str, FloatArray]:
+        """Arrays of weights by name; views of `parameters`."""
+        return dict(zip(self.names, self.split(self.parameters), strict=True))
+
+    def unit_balance(self) -> list[FloatArray]:
+        r"""Difference of the squared norms of incoming and outgoing weights of every hidden unit.
+
+        .. math:: b^l_h = \sum_{c, i} (w^l_{c h i})^2 - \sum_{c, o} (w^{l+1}_{c o h})^2
+
+        Gradient flow conserves each of them: no loss changes when the incoming weights of a unit
+        are multiplied by :math:`\alpha > 0` and the outgoing ones divided by it [1]_. A bias on
+        the way counts among the incoming weights. Hidden are the units between two dense layers
+        with nothing but gates, ReLUs and biases in between, whose weights are not shared.
+
+        Returns
+        -------
+        list of ndarray of shape (n_units,)
+            One array for each hidden layer.
+
+        References
+        ----------
+        .. [1] S. S. Du, W. Hu and J. D. Lee (2018). Algorithmic regularization in learning deep
+           homogeneous models: layers are automatically balanced. NeurIPS. arXiv:1806.00900.
+        """
+        arrays = self.split(self.parameters)
+        uses = [i for node in self.nodes for i in node.arrays]
+        consumers = [[n for n in self.nodes if i in n.parents] for i in range(len(self.nodes))]
+        found = []
+        for number, node in enumerate(self.nodes):
+            if not isinstance(node.layer, Dense) or uses.count(node.arrays[0]) > 1:
+                continue
+            incoming = np.einsum("coi,coi->co", *[arrays[node.arrays[0]]] * 2).ravel()
+            while len(consumers[number]) == 1 and len(consumers[number][0].parents) == 1:
+                after = consumers[number][0]
+                if any(uses.count(i) > 1 for i in after.arrays):
+                    break
+                if isinstance(after.layer, Dense):
+                    W = arrays[after.arrays[0]]
+                    found.append(incoming - np.einsum("coi,coi->i", W, W))
+                if not after.layer.is_unitwise:
+                    break
+                for i in after.arrays:
+                    incoming = incoming + np.square(arrays[i])
+                incoming = incoming.reshape(-1, after.layer.n_outputs(len(incoming))).sum(axis=0)
+                number = self.nodes.index(after)
+        return found
+
+    def subdifferential(
+        self, x: ArrayLike, activations: Activations = None, *, output: int = 0
+    ) -> ClarkeSubdifferential:
+        """Clarke's subdifferential of an output with respect to the weights.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_features,)
+            Input.
+        activations : array-like of bool, shape (1, n_units, n_contexts), or list of them
+            Open gates of the layers with fixed gates; None if there are none.
+        output : int, default=0
+            Which output.
+
+        Returns
+        -------
+        ClarkeSubdifferential
+            Hull of the gradients of the smooth pieces next to the weights, with its element of
+            least norm.
+
+        Raises
+        ------
+        ValueError
+            If the network normalises over a batch, x is not one input, or there are too many
+            pieces.
+
+        Examples
+        --------
+        >>> from gnorm.descent import GatedNetwork
+        >>> network = GatedNetwork([[[[1.0, 0.0]]], [[[2.0]]]], ["relu", "linear"])
+        >>> network.subdifferential([0.0, 3.0]).extreme_gradients
+        array([[0., 0., 0.],
+               [0., 6., 0.]])
+        """
+        return subdifferential(self, x, activations, output=output)
 
     def copy(self) -> Self:
         """Return a network with weights of its own."""
         return deepcopy(self)
 
-    def freeze(self) -> GatedNetwork:
-        """Turn the gates of a ReLU network into fixed ones, and keep the weights.
+    # -- how it scales -----------------------------------------------------------------------------
 
-        The activations that go with an input are those of this network at this moment,
-        ``network.activations(X)``; those of the frozen network's hidden layers must be given.
-
-        Returns
-        -------
-        GatedNetwork
-            Frozen network with weights of its own.
-        """
-        kinds = [Gate.FIXED if gate is Gate.RELU else gate for gate in self._gates]
-        return GatedNetwork(
-            [layer.weights for layer in self.layers], kinds, self.bias if self.has_bias else None
-        )
-
-    def to_zeta(self) -> FloatArray:
-        r"""Multiply the two layers into unit weights, :math:`\zeta_{hc} = w^2_h w^1_{hc}`.
+    def rates(self) -> RatePolytope:
+        r"""All rates at which the weights can grow so that the values grow at rate 1.
 
         Returns
         -------
-        ndarray of shape (n_units, n_contexts, n_features)
-            Unit weights.
-
-        Raises
-        ------
-        ValueError
-            If the network is not one hidden layer with fixed gates and a linear output, or has a
-            bias, which no unit weights express.
+        RatePolytope
+            The polytope of valid rate vectors, one rate for each array of weights.
         """
-        if self._gates != (Gate.FIXED, Gate.LINEAR) or self.has_bias:
-            raise ValueError(
-                "expected a fixed-gate layer and a linear one without bias, got "
-                f"{self}; freeze a ReLU network first"
-            )
-        first, last = self.layers
-        return gated.from_network(first.weights.transpose(1, 0, 2), last.weights[0, 0])
+        return assemble(self)
+
+    @property
+    def degree(self) -> int | None:
+        """Degree of homogeneity in the weights; None if all rates cannot be equal.
+
+        ``rates().reason`` says why.
+        """
+        return self.rates().degree
+
+    @property
+    def depth(self) -> int:
+        """Largest number of weights that are multiplied on the way from input to output."""
+        return self.rates().depth
 
     # -- the network as a function -----------------------------------------------------------------
 
@@ -509,7 +400,7 @@ class GatedNetwork:
         X : ndarray of shape (n_samples, n_features)
             Inputs in float64, C order.
         gates : list of ndarray of shape (n_samples, n_contexts * n_out) or None
-            One entry a layer: gates as numbers, contexts outermost.
+            One entry a node: gates as numbers, contexts outermost.
 
         Raises
         ------
@@ -526,20 +417,21 @@ class GatedNetwork:
             given = list(activations)
         else:
             given = [activations]
-        n_fixed = self._gates.count(Gate.FIXED)
+        shapes = [node.layer.gates for node in self.nodes]
+        n_fixed = len(shapes) - shapes.count(None)
         if len(given) != n_fixed:
             raise ValueError(
                 f"expected activations for {n_fixed} layers with fixed gates, got {len(given)}"
             )
         rest = iter(given)
         gates = [
-            _gates_as_numbers(next(rest), len(X), shape) if gate is Gate.FIXED else None
-            for shape, gate in zip(self._shapes, self._gates, strict=True)
+            None if shape is None else _gates_as_numbers(next(rest), len(X), shape)
+            for shape in shapes
         ]
         return X, gates
 
     def forward(self, X: FloatArray, gates: Sequence[FloatArray | None]) -> Pass:
-        """Evaluate the network, and keep what the backward pass needs.
+        """Evaluate the network, and keep what the other passes need.
 
         Parameters
         ----------
@@ -551,60 +443,130 @@ class GatedNetwork:
         Returns
         -------
         Pass
-            Values, inputs and gates of all layers.
+            Values, and what each layer left.
         """
-        a, inputs, opened = X, [], []
-        for layer, gate in zip(self.layers, gates, strict=True):
-            inputs.append(a)
-            z = a @ layer.matrix.T
-            g = (z >= 0).astype(float) if layer.gate is Gate.RELU else gate
-            if g is not None:
-                z *= g
-            opened.append(g)
-            n_contexts, n_out, _ = layer.weights.shape
-            a = z if n_contexts == 1 else z.reshape(len(z), n_contexts, n_out).sum(axis=1)
-        output = a[:, 0]
-        if self.has_bias:
-            output = output + self.bias
-        return Pass(output, inputs, opened)
+        arrays = self.split(self.parameters)
+        values: list[Any] = [X]
+        caches = []
+        for node, gate, done in zip(self.nodes, gates, self._done, strict=True):
+            a = _total(values, node.parents)
+            out, cache = node.layer.forward([arrays[i] for i in node.arrays], a, gate)
+            values.append(out)
+            caches.append(cache)
+            for p in done:
+                values[p + 1] = None
+        return Pass(values[-1], self.nodes, caches)
 
-    def backward(
-        self, forward: Pass, coef: FloatArray, gradient: FloatArray | None = None
-    ) -> list[FloatArray]:
-        r"""Propagate coefficients of the outputs back through the network.
+    def tangent(self, forward: Pass, direction: FloatArray, n_samples: int) -> FloatArray:
+        r"""Derivative of the values along a change of the weights, :math:`J v`.
 
         Parameters
         ----------
         forward : Pass
             The forward pass.
-        coef : ndarray of shape (n_samples,)
-            Coefficients :math:`a_n`.
+        direction : ndarray of shape (n_parameters,)
+            Change v of the weights.
+        n_samples : int
+            Number of samples of the forward pass.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs)
+            The derivative.
+        """
+        arrays, changes = self.split(self.parameters), self.split(direction)
+        values: list[Any] = [np.zeros((n_samples, self.n_features))]
+        for node, cache, done in zip(self.nodes, forward.caches, self._done, strict=True):
+            own = [arrays[i] for i in node.arrays], [changes[i] for i in node.arrays]
+            values.append(node.layer.tangent(own[0], cache, _total(values, node.parents), own[1]))
+            for p in done:
+                values[p + 1] = None
+        return values[-1]
+
+    def backward(
+        self, forward: Pass, coef: FloatArray, gradient: FloatArray | None = None
+    ) -> list[FloatArray]:
+        r"""Propagate coefficients of the outputs back through the network, :math:`J^\top a`.
+
+        Parameters
+        ----------
+        forward : Pass
+            The forward pass.
+        coef : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Coefficients a.
         gradient : ndarray of shape (n_parameters,), default=None
-            Where to write :math:`\nabla_w \sum_n a_n f_w(x_n)`; None leaves it out.
+            Where to write :math:`\nabla_w \sum_{nk} a_{nk} f_w(x_n)_k`; None leaves it out.
 
         Returns
         -------
         list of ndarray of shape (n_samples, n_contexts * n_out)
-            Sensitivities :math:`a_n \, \partial f(x_n) / \partial z^l` of each layer. The gradient
-            of a sample in a layer is the outer product of its row with that of the inputs.
+            Sensitivities :math:`\sum_k a_{nk} \, \partial f_k(x_n) / \partial z` of what each dense
+            layer returns. The gradient of a sample in such a layer is the outer product of its row
+            with that of the inputs.
         """
-        parts = None if gradient is None else self.unflatten(gradient)
-        if gradient is not None and self.has_bias:
-            gradient[-1] = coef.sum()
-        delta = coef[:, None]
+        delta = coef[:, None] if coef.ndim == 1 else coef
+        return self.propagate(forward, (len(self.nodes) - 1,), delta, gradient)
+
+    def propagate(
+        self,
+        forward: Pass,
+        ends: tuple[int, ...],
+        delta: FloatArray,
+        gradient: FloatArray | None = None,
+    ) -> list[FloatArray]:
+        """Propagate coefficients of a sum of nodes back, as :meth:`backward` does of the last one.
+
+        Parameters
+        ----------
+        forward : Pass
+            The forward pass.
+        ends : tuple of int
+            Numbers of the nodes.
+        delta : ndarray of shape (n_samples, n_out)
+            Coefficients of their outputs.
+        gradient : ndarray of shape (n_parameters,), default=None
+            Where to write the gradient; None leaves it out.
+
+        Returns
+        -------
+        list of ndarray
+            Sensitivities of the dense layers that were reached.
+        """
+        arrays = self.split(self.parameters)
+        parts = None if gradient is None else self.split(gradient)
+        deltas: list[FloatArray | None] = [None] * len(self.nodes)
+        for end in ends:
+            _add(deltas, end, delta)
         sensitivities: list[FloatArray] = []
-        layers = self.layers
-        for i in reversed(range(self.depth)):
-            layer, g = layers[i], forward.gates[i]
-            n_contexts, n_out, n_in = layer.weights.shape
-            if g is not None:
-                spread = delta[:, None, :] * g.reshape(len(g), n_contexts, n_out)
-                delta = spread.reshape(len(g), n_contexts * n_out)
-            sensitivities.insert(0, delta)
+        written: set[int] = set()
+        for i in range(max(ends), -1, -1):
+            node, at_output = self.nodes[i], deltas[i]
+            if at_output is None:
+                continue
+            deltas[i] = None
+            if isinstance(node.layer, Dense):
+                sensitivities.insert(0, at_output)
+            wanted = [p for p in node.parents if self._is_active[p + 1]]
+            own = [arrays[j] for j in node.arrays]
+            out = None
+            is_shared = not written.isdisjoint(node.arrays)
             if parts is not None:
-                np.dot(delta.T, forward.inputs[i], out=parts[i].reshape(-1, n_in))
-            if i > 0:
-                delta = delta @ layer.matrix
+                out = [parts[j] for j in node.arrays]
+                if is_shared:
+                    out = [np.empty_like(part) for part in out]
+            back = node.layer.backward(own, forward.caches[i], at_output, out, bool(wanted))
+            if parts is not None and out is not None:
+                if is_shared:
+                    for j, part in zip(node.arrays, out, strict=True):
+                        parts[j] += part
+                written.update(node.arrays)
+            if back is not None:
+                for p in wanted:
+                    _add(deltas, p, back)
+        if parts is not None:
+            for j, part in enumerate(parts):
+                if j not in written:
+                    part[...] = 0.0
         return sensitivities
 
     def decision_function(self, X: ArrayLike, activations: Activations = None) -> FloatArray:
@@ -619,7 +581,7 @@ class GatedNetwork:
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Values.
 
         Raises
@@ -638,7 +600,7 @@ class GatedNetwork:
             Inputs.
         activations : array-like of bool, shape (n_samples, n_units, n_contexts), or list of them
             Open gates of the layers with fixed gates; None if there are none.
-        coef : array-like of shape (n_samples,)
+        coef : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Coefficients :math:`a_n`.
 
         Returns
@@ -654,80 +616,29 @@ class GatedNetwork:
         """
         X, gates = self.check_inputs(X, activations)
         coef = np.asarray(coef, dtype=float)
-        if coef.shape != (len(X),):
-            raise ValueError(f"expected coef of shape ({len(X)},), got shape {coef.shape}")
+        expected = (len(X),) if self.n_outputs == 1 else (len(X), self.n_outputs)
+        if coef.shape != expected:
+            raise ValueError(f"expected coef of shape {expected}, got shape {coef.shape}")
         gradient = np.empty_like(self.parameters)
         self.backward(self.forward(X, gates), coef, gradient)
         return gradient
 
-    def activations(self, X: ArrayLike, activations: Activations = None) -> list[BoolArray]:
-        """Gates of the moment: which units are open, in every layer that has gates.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
-        activations : array-like of bool, shape (n_samples, n_units, n_contexts), or list of them
-            Open gates of the layers with fixed gates; None if there are none.
-
-        Returns
-        -------
-        list of ndarray of bool, shape (n_samples, n_units, n_contexts)
-            One array for each layer with fixed or ReLU gates.
-        """
-        opened = self.forward(*self.check_inputs(X, activations)).gates
-        return [
-            (g > 0).reshape(len(g), shape[0], shape[1]).transpose(0, 2, 1)
-            for g, shape in zip(opened, self._shapes, strict=True)
-            if g is not None
-        ]
+def _total(values: list[Any], parents: tuple[int, ...]) -> FloatArray:
+    """Sum of the outputs of the parents."""
+    total = values[parents[0] + 1]
+    for p in parents[1:]:
+        total = total + values[p + 1]
+    return np.asarray(total)
 
 
-def _gate(gate: Gate | str) -> Gate:
-    names = [kind.value for kind in Gate]
-    if not isinstance(gate, Gate) and gate not in names:
-        raise ValueError(f"expected gates to be of {names}, got {gate!r}")
-    return Gate(gate)
+def _add(deltas: list[FloatArray | None], node: int, delta: FloatArray) -> None:
+    present = deltas[node]
+    deltas[node] = delta if present is None else present + delta
 
 
-def _count(value: Any, name: str) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"expected {name} to be integers of at least 1, got {value!r}")
-    return int(value)
-
-
-def _hidden(n_units: Any) -> list[int]:
-    widths = list(n_units) if isinstance(n_units, Sequence | np.ndarray) else [n_units]
-    if not widths:
-        raise ValueError("expected at least one hidden layer in n_units, got none")
-    return [_count(width, "n_units") for width in widths]
-
-
-def _initial(
-    shape: tuple[int, int, int], init: str, scale: float, rng: np.random.RandomState
-) -> FloatArray:
-    """Random weights of a layer."""
-    if not (isinstance(scale, Real) and np.isfinite(scale) and scale > 0):
-        raise ValueError(f"expected a finite scale > 0, got {scale}")
-    n_contexts, n_out, n_in = shape
-    if init == "kaiming_normal":
-        return rng.normal(scale=scale * np.sqrt(2.0 / n_in), size=shape)
-    if init != "orthogonal":
-        raise ValueError(f"expected init 'orthogonal' or 'kaiming_normal', got {init!r}")
-    normal = rng.normal(size=(n_contexts, max(n_out, n_in), min(n_out, n_in)))
-    weights = np.empty(shape)
-    for W, entries in zip(weights, normal, strict=True):
-        # The signs make the orthonormal factor uniformly distributed.
-        q, r = np.linalg.qr(entries)
-        q *= np.where(np.diag(r) < 0, -1.0, 1.0)
-        W[:] = scale * (q if n_out >= n_in else q.T)
-    return weights
-
-
-def _gates_as_numbers(
-    activations: ArrayLike, n_samples: int, shape: tuple[int, int, int]
-) -> FloatArray:
-    n_contexts, n_out, _ = shape
+def _gates_as_numbers(activations: ArrayLike, n_samples: int, shape: tuple[int, int]) -> FloatArray:
+    n_out, n_contexts = shape
     given = np.asarray(activations)
     if given.dtype != np.bool_ or given.shape != (n_samples, n_out, n_contexts):
         raise ValueError(

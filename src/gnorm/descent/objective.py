@@ -16,7 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from gnorm.descent.losses import LOSSES, ExponentialLike
-from gnorm.descent.network import Activations, GatedNetwork
+from gnorm.descent.margins import check_labels, margins_of, output_coefficients
+from gnorm.descent.network import Activations, Network
+from gnorm.descent.rates import spread
 from gnorm.gated import FloatArray
 
 __all__ = [
@@ -24,8 +26,8 @@ __all__ = [
     "MatrixFactorization",
     "Objective",
     "Slope",
+    "check_labels",
     "matrix_factorization",
-    "unit_balance",
 ]
 
 Measures = dict[str, Any]
@@ -72,39 +74,13 @@ class Objective(Protocol):
         """Loss and norms at the parameters, over all samples."""
 
 
-def unit_balance(weights: list[FloatArray]) -> list[FloatArray]:
-    r"""Difference of the squared norms of incoming and outgoing weights of every hidden unit.
-
-    .. math:: b^l_h = \sum_{c, i} (w^l_{c h i})^2 - \sum_{c, o} (w^{l+1}_{c o h})^2
-
-    Gradient flow conserves each of them: no loss changes when the incoming weights of a unit are
-    multiplied by :math:`\alpha > 0` and the outgoing ones divided by it [1]_.
-
-    Parameters
-    ----------
-    weights : list of ndarray of shape (n_contexts, n_out, n_in)
-        Weights of the layers.
-
-    Returns
-    -------
-    list of ndarray of shape (n_units,)
-        One array for each hidden layer.
-
-    References
-    ----------
-    .. [1] S. S. Du, W. Hu and J. D. Lee (2018). Algorithmic regularization in learning deep
-       homogeneous models: layers are automatically balanced. NeurIPS. arXiv:1806.00900.
-    """
-    incoming = [np.einsum("coi,coi->o", W, W) for W in weights]
-    outgoing = [np.einsum("coi,coi->i", W, W) for W in weights]
-    return [into - out for into, out in zip(incoming[:-1], outgoing[1:], strict=True)]
-
-
-def _measure_weights(parameters: FloatArray, weights: list[FloatArray]) -> Measures:
+def _measure_weights(
+    parameters: FloatArray, weights: list[FloatArray], balance: list[FloatArray]
+) -> Measures:
     return {
         "squared_norm": float(parameters @ parameters),
         "layer_norms": np.array([float(np.linalg.norm(W)) for W in weights]),
-        "unit_balance": np.concatenate([*unit_balance(weights), np.empty(0)]),
+        "unit_balance": np.concatenate([*balance, np.empty(0)]),
     }
 
 
@@ -113,35 +89,44 @@ class MarginLoss:
 
     Parameters
     ----------
-    network : GatedNetwork
+    network : Network
         Network, whose parameters are the parameters.
     X : array-like of shape (n_samples, n_features)
         Inputs.
     y : array-like of shape (n_samples,)
-        Labels -1 and 1.
+        Labels: -1 and 1 for one output. For K outputs 0 to K - 1, and a sample has a margin
+        :math:`f_{y_n}(x_n) - f_k(x_n)` for each other class k, over all of which the mean goes.
     activations : array-like of bool, shape (n_samples, n_units, n_contexts), or list of them
         Open gates of the layers with fixed gates; None if there are none.
     loss : {"logistic", "exponential"} or ExponentialLike, default="logistic"
         Loss of a margin.
+    rates : array-like of shape (n_vectors, n_arrays), default=None
+        Valid rate vectors of the network, whose seminorms are measured.
 
     Raises
     ------
     ValueError
-        If inputs, labels or activations do not fit, or the loss is not known.
+        If inputs, labels, activations or rates do not fit, or the loss is not known.
     """
 
     def __init__(
         self,
-        network: GatedNetwork,
+        network: Network,
         X: ArrayLike,
         y: ArrayLike,
         activations: Activations = None,
         loss: str | ExponentialLike = "logistic",
+        *,
+        rates: ArrayLike | None = None,
     ) -> None:
         self.network = network
         self.loss = check_loss(loss)
         self.X, self.gates = network.check_inputs(X, activations)
-        self.y = check_labels(y, len(self.X))
+        self.y = check_labels(y, len(self.X), network.n_outputs)
+        self.rates: FloatArray | None = None
+        if rates is not None:
+            given = np.atleast_2d(np.asarray(rates, dtype=float))
+            self.rates = np.array([spread(network, vector) for vector in given])
 
     @property
     def parameters(self) -> FloatArray:
@@ -160,8 +145,8 @@ class MarginLoss:
 
     @property
     def degree(self) -> int | None:
-        """Depth of the network, unless it has a bias."""
-        return None if self.network.has_bias else self.network.depth
+        """Degree of homogeneity of the network; None if it has none."""
+        return self.network.degree
 
     def gradient(self, rows: NDArray[np.intp] | None, out: FloatArray) -> Slope:
         r"""Write :math:`\nabla L / L`.
@@ -182,14 +167,15 @@ class MarginLoss:
         if rows is not None:
             X, y, gates = X[rows], y[rows], [None if g is None else g[rows] for g in gates]
         forward = self.network.forward(X, gates)
-        margins = y * forward.output
+        margins = margins_of(forward.values, y)
         log_loss, slopes = self.loss.log_mean(margins)
-        self.network.backward(forward, -y * slopes, out)
+        coef = output_coefficients(-slopes, y, self.network.n_outputs)
+        self.network.backward(forward, coef, out)
         return Slope(log_loss, float(margins.min()))
 
     def margins(self) -> FloatArray:
-        r"""Margins :math:`y_n f_w(x_n)`, shape (n_samples,)."""
-        return self.y * self.network.forward(self.X, self.gates).output
+        r"""Margins :math:`y_n f_w(x_n)`, shape (n_samples,); for K outputs K - 1 a sample."""
+        return margins_of(self.network.forward(self.X, self.gates).values, self.y)
 
     def measure(self) -> Measures:
         r"""Loss, margins and norms.
@@ -199,17 +185,28 @@ class MarginLoss:
         dict
             ``loss``, without weight decay, and ``log_loss``; ``min_margin``; ``smoothed_margin``,
             the margin :math:`\ell^{-1}(N L)` that is never above it; ``squared_norm`` of all
-            parameters; ``layer_norms``; ``unit_balance`` of all hidden units.
+            parameters; ``layer_norms``; ``unit_balance`` of all hidden units. With rates also, for
+            each vector, the ``seminorms`` :math:`\|w\|_\Lambda`; the ``normalized_margins``
+            :math:`-\log(M L) / \|w\|_\Lambda^{1 / \lambda_{\max}}` of M margins, which gradient
+            flow on the exponential loss never lets fall once they are positive; and the
+            differences ``conserved`` of the squared seminorms to that of the first vector.
         """
         margins = self.margins()
         log_loss, _ = self.loss.log_mean(margins)
-        return {
+        row = {
             "loss": _exp(log_loss),
             "log_loss": log_loss,
             "min_margin": float(margins.min()),
             "smoothed_margin": float(self.loss.inverse(log_loss + np.log(len(margins)))),
-            **_measure_weights(self.parameters, self.weights),
+            **_measure_weights(self.parameters, self.weights, self.network.unit_balance()),
         }
+        if self.rates is not None:
+            squares = self.rates @ np.square(self.parameters)
+            exponents = 0.5 / self.rates.max(axis=1)
+            row["seminorms"] = np.sqrt(squares)
+            row["normalized_margins"] = -(log_loss + np.log(len(margins))) / squares**exponents
+            row["conserved"] = squares[1:] - squares[0]
+        return row
 
 
 class MatrixFactorization:
@@ -321,7 +318,9 @@ class MatrixFactorization:
             "loss": 0.5 * float(np.sum((U @ V.T - self.M) ** 2)),
             "imbalance": float(np.linalg.norm(U.T @ U - V.T @ V)),
             "norm_ratio": float(np.sum(U**2) / np.sum(V**2)),
-            **_measure_weights(self.parameters, self.weights),
+            **_measure_weights(
+                self.parameters, self.weights, [np.sum(V**2, axis=0) - np.sum(U**2, axis=0)]
+            ),
         }
 
 
@@ -395,13 +394,3 @@ def check_loss(loss: str | ExponentialLike) -> ExponentialLike:
     if not isinstance(loss, str) or loss not in LOSSES:
         raise ValueError(f"expected loss to be one of {list(LOSSES)}, got {loss!r}")
     return LOSSES[loss]
-
-
-def check_labels(y: ArrayLike, n_samples: int) -> FloatArray:
-    """Return labels as floats, which are -1 and 1 and as many as samples."""
-    labels = np.asarray(y)
-    if labels.shape != (n_samples,):
-        raise ValueError(f"expected y of shape ({n_samples},), got shape {labels.shape}")
-    if not np.isin(labels, (-1, 1)).all():
-        raise ValueError(f"expected labels -1 and 1 in y, got {np.unique(labels)[:10]}")
-    return labels.astype(float)

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from gnorm.gated import FloatArray
 
 __all__ = [
     "Constant",
+    "Damped",
     "Decaying",
     "MarginGrowth",
     "Normalized",
@@ -27,6 +28,13 @@ __all__ = [
     "Schedule",
     "Steps",
 ]
+
+
+class Norm(Protocol):
+    """A norm of all weights, such as a :class:`~gnorm.descent.Geometry`."""
+
+    def norm(self, weights: list[FloatArray]) -> float:
+        """Norm of the weights."""
 
 
 _MOST_WRONG = 10.0  # times the first target: how negative a margin may be before weights shrink
@@ -175,24 +183,31 @@ class Normalized(Schedule):
     weights grow. In two layers it is at most :math:`\max_n \|x_n\|^2 \|w\|^2` up to the
     curvature of the network itself: with the scale of the network a rate of
     :math:`1 / (2 \max_n \|x_n\|^2)` keeps to that bound whatever the number of units, with that of
-    the largest unit it has to fall with their number. An objective without margins is descended on
-    as it is, not in logarithms.
+    the largest unit it has to fall with their number. In another geometry s is its norm of the
+    weights. An objective without margins is descended on as it is, not in logarithms.
 
     Parameters
     ----------
     value : float
         Rate :math:`\eta`, positive.
-    scale : {"unit", "network"}, default="unit"
-        Whose scale s is.
+    scale : {"unit", "network"} or Geometry, default="unit"
+        Whose scale s is, or in which norm.
+    power : float, default=2.0
+        Exponent in the place of the 2 of :math:`s^{2 (L - 1)}`. 1 is for directions of unit
+        length, such as those of :class:`Adam`: a gradient of the logarithm is by itself about as
+        long as :math:`s^{L - 1}`.
     """
 
     value: float
-    scale: str = "unit"
+    scale: str | Norm = "unit"
+    power: float = 2.0
 
     def __post_init__(self) -> None:
         _check_rate(self.value)
-        if self.scale not in ("unit", "network"):
-            raise ValueError(f"expected scale 'unit' or 'network', got {self.scale!r}")
+        if isinstance(self.scale, str) and self.scale not in ("unit", "network"):
+            raise ValueError(
+                f"expected scale 'unit' or 'network', got {self.scale!r}; or a Geometry"
+            )
 
     def rate(self, step: int) -> float:
         """Rate in units of the loss and the weights."""
@@ -200,14 +215,51 @@ class Normalized(Schedule):
 
     def multiplier(self, step: int, log_scale: float, weights: Sequence[FloatArray]) -> float:
         """Factor of the gradient of the logarithm of the loss."""
-        if self.scale == "network":
+        if not isinstance(self.scale, str):
+            square = self.scale.norm(list(weights)) ** 2
+        elif self.scale == "network":
             square = sum(float(np.vdot(W, W)) for W in weights) / len(weights)
         else:
             squares = [float(np.einsum("coi,coi->co", W, W).max()) for W in weights[:-1]]
             square = max([*squares, float(np.square(weights[-1]).max())])
-        growth = square ** (len(weights) - 1)
+        growth = square ** (0.5 * self.power * (len(weights) - 1))
         # zero weights have no gradient in more than one layer, and any factor will do
         return self.value / growth if growth > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Damped(Schedule):
+    r"""Descent on :math:`\log L` with rates that fall as the weights grow.
+
+    .. math:: w \leftarrow w - \frac{\eta}{(1 + \|w\|^2)^p} \, \nabla \log \mathcal{L}(w)
+
+    For networks whose arrays of weights are not the layers of one product, with biases or branches
+    say: where the gradients of the values grow as :math:`\|w\|^p` the steps keep their size
+    relative to the weights. Small steps follow gradient flow, at another speed.
+
+    Parameters
+    ----------
+    value : float
+        Rate :math:`\eta`, positive.
+    power : float, default=1.0
+        Exponent p, not negative.
+    """
+
+    value: float
+    power: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_rate(self.value)
+        if not 0 <= self.power < math.inf:
+            raise ValueError(f"expected a finite power >= 0, got {self.power}")
+
+    def rate(self, step: int) -> float:
+        """Rate where the weights are zero."""
+        return self.value
+
+    def multiplier(self, step: int, log_scale: float, weights: Sequence[FloatArray]) -> float:
+        """Factor of the gradient of the logarithm of the loss."""
+        return float(self.value / (1.0 + sum(float(np.vdot(W, W)) for W in weights)) ** self.power)
 
 
 @dataclass(frozen=True)

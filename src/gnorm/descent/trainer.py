@@ -1,4 +1,4 @@
-r"""Gradient descent, with momentum or without, on full batches or on small ones."""
+r"""The loop of training: steps of an optimiser, batches, measurements, interruptions."""
 
 from __future__ import annotations
 
@@ -9,29 +9,23 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_array, check_random_state
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from gnorm.descent.history import History, Stop
 from gnorm.descent.losses import ExponentialLike
-from gnorm.descent.network import Activations, GatedNetwork
+from gnorm.descent.network import Activations, Network
 from gnorm.descent.objective import MarginLoss, Objective, check_loss
-from gnorm.descent.schedules import (
-    Constant,
-    MarginGrowth,
-    Normalized,
-    RisingMomentum,
-    Schedule,
-)
+from gnorm.descent.optimizers.base import Arrays, Part, Step
+from gnorm.descent.optimizers.batches import Batches
+from gnorm.descent.schedules import MarginGrowth
 from gnorm.gated import FloatArray
 
-__all__ = ["DivergenceError", "GradientDescent"]
+__all__ = ["Descent", "DivergenceError"]
 
-Momentum: TypeAlias = float | Callable[[int], float]
 Callback: TypeAlias = Callable[[int, Any], dict[str, Any] | None]
 
 _ROWS_PER_DECADE = 20  # of a history with geometrically spaced rows
@@ -54,35 +48,26 @@ class DivergenceError(ArithmeticError):
         return type(self), (str(self), self.history)
 
 
-class GradientDescent:
-    r"""Gradient descent with optional momentum, batches and rescaling.
+class Descent:
+    r"""Training by an optimiser that is a list of parts.
 
-    .. math:: v \leftarrow m \, v - \eta \, \nabla L(w), \qquad w \leftarrow w + v
+    Every step begins with the gradient, which the parts change one after the other; what comes out
+    is added to the weights. :class:`GradientDescent` and :class:`Adam` are such lists with familiar
+    arguments.
 
     Parameters
     ----------
-    schedule : float or Schedule, default=0.01
-        Rates :math:`\eta_k`: a constant, or one of :class:`Constant`, :class:`Steps`,
-        :class:`Decaying`, :class:`Normalized`.
+    parts : sequence of Part
+        Parts of a step in their order, for instance
+        ``[Average(0.9), Direction("linf", unit_steps=True), Rate(0.01)]``. One of them has to turn
+        downhill, which :class:`Rate` does.
     loss : {"logistic", "exponential"} or ExponentialLike, default="logistic"
         Loss of a margin, for :meth:`train`.
-    momentum : float or callable, default=0.0
-        Momentum m in [0, 1), or a function of the step such as :class:`RisingMomentum`.
-    nesterov : bool, default=False
-        Look ahead: :math:`w \leftarrow w + m v - \eta \nabla L(w)` with the new v.
     batch_size : int, default=None
         Samples of a step, drawn without repetition until all were seen, the last batch of a pass
         as large as what is left; None takes all.
     max_steps : int, default=1000
         Steps of a run in all, those before it was resumed included.
-    weight_decay : float, default=0.0
-        Weight :math:`\lambda` of :math:`\frac{\lambda}{2} \|w\|^2`, added to the loss. Not with
-        :class:`Normalized`, under which the loss has no fixed scale.
-    preconditioner : sequence of array-like of shape (n_in, n_in) or None, default=None
-        Symmetric positive definite matrix :math:`A_l` of each layer, None for the identity: the
-        step goes along :math:`\nabla L \, A_l`, the gradient in the metric
-        :math:`\operatorname{tr}(Z_1 A_l^{-1} Z_2^\top)`. The limit is then a max-margin solution
-        in that metric.
     rescaling : MarginGrowth, default=None
         Rule by which the weights are rescaled after every step; None leaves them. Only for
         homogeneous networks, whose direction it does not change.
@@ -100,55 +85,37 @@ class GradientDescent:
 
     Examples
     --------
+    Signs of an average of gradients:
+
     >>> import numpy as np
-    >>> from gnorm import max_margin
-    >>> from gnorm.descent import GatedNetwork, GradientDescent, Normalized
-    >>> X = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
-    >>> y = np.array([1, -1, 1, -1])
-    >>> activations = np.stack([X[:, 0] < 0, X[:, 0] >= 0], axis=-1)[:, None, :]
-    >>> network = GatedNetwork.gln(n_features=2, n_units=1, random_state=0)
-    >>> descent = GradientDescent(Normalized(0.05), max_steps=500)
-    >>> history = descent.train(network, X, y, activations)
-    >>> norm = max_margin(X, y, activations).norm
-    >>> ratio = history["min_margin"][-1] / history["squared_norm"][-1] * 2 * norm
-    >>> bool(ratio > 0.999)
+    >>> from gnorm.descent import Average, Descent, Direction, GatedNetwork, Rate
+    >>> X, y = np.array([[2.0, 1.0], [-1.0, -2.0]]), np.array([1, -1])
+    >>> network = GatedNetwork.deep_linear(n_features=2, n_units=1, random_state=0)
+    >>> parts = [Average(0.9), Direction("linf", unit_steps=True), Rate(0.01)]
+    >>> history = Descent(parts, max_steps=500).train(network, X, y)
+    >>> bool(history["min_margin"][-1] > 10)
     True
     """
 
     def __init__(
         self,
-        schedule: float | Schedule = 0.01,
+        parts: Sequence[Part],
         *,
         loss: str | ExponentialLike = "logistic",
-        momentum: Momentum = 0.0,
-        nesterov: bool = False,
         batch_size: int | None = None,
         max_steps: int = 1000,
-        weight_decay: float = 0.0,
-        preconditioner: Sequence[ArrayLike | None] | None = None,
         rescaling: MarginGrowth | None = None,
         log_every: int | None = None,
         callback: Callback | None = None,
         progress: bool = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        self.schedule: Schedule = schedule if isinstance(schedule, Schedule) else Constant(schedule)
+        self.parts = list(parts)
+        if not self.parts or not all(isinstance(part, Part) for part in self.parts):
+            raise ValueError(f"expected at least one Part of an optimiser, got {self.parts}")
         self.loss = check_loss(loss)
-        if not callable(momentum) and not 0 <= momentum < 1:
-            raise ValueError(f"expected 0 <= momentum < 1, got {momentum}")
-        self.momentum = momentum
-        self.nesterov = nesterov
         self.batch_size = None if batch_size is None else _check_count(batch_size, "batch_size")
         self.max_steps = _check_count(max_steps, "max_steps")
-        if not 0 <= weight_decay < math.inf:
-            raise ValueError(f"expected a finite weight_decay >= 0, got {weight_decay!r}")
-        if weight_decay and isinstance(self.schedule, Normalized):
-            raise ValueError(
-                "expected weight_decay=0 with a Normalized schedule, whose loss has "
-                f"no fixed scale, got {weight_decay}"
-            )
-        self.weight_decay = float(weight_decay)
-        self.preconditioner = preconditioner
         if rescaling is not None and not isinstance(rescaling, MarginGrowth):
             raise ValueError(f"expected rescaling to be a MarginGrowth or None, got {rescaling!r}")
         if rescaling is not None and batch_size is not None:
@@ -162,54 +129,13 @@ class GradientDescent:
         self.progress = progress
         self.random_state = random_state
 
-    @classmethod
-    def accelerated(
-        cls, X: ArrayLike, n_steps: int = 10_000, *, last: float = 2e4, **options: Any
-    ) -> Self:
-        r"""Full-batch descent that gets close to the limit of training in thousands of steps.
-
-        Nesterov's method with the rate :math:`4 / (R^2 s^{2(L-1)})`, :math:`R = \max_n \|x_n\|`,
-        along :math:`-\nabla \log \mathcal{L}`, while the weights are rescaled so that the smallest
-        margin grows from 1 to `last`. Where plain descent is slow the sizes of the units are not
-        right yet: their shares of the norm move only while the margin is small, so that rates
-        that follow the growing weights leave them a power of the number of steps, and growth that
-        is told to be slow leaves them all the time there is. The 4 was found by trial: it is a
-        multiple of the bound that :class:`Normalized` states.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs that will be trained on; only their largest norm matters. With a preconditioner A
-            of the first layer, these times the square root of A.
-        n_steps : int, default=10_000
-            Steps of the run. Too few for the problem leave the shares of small units wrong.
-        last : float, default=2e4
-            Smallest margin at the end; the largest normalised margin is missed by about one part
-            in that.
-        **options
-            Other options of :class:`GradientDescent`.
-
-        Returns
-        -------
-        GradientDescent
-            The trainer.
-        """
-        lengths = np.linalg.norm(check_array(X, dtype=np.float64, input_name="X"), axis=1)
-        largest = float(lengths.max())
-        if largest == 0:
-            raise ValueError("expected inputs that are not all zero, got zeros only")
-        settings: dict[str, Any] = {
-            "schedule": Normalized(4.0 / largest**2, scale="network"),
-            "momentum": RisingMomentum(limit=1.0, delay=4.0),
-            "nesterov": True,
-            "max_steps": n_steps,
-            "rescaling": MarginGrowth(n_steps, last=last),
-        }
-        return cls(**(settings | options))
+    def _settings(self) -> str:
+        """What to name where a run diverges."""
+        return f"{self.parts}"
 
     def train(
         self,
-        network: GatedNetwork,
+        network: Network,
         X: ArrayLike,
         y: ArrayLike,
         activations: Activations = None,
@@ -220,7 +146,7 @@ class GradientDescent:
 
         Parameters
         ----------
-        network : GatedNetwork
+        network : Network
             Network to train; its weights change.
         X : array-like of shape (n_samples, n_features)
             Inputs.
@@ -300,10 +226,10 @@ class GradientDescent:
 
 
 class _Run:
-    """One run: the parameters, the momentum and the batches, as they move."""
+    """One run: the parameters, the memory of the parts and the batches, as they move."""
 
     def __init__(
-        self, descent: GradientDescent, objective: Objective, subject: Any, history: History | None
+        self, descent: Descent, objective: Objective, subject: Any, history: History | None
     ) -> None:
         self.descent, self.objective, self.subject = descent, objective, subject
         if descent.rescaling is not None and objective.degree is None:
@@ -312,14 +238,36 @@ class _Run:
                 "with a bias or an objective without margins"
             )
         self.degree = objective.degree or 1
-        self.metric = _Metric(descent.preconditioner, objective.weights)
-        self.batches = _Batches(objective.n_samples, descent.batch_size, descent.random_state)
-        self.velocity = np.zeros_like(objective.parameters)
-        self.gradient = np.empty_like(objective.parameters)
+        self.batches = Batches(objective.n_samples, descent.batch_size, descent.random_state)
+        self.layers = objective.weights
+        self.weights = self._split(objective.parameters)
+        self.update = np.empty_like(objective.parameters)
+        self.updates = self._split(self.update)
+        self.states = [
+            part.start(self.weights if part.is_layerwise else [objective.parameters])
+            for part in descent.parts
+        ]
+        names = [name for state in self.states for name in state]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"expected parts that remember different things, got twice some of {sorted(names)}"
+            )
         self.step = 0
         self.history = History()
         if history is not None:
             self._resume(history)
+
+    def _split(self, vector: FloatArray) -> Arrays:
+        """Views of a vector like the parameters: the layers, and what comes after them."""
+        views, start = [], 0
+        for W in self.layers:
+            views.append(vector[start : start + W.size].reshape(W.shape))
+            start += W.size
+        return [*views, vector[start:]] if start < len(vector) else views
+
+    def _memory(self) -> dict[str, Arrays]:
+        """What the parts remember, by name."""
+        return {name: arrays for state in self.states for name, arrays in state.items()}
 
     def _resume(self, history: History) -> None:
         if not isinstance(history, History):
@@ -330,9 +278,19 @@ class _Run:
         got = history.state["parameters"].shape if history.state else None
         if got != shape:
             raise ValueError(f"expected a history with a state of {shape[0]} parameters, got {got}")
+        memory = self._memory()
+        remembered = set(history.state) - {"parameters", *self.batches.state()}
+        if remembered != set(memory):
+            raise ValueError(
+                "expected a history of an optimiser that remembers the same, "
+                f"{sorted(memory)}, got {sorted(remembered)}"
+            )
         self.batches.restore(history.state)
         self.objective.parameters[:] = history.state["parameters"]
-        self.velocity[:] = history.state["velocity"]
+        for name, arrays in memory.items():
+            parts = np.split(history.state[name], np.cumsum([a.size for a in arrays])[:-1])
+            for a, part in zip(arrays, parts, strict=True):
+                a[...] = part.reshape(a.shape)
         self.step = history.n_steps
         # the row of the present step is written again if it is due
         self.history.rows = [row for row in history.rows if row["step"] < self.step]
@@ -371,31 +329,21 @@ class _Run:
     def _advance(self) -> bool:
         """Take a step, or return False where the loss or its gradient is not finite."""
         descent, parameters = self.descent, self.objective.parameters
-        log_scale, min_margin = self.objective.gradient(self.batches.next(), self.gradient)
+        log_scale, min_margin = self.objective.gradient(self.batches.next(), self.update)
         if not math.isfinite(log_scale):
             return False
-        factor = descent.schedule.multiplier(self.step, log_scale, self.objective.weights)
-        if not math.isfinite(factor):
+        step = Step(self.step, log_scale, self.layers, self.weights)
+        try:
+            for part, state in zip(descent.parts, self.states, strict=True):
+                part.apply(self.updates if part.is_layerwise else [self.update], state, step)
+        except FloatingPointError:
             return False
-        self.gradient *= -factor
-        if descent.weight_decay:
-            rate = descent.schedule.rate(self.step)
-            self.gradient -= rate * descent.weight_decay * parameters
-        self.metric.apply(self.gradient)
-        momentum = descent.momentum(self.step) if callable(descent.momentum) else descent.momentum
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"expected momenta from 0 to 1, got {momentum} in step {self.step}")
-        self.velocity *= momentum
-        self.velocity += self.gradient
-        if descent.nesterov:
-            self.gradient += momentum * self.velocity
-            parameters += self.gradient
-        else:
-            parameters += self.velocity
+        parameters += self.update
         if descent.rescaling is not None:
             scale = descent.rescaling.factor(self.step, min_margin, self.degree)
             parameters *= scale
-            self.velocity *= scale
+            for part, state in zip(descent.parts, self.states, strict=True):
+                part.rescale(state, scale)
         self.step += 1
         return True
 
@@ -423,7 +371,10 @@ class _Run:
         history.stop, history.n_steps = stop, self.step
         history.state = {
             "parameters": self.objective.parameters.copy(),
-            "velocity": self.velocity.copy(),
+            **{
+                name: np.concatenate([a.ravel() for a in arrays])
+                for name, arrays in self._memory().items()
+            },
             **self.batches.state(),
         }
         if stop is Stop.DIVERGED:
@@ -431,8 +382,7 @@ class _Run:
             history.rows = [row for row in history.rows if row["step"] < self.step]
             raise DivergenceError(
                 f"training diverged: the loss is too large after {self.step} steps; expected a "
-                f"smaller rate or momentum, got {self.descent.schedule} and "
-                f"momentum={self.descent.momentum}",
+                f"smaller rate or momentum, got {self.descent._settings()}",
                 history,
             )
         return history
@@ -478,91 +428,6 @@ def _checked_columns(added: Any, row: dict[str, Any]) -> dict[str, Any]:
             f"expected the callback to return names other than {list(row)}, got {sorted(taken)}"
         )
     return added
-
-
-class _Metric:
-    """Preconditioner of the gradient, one matrix a layer."""
-
-    def __init__(
-        self, matrices: Sequence[ArrayLike | None] | None, weights: list[FloatArray]
-    ) -> None:
-        given = [None] * len(weights) if matrices is None else list(matrices)
-        if len(given) != len(weights):
-            raise ValueError(
-                f"expected a preconditioner for each of {len(weights)} layers, got {len(given)}"
-            )
-        self.parts: list[tuple[slice, FloatArray]] = []
-        start = 0
-        for i, (A, W) in enumerate(zip(given, weights, strict=True)):
-            if A is not None:
-                A = np.asarray(A, dtype=float)
-                n_in = W.shape[2]
-                if A.shape != (n_in, n_in):
-                    raise ValueError(
-                        f"expected the preconditioner of layer {i} to have shape "
-                        f"({n_in}, {n_in}), got {A.shape}"
-                    )
-                is_symmetric = np.allclose(A, A.T, rtol=1e-10, atol=0.0)
-                if not is_symmetric or np.linalg.eigvalsh(A)[0] <= 0:
-                    raise ValueError(
-                        f"expected the preconditioner of layer {i} to be symmetric and positive "
-                        "definite, got one that is not"
-                    )
-                self.parts.append((slice(start, start + W.size), A))
-            start += W.size
-
-    def apply(self, gradient: FloatArray) -> None:
-        for part, A in self.parts:
-            gradient[part] = (gradient[part].reshape(-1, len(A)) @ A).ravel()
-
-
-class _Batches:
-    """Random passes over the samples, in batches; the order of a pass is part of the state."""
-
-    def __init__(
-        self,
-        n_samples: int,
-        batch_size: int | None,
-        random_state: int | np.random.RandomState | None,
-    ) -> None:
-        self.size = n_samples if batch_size is None else min(batch_size, n_samples)
-        self.is_full = batch_size is None
-        self.rng = check_random_state(random_state)
-        if not isinstance(self.rng.get_state(legacy=True), tuple):
-            raise ValueError("expected a RandomState of the Mersenne Twister, got another one")
-        self.order = np.empty(0, dtype=np.intp) if self.is_full else np.arange(n_samples)
-        self.position = n_samples
-
-    def next(self) -> NDArray[np.intp] | None:
-        if self.is_full:
-            return None
-        if self.position >= len(self.order):
-            self.order = self.rng.permutation(len(self.order))
-            self.position = 0
-        rows = self.order[self.position : self.position + self.size]
-        self.position += self.size
-        return rows
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        _, keys, place, has_gauss, gauss = self.rng.get_state(legacy=True)
-        return {
-            "order": self.order,
-            "position": np.array(self.position),
-            "random_keys": keys,
-            "random_rest": np.array([place, has_gauss, gauss], dtype=float),
-        }
-
-    def restore(self, state: dict[str, NDArray[Any]]) -> None:
-        if len(state["order"]) != len(self.order):
-            raise ValueError(
-                f"expected a history with batches of {len(self.order)} samples, "
-                f"got {len(state['order'])}"
-            )
-        self.order, self.position = state["order"], int(state["position"])
-        place, has_gauss, gauss = state["random_rest"].tolist()
-        rng = np.random.RandomState()  # a given instance is not to jump back
-        rng.set_state(("MT19937", state["random_keys"], int(place), int(has_gauss), gauss))
-        self.rng = rng
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
 from typing import Any, Self
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_scalar
+from sklearn.utils import check_array, check_scalar, check_X_y, get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gnorm import gated
@@ -29,12 +30,14 @@ from gnorm.estimators.data import (
     in_parallel,
 )
 from gnorm.gates import HyperplaneGates, ReLUGates
+from gnorm.gates.base import Gates
+from gnorm.gates.columns import column_indices, is_frame, take_columns, take_rows
 from gnorm.losses import Loss
 from gnorm.norms import Norm
 from gnorm.solvers import Near, NotSeparableError, Solution
 from gnorm.solvers.api import prepare, share_gram, solve_prepared, warn_if_unfinished
 from gnorm.solvers.problem import Problem
-from gnorm.solvers.validation import check_activations, check_sample_weight
+from gnorm.solvers.validation import check_activations, check_options, check_sample_weight
 
 __all__ = ["ContextGates", "GatedEstimator", "OnOffGates", "of_all_samples"]
 
@@ -129,28 +132,80 @@ class GatedEstimator(BaseEstimator):
 
     def _checked(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> TrainingData:
         """Return the samples of positive weight; parameters that concern them are checked."""
-        X, targets = self._validated(X, y)
+        source = self._source(X)
+        X, targets = self._validated(X if source is None else source, y)
         check_positive(self.intercept_scaling, "intercept_scaling")
         check_positive(self.tol, "tol")
         if self.max_iter is not None:
             check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
+        check_options(self.tol, self.max_iter, self.memory_limit)
         weight = check_sample_weight(sample_weight, len(targets))
         if self.gates is not None and not hasattr(self.gates, "transform"):
             raise TypeError(f"expected gates with fit and transform, got {self.gates!r}")
-        return self._training_data(X, targets, weight)
+        data = self._training_data(X, targets, weight)
+        return data if source is None else replace(data, source=take_rows(source, data.kept))
 
     def _validated(self, X: Any, y: ArrayLike, **options: Any) -> tuple[Any, np.ndarray]:
-        return validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, **options)
+        if not self._has_selectors:
+            return validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, **options)
+        self._choose_columns(X)
+        features = take_columns(X, self.feature_columns_)
+        return check_X_y(
+            features, y, accept_sparse="csr", dtype=np.float64, estimator=self, **options
+        )
+
+    @property
+    def _has_selectors(self) -> bool:
+        return self.segment is not None or self.features is not None
+
+    def _source(self, X: Any) -> Any:
+        """Columns as the user gave them, if the gates see others than the linear map, else None."""
+        if not self._has_selectors:
+            return None
+        if is_frame(X):
+            return X
+        values = X if hasattr(X, "dtype") else np.asarray(X, dtype=object)
+        return check_array(values, accept_sparse="csr", dtype=None, ensure_all_finite=False)
+
+    def _choose_columns(self, source: Any) -> None:
+        """Take the columns that the selectors mean in what a fit sees."""
+        validate_data(self, source, skip_check_array=True)
+        every = np.arange(source.shape[1])
+        given = [
+            every if selector is None else column_indices(source, selector, name)
+            for name, selector in (("segment", self.segment), ("features", self.features))
+        ]
+        self.segment_columns_, self.feature_columns_ = given
+        if self.features is None:
+            self.feature_columns_ = np.setdiff1d(every, self.segment_columns_)
+        for name, columns in (("segment", given[0]), ("features", self.feature_columns_)):
+            if len(columns) == 0:
+                raise ValueError(f"expected {name} to leave at least one column, got none")
+
+    def _see_columns(self, data: TrainingData) -> None:
+        """Know the columns of checked data, without the check."""
+        if data.source is None:
+            self.n_features_in_ = data.X.shape[1]
+        else:
+            self._choose_columns(data.source)
+
+    def _seen_by_gates(self, X: Any, source: Any) -> Any:
+        return X if source is None else take_columns(source, self.segment_columns_)
 
     def _fit_gates(self, data: TrainingData, previous: PreviousFit | None = None) -> None:
         """Fit the gates, or keep those of the call before if they would be the same."""
         gates = self._default_gates() if self.gates is None else clone(self.gates)
-        kept = None if previous is None else previous.gates_like(gates, data.digest)
-        self.gates_ = gates.fit(data.X, sample_weight=data.weight) if kept is None else kept
+        kept = None
+        if previous is not None:
+            kept = previous.gates_like(gates, _learned_from(gates, data))
+        if kept is None:
+            seen = self._seen_by_gates(data.X, data.source)
+            kept = gates.fit(seen, data.truth, sample_weight=data.weight)
+        self.gates_ = kept
 
     def _prepare(self, data: TrainingData) -> tuple[Any, Any]:
         """Return the design of the distinct samples and how the samples map to them."""
-        activations = self._fit_activations(data.X)
+        activations = self._fit_activations(self._seen_by_gates(data.X, data.source))
         X = self._augmented(data.X)
         return prepare(X, data.y, activations, data.weight, norm=self.norm)
 
@@ -194,7 +249,7 @@ class GatedEstimator(BaseEstimator):
         return PreviousFit(
             gates=self.gates_,
             params=self.gates_.get_params(),
-            digest=data.digest,
+            digest=_learned_from(self.gates_, data),
             loss=loss,
             C=C,
             n_samples=len(data.kept),
@@ -245,19 +300,48 @@ class GatedEstimator(BaseEstimator):
     def _outputs(self, X: Any) -> np.ndarray:
         """Evaluate the predictors, shape (n_samples, n_outputs)."""
         check_is_fitted(self, "zeta_")
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        source = self._source(X)
+        if source is None:
+            X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        else:
+            validate_data(self, source, reset=False, skip_check_array=True)
+            features = take_columns(source, self.feature_columns_)
+            X = check_array(features, accept_sparse="csr", dtype=np.float64)
+        seen = self._seen_by_gates(X, source)
+        shared = self._shared_rules()
         values = np.empty((X.shape[0], len(self.zeta_)))
         n_gates = self.zeta_[0, ..., 0].size
         width = n_gates if sparse.issparse(X) else max(n_gates, X.shape[1])
         for rows in gated.row_blocks(X.shape[0], width):
-            activations, augmented = self._activations(X[rows]), self._augmented(X[rows])
+            activations = self._activations(take_rows(seen, rows))
+            augmented = self._augmented(X[rows])
+            closed = ~activations.any(axis=2, keepdims=True)
             for k, zeta in enumerate(self.zeta_):
                 values[rows, k] = gated.decision_values(augmented, activations, zeta)
+                if shared is not None and closed.any():
+                    values[rows, k] += gated.decision_values(augmented, closed, shared[k])
         return values
+
+    def _shared_rules(self) -> np.ndarray | None:
+        """Weights of units whose contexts are all off, (n_outputs, n_units, 1, n_features).
+
+        The mean of the contexts of units that part the samples, zeros for the others; None if there
+        are no such units.
+        """
+        is_shared = getattr(self.gates_, "is_shared_", None)
+        if is_shared is None or not np.any(is_shared) or len(is_shared) != self.zeta_.shape[1]:
+            return None
+        means = np.zeros_like(self.zeta_[:, :, :1])
+        for h in np.flatnonzero(is_shared):
+            n_contexts = len(self.gates_.context_names_[h])
+            means[:, h, 0] = self.zeta_[:, h, :n_contexts].mean(axis=1)
+        return means
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        takes_all = self.gates is None or not hasattr(self.gates, "__sklearn_tags__")
+        tags.input_tags.sparse = takes_all or get_tags(self.gates).input_tags.sparse
+        tags.input_tags.categorical = tags.input_tags.string = self.segment is not None
         return tags
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -267,6 +351,12 @@ class GatedEstimator(BaseEstimator):
             state["context_intercepts_"] = state.pop("intercept_")
         state.pop("_before", None)  # a start in the words of that version: the next fit starts anew
         super().__setstate__(state)
+
+
+def _learned_from(gates: Any, data: TrainingData) -> str:
+    """Fingerprint of what these gates learn from; those of others may learn from targets."""
+    is_blind = isinstance(gates, Gates) and not get_tags(gates).target_tags.required
+    return data.digest if is_blind else data.digest + data.target_digest
 
 
 def _rows(values: np.ndarray, n_axes: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +12,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from gnorm.boundary import BoundaryDistance, distance_to_boundary
 from gnorm.estimators.base import ContextGates, GatedEstimator, OnOffGates
 from gnorm.estimators.data import TrainingData
 from gnorm.losses import LogLoss, Loss, Multinomial, get_loss
@@ -58,7 +61,7 @@ class GatedClassifier(ClassifierMixin, GatedEstimator):
         return self._fit(X, y, sample_weight)
 
     def _training_data(self, X: Any, y: np.ndarray, sample_weight: np.ndarray) -> TrainingData:
-        check_classification_targets(y)
+        _check_labels(y)
         weight = sample_weight * self._class_factors(y, sample_weight)
         kept = np.flatnonzero(weight)  # a sample of weight 0 is as if it were absent
         classes, indices = np.unique(y[kept], return_inverse=True)
@@ -136,6 +139,47 @@ class GatedClassifier(ClassifierMixin, GatedEstimator):
         values = self._outputs(X)
         return values[:, 0] if values.shape[1] == 1 else values
 
+    def distance_to_boundary(self, X: Any) -> BoundaryDistance:
+        """Bound how far inputs are from the nearest of the other side.
+
+        The decision function jumps where a gate switches, so that ``margin_`` is no distance
+        between inputs. These are.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        gnorm.boundary.BoundaryDistance
+            Bounds of the distances, from each class against the rest if there are more than two,
+            in arrays of shape (n_samples,) or (n_samples, n_classes).
+
+        Raises
+        ------
+        TypeError
+            If the gates are no hyperplanes.
+        ValueError
+            If the predictor is multinomial, or a context is one of several units together.
+
+        See Also
+        --------
+        gnorm.boundary.distance_to_boundary : What is bounded, and how.
+        """
+        check_is_fitted(self, "zeta_")
+        if len(self.norm_) != len(self.zeta_):
+            raise ValueError(
+                "expected decision values of one class against the rest each, got those of "
+                f"{len(self.zeta_)} classes of one multinomial model"
+            )
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        constant = float(self.intercept_scaling) if self.fit_intercept else None
+        found = [
+            distance_to_boundary(X, self.gates_, zeta, constant=constant) for zeta in self.zeta_
+        ]
+        return found[0] if len(found) == 1 else _stacked(found)
+
     def predict(self, X: Any) -> np.ndarray:
         """Predict class labels.
 
@@ -152,6 +196,26 @@ class GatedClassifier(ClassifierMixin, GatedEstimator):
         values = self.decision_function(X)
         winner = (values > 0).astype(int) if values.ndim == 1 else np.argmax(values, axis=1)
         return self.classes_[winner]
+
+
+def _stacked(found: list[BoundaryDistance]) -> BoundaryDistance:
+    """One for each class as one, with an axis for the classes."""
+    columns = zip(*(vars(each).values() for each in found), strict=True)
+    return BoundaryDistance(*(np.stack(column, axis=1) for column in columns))
+
+
+def _check_labels(y: np.ndarray) -> None:
+    """Raise ValueError unless labels are classes, all strings or all numbers."""
+    if y.dtype.kind == "O":
+        is_text = [isinstance(label, str) for label in y]
+        others = [label for label, is_one in zip(y, is_text, strict=True) if not is_one]
+        if others and (any(is_text) or not all(isinstance(label, Real) for label in others)):
+            stranger = next((label for label in others if not isinstance(label, Real)), others[0])
+            raise ValueError(
+                f"expected labels of one kind, all strings or all numbers, got {stranger!r} among "
+                "others"
+            )
+    check_classification_targets(y)
 
 
 def _has_probabilities(estimator: Any) -> bool:
@@ -249,6 +313,12 @@ class GLNNormClassifier(ContextGates, LossClassifier):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -308,7 +378,8 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
         Geometric margin, the least :math:`y_n f(x_n)` divided by the norm; NaN for the
-        multinomial model.
+        multinomial model. No distance between inputs: the decision function jumps where a
+        gate switches, see :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_outputs, n_support)
@@ -321,6 +392,10 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         zero for the units that the predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -358,6 +433,8 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         norm: str | Norm | None = None,
         C: float = 1.0,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -377,6 +454,8 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         self.norm = norm
         self.C = C
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -424,6 +503,12 @@ class FReLUClassifier(OnOffGates, LossClassifier):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -483,7 +568,8 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
         Geometric margin, the least :math:`y_n f(x_n)` divided by the norm; NaN for the
-        multinomial model.
+        multinomial model. No distance between inputs: the decision function jumps where a
+        gate switches, see :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_outputs, n_support)
@@ -496,6 +582,10 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         zero for the units that the predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -532,6 +622,8 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         norm: str | Norm | None = None,
         C: float = 1.0,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -550,6 +642,8 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         self.norm = norm
         self.C = C
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling

@@ -59,6 +59,12 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -116,7 +122,9 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm.
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm. No distance between
+        inputs: the decision function jumps where a gate switches, see
+        :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_problems, n_support)
@@ -128,6 +136,10 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -161,6 +173,8 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         scoring: Any = None,
         refit: bool = True,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -180,6 +194,8 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         self.scoring = scoring
         self.refit = refit
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -228,6 +244,12 @@ class FReLUSVCCV(PathCV, FReLUSVC):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -285,7 +307,9 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm.
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm. No distance between
+        inputs: the decision function jumps where a gate switches, see
+        :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_problems, n_support)
@@ -297,6 +321,10 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -329,6 +357,8 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         scoring: Any = None,
         refit: bool = True,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -347,6 +377,8 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         self.scoring = scoring
         self.refit = refit
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -400,6 +432,12 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -459,7 +497,8 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
         Geometric margin, the least :math:`y_n f(x_n)` divided by the norm; NaN for the
-        multinomial model.
+        multinomial model. No distance between inputs: the decision function jumps where a
+        gate switches, see :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_outputs, n_support)
@@ -472,6 +511,10 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         zero for the units that the predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -506,6 +549,8 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         scoring: Any = None,
         refit: bool = True,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -526,6 +571,8 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         self.scoring = scoring
         self.refit = refit
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -578,6 +625,12 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -637,7 +690,8 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
         Geometric margin, the least :math:`y_n f(x_n)` divided by the norm; NaN for the
-        multinomial model.
+        multinomial model. No distance between inputs: the decision function jumps where a
+        gate switches, see :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_outputs, n_support)
@@ -650,6 +704,10 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         zero for the units that the predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -683,6 +741,8 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         scoring: Any = None,
         refit: bool = True,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -702,6 +762,8 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         self.scoring = scoring
         self.refit = refit
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -758,6 +820,12 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -820,6 +888,10 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         predictor does without.
     n_iter_ : ndarray of shape (n_targets,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -858,6 +930,8 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         scoring: Any = None,
         refit: bool = True,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -880,6 +954,8 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         self.scoring = scoring
         self.refit = refit
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -934,6 +1010,12 @@ class FReLURegressorCV(PathCV, FReLURegressor):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -996,6 +1078,10 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         predictor does without.
     n_iter_ : ndarray of shape (n_targets,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -1033,6 +1119,8 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         scoring: Any = None,
         refit: bool = True,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -1054,6 +1142,8 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         self.scoring = scoring
         self.refit = refit
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
-from numbers import Real
-from threading import Lock
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
+from joblib import hash as joblib_hash
 from scipy import sparse
 from sklearn import config_context, get_config
 from sklearn.utils import check_scalar
-from threadpoolctl import threadpool_limits
 
+from gnorm.gates.columns import take_rows
 from gnorm.losses import Loss
 from gnorm.solvers import Near
+from gnorm.solvers.threads import one_blas_thread
 
 __all__ = ["PreviousFit", "TrainingData", "at_bounds", "check_positive", "in_parallel"]
 
@@ -47,6 +48,8 @@ class TrainingData:
         Which of all samples these are.
     n_samples : int
         How many there were.
+    source : {data frame, ndarray, CSR matrix} of shape (n_kept, n_columns), default=None
+        All columns as the user gave them, where the gates see others than the linear map.
     """
 
     X: Any
@@ -56,6 +59,7 @@ class TrainingData:
     weight: np.ndarray
     kept: np.ndarray
     n_samples: int
+    source: Any = None
 
     def part(self, rows: np.ndarray) -> TrainingData:
         """Return some of the samples, with the weights they have among all."""
@@ -66,11 +70,17 @@ class TrainingData:
             sample_weight=self.sample_weight[rows],
             weight=self.weight[rows],
             kept=self.kept[rows],
+            source=None if self.source is None else take_rows(self.source, rows),
         )
 
     def weighted(self, factors: np.ndarray) -> TrainingData:
         """Return the same samples with these class weights, shape (n_kept,)."""
         return replace(self, weight=self.sample_weight * factors)
+
+    @property
+    def inputs(self) -> Any:
+        """Inputs as the user gave them, for what predicts."""
+        return self.X if self.source is None else self.source
 
     @cached_property
     def truth(self) -> np.ndarray:
@@ -79,13 +89,18 @@ class TrainingData:
 
     @cached_property
     def digest(self) -> str:
-        """Fingerprint of what gates learn from."""
+        """Fingerprint of the inputs and weights, which gates learn from."""
         is_sparse = sparse.issparse(self.X)
         parts = (self.X.data, self.X.indices, self.X.indptr) if is_sparse else (self.X,)
         digest = blake2b(repr((is_sparse, self.X.shape)).encode(), digest_size=16)
         for part in (*parts, self.weight):
             digest.update(np.ascontiguousarray(part).data)
-        return digest.hexdigest()
+        return digest.hexdigest() + ("" if self.source is None else joblib_hash(self.source))
+
+    @cached_property
+    def target_digest(self) -> str:
+        """Fingerprint of the labels or targets, which some gates learn from."""
+        return joblib_hash(np.ascontiguousarray(self.truth))
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,47 +226,20 @@ def in_parallel(n_jobs: int | None, tasks: Sequence[Callable[[], Any]]) -> list[
 
     Workers see scikit-learn's configuration, which each thread has of its own. Its own ``Parallel``
     sets the filters of warnings in each worker as well; those are global, and left behind by
-    threads that overlap.
+    threads that overlap. Where scikit-learn checks arrays it sets them, too: what that leaves
+    behind ends with the tasks.
     """
+    is_number = isinstance(n_jobs, Integral) and n_jobs != 0
+    if n_jobs is not None and not is_number:
+        raise ValueError(f"expected n_jobs other than 0, an integer, or None, got {n_jobs!r}")
     parallel = Parallel(n_jobs=n_jobs, prefer="threads")
     if len(tasks) == 1 or parallel.n_jobs == 1:
         return [task() for task in tasks]
     config = get_config()
-    with _one_blas_thread.held():
+    with one_blas_thread(), warnings.catch_warnings():
         return list(parallel(delayed(_configured)(config, task) for task in tasks))
 
 
 def _configured(config: dict[str, Any], task: Callable[[], Any]) -> Any:
     with config_context(**config):
         return task()
-
-
-class _SharedLimit:
-    """One BLAS thread for the whole process, as long as anybody holds it.
-
-    The limit is global. So it is set by who comes first and lifted by who leaves last: set and
-    lifted by each for itself, fits that overlap would leave that of another behind.
-    """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._n_holders = 0
-        self._limits: Any = None
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        with self._lock:
-            self._n_holders += 1
-            if self._n_holders == 1:
-                self._limits = threadpool_limits(1, user_api="blas")
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._n_holders -= 1
-                if self._n_holders == 0:
-                    self._limits.restore_original_limits()
-                    self._limits = None
-
-
-_one_blas_thread = _SharedLimit()

@@ -10,6 +10,7 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 
 from gnorm.estimators.base import ContextGates, GatedEstimator, OnOffGates
 from gnorm.estimators.data import TrainingData
+from gnorm.gated import as_numbers
 from gnorm.losses import EpsilonInsensitive, Huber, Loss, Multinomial, Quantile, get_loss
 from gnorm.norms import Norm
 from gnorm.solvers import Solution
@@ -51,6 +52,9 @@ class GatedRegressor(MultiOutputMixin, RegressorMixin, GatedEstimator):
         return self._fit(X, y, sample_weight)
 
     def _validated(self, X: Any, y: ArrayLike, **options: Any) -> tuple[Any, np.ndarray]:
+        # scikit-learn has its own words for targets that are missing or complex
+        if y is not None and getattr(getattr(y, "dtype", None), "kind", "") != "c":
+            y = as_numbers(y, "y")
         X, y = super()._validated(X, y, multi_output=True, y_numeric=True, **options)
         return X, y.astype(np.float64)
 
@@ -141,6 +145,12 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -203,6 +213,10 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
         predictor does without.
     n_iter_ : ndarray of shape (n_targets,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -243,6 +257,8 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
         quantile: float = 0.5,
         C: float = 1.0,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -264,6 +280,8 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
         self.quantile = quantile
         self.C = C
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -315,6 +333,12 @@ class FReLURegressor(OnOffGates, GatedRegressor):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -377,6 +401,10 @@ class FReLURegressor(OnOffGates, GatedRegressor):
         predictor does without.
     n_iter_ : ndarray of shape (n_targets,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -416,6 +444,8 @@ class FReLURegressor(OnOffGates, GatedRegressor):
         quantile: float = 0.5,
         C: float = 1.0,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -436,6 +466,8 @@ class FReLURegressor(OnOffGates, GatedRegressor):
         self.quantile = quantile
         self.C = C
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling

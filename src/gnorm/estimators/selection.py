@@ -137,10 +137,10 @@ class PathCV:
     def _best(self: Any, scores: np.ndarray) -> float:
         """The C of the best mean score."""
         means = scores.mean(axis=0)
-        if np.all(np.isnan(means)):
+        if not np.any(means > -np.inf):
+            got = "NaN on some split" if np.isnan(means).any() else "minus infinity"
             raise ValueError(
-                "expected scores that are numbers, got NaN on some split for every C; "
-                f"scoring={self.scoring!r}"
+                f"expected scores that are numbers, got {got} for every C; scoring={self.scoring!r}"
             )
         return float(self.Cs_[np.nanargmax(means)])
 
@@ -170,6 +170,9 @@ class PathCV:
 
         An int splits these; splits of the caller are about all samples.
         """
+        if isinstance(self.cv, list | tuple):
+            for split in self.cv:
+                _checked_split(split, data.n_samples)
         cv = check_cv(self.cv, data.y, classifier=is_classifier(self))
         if self.cv is None or isinstance(self.cv, Integral):
             return list(cv.split(data.X, data.y))
@@ -178,7 +181,10 @@ class PathCV:
         y = np.zeros((data.n_samples, *data.y.shape[1:]), dtype=data.y.dtype)
         y[data.kept] = data.y
         splits = cv.split(np.zeros((data.n_samples, 1)), y, **metadata)
-        parts = [tuple(position[part][position[part] >= 0] for part in split) for split in splits]
+        parts = []
+        for split in splits:
+            rows = [position[part] for part in _checked_split(split, data.n_samples)]
+            parts.append((rows[0][rows[0] >= 0], rows[1][rows[1] >= 0]))
         if not parts:
             raise ValueError("expected at least one split, got none")
         if any(len(part) == 0 for split in parts for part in split):
@@ -188,13 +194,14 @@ class PathCV:
     def _grid(self: Any, data: TrainingData) -> np.ndarray:
         """Return the Cs to choose from, increasing."""
         loss = self._loss_of(data)
-        if np.ndim(self.Cs) > 0:
+        if hasattr(self.Cs, "__len__") and not isinstance(self.Cs, str):
             Cs = check_Cs(self.Cs)
             if np.isinf(Cs[-1]) and not loss.allows_infinite_C:
                 raise ValueError(f"expected finite Cs for the loss {loss!r}, got inf")
             return Cs
         check_scalar(self.Cs, "Cs", Integral, min_val=1)
         model = self._for_worker()
+        model._see_columns(data)
         model._fit_gates(data)
         design, merged = model._prepare(data)
         least = min(least_C(design, merged, y, loss) for y in self._problems(data))
@@ -204,6 +211,26 @@ class PathCV:
                 "targets are zero, so that there is no scale for C; pass the Cs to choose from"
             )
         return np.geomspace(least, 10.0**_DECADES * least, self.Cs)
+
+
+def _checked_split(split: Any, n_samples: int) -> list[np.ndarray]:
+    """Training and test part of a split of the caller, as indices or masks of all samples."""
+    try:
+        parts = [np.asarray(part) for part in split]
+    except TypeError:
+        parts = []
+    if len(parts) != 2:
+        raise ValueError(f"expected splits of a training and a test part, got {split!r}")
+    for part in parts:
+        is_mask = part.dtype == np.bool_ and part.shape == (n_samples,)
+        is_index = part.dtype.kind in "iu" and part.ndim == 1
+        is_index = is_index and bool(np.all((part >= -n_samples) & (part < n_samples)))
+        if not (is_mask or is_index or part.size == 0):
+            raise ValueError(
+                f"expected splits by indices below {n_samples} or masks of {n_samples} samples, "
+                f"got {part!r}"
+            )
+    return [part if part.size else np.empty(0, dtype=int) for part in parts]
 
 
 def _score(
@@ -228,7 +255,7 @@ def _score(
     start = perf_counter()
     held_out = data.part(test)
     model = clone(model)
-    model.n_features_in_ = data.X.shape[1]
+    model._see_columns(data)
     part = model._weighted(data.part(train))
     model._check_part(part)
     model._fit_gates(part)
@@ -246,7 +273,7 @@ def _score(
             if any(solution.status is Status.INTERRUPTED for solution in solutions):
                 raise KeyboardInterrupt  # some of the scores are no basis for a choice
             model._take(list(solutions), problems, loss, part)
-            scores[k] = scorer(model, held_out.X, held_out.truth, **metadata)
+            scores[k] = scorer(model, held_out.inputs, held_out.truth, **metadata)
             gaps[:, k] = [solution.duality_gap for solution in solutions]
     except NotSeparableError as error:
         raise of_all_samples(error, part) from None

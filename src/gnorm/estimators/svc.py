@@ -47,6 +47,12 @@ class GLNNormSVC(ContextGates, _MaxMargin):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -104,7 +110,9 @@ class GLNNormSVC(ContextGates, _MaxMargin):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm.
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm. No distance between
+        inputs: the decision function jumps where a gate switches, see
+        :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_problems, n_support)
@@ -116,6 +124,10 @@ class GLNNormSVC(ContextGates, _MaxMargin):
         predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -151,6 +163,8 @@ class GLNNormSVC(ContextGates, _MaxMargin):
         *,
         C: float = 1.0,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -168,6 +182,8 @@ class GLNNormSVC(ContextGates, _MaxMargin):
         self.n_contexts = n_contexts
         self.C = C
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -207,6 +223,12 @@ class FReLUSVC(OnOffGates, _MaxMargin):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -264,7 +286,9 @@ class FReLUSVC(OnOffGates, _MaxMargin):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm.
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm. No distance between
+        inputs: the decision function jumps where a gate switches, see
+        :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_problems, n_support)
@@ -276,6 +300,10 @@ class FReLUSVC(OnOffGates, _MaxMargin):
         predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -309,6 +337,8 @@ class FReLUSVC(OnOffGates, _MaxMargin):
         *,
         C: float = 1.0,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -325,6 +355,8 @@ class FReLUSVC(OnOffGates, _MaxMargin):
         self.n_units = n_units
         self.C = C
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -361,6 +393,12 @@ class GatedL2SVC(GLNNormSVC):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -418,7 +456,9 @@ class GatedL2SVC(GLNNormSVC):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm.
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm. No distance between
+        inputs: the decision function jumps where a gate switches, see
+        :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_problems, n_support)
@@ -430,6 +470,10 @@ class GatedL2SVC(GLNNormSVC):
         predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -482,6 +526,12 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
+    segment : selector, default=None
+        Columns that the gates see, as they are: names, positions, a slice, a mask or a callable, as
+        in :class:`~sklearn.compose.ColumnTransformer`. They may be of any type, and missing where
+        the gates take that. None are all that the linear map sees or, with ``features``, all.
+    features : selector, default=None
+        Columns that the linear map sees, finite numbers. None are all but ``segment``.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -542,7 +592,9 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm.
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm. No distance between
+        inputs: the decision function jumps where a gate switches, see
+        :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
     dual_coef_ : ndarray of shape (n_problems, n_support)
@@ -554,6 +606,10 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
         predictor does without.
     n_iter_ : ndarray of shape (n_problems,)
         Iterations of the method.
+    segment_columns_ : ndarray of int of shape (n_segment_columns,)
+        Positions of the columns that the gates see, where ``segment`` or ``features`` is given.
+    feature_columns_ : ndarray of int of shape (n_feature_columns,)
+        Positions of those that the linear map sees, where one of them is given.
     n_features_in_ : int
         Number of features seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -580,6 +636,8 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
         *,
         C: float = 1.0,
         gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -597,6 +655,8 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
         self.n_contexts = n_contexts
         self.C = C
         self.gates = gates
+        self.segment = segment
+        self.features = features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -617,6 +677,9 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
 
     def _activations(self, X: Any) -> np.ndarray:
         return self._one_unit(super()._activations(X))
+
+    def _shared_rules(self) -> None:
+        """Nothing is shared between contexts."""
 
     def _one_unit(self, activations: np.ndarray) -> np.ndarray:
         """One unit, one context for each global context seen in training."""

@@ -126,6 +126,15 @@ class Loss(ABC):
     def value(self, y: np.ndarray, f: np.ndarray, C: np.ndarray) -> np.ndarray:
         r"""Loss :math:`\ell_n(f_n)` of each sample."""
 
+    def largest_value(
+        self, y: np.ndarray, f: np.ndarray, error: np.ndarray, C: np.ndarray
+    ) -> np.ndarray:
+        r"""Largest loss of each sample over outputs within an error of :math:`f_n`.
+
+        A convex loss has it at an end.
+        """
+        return np.maximum(self.value(y, f - error, C), self.value(y, f + error, C))
+
     @abstractmethod
     def derivative(self, y: np.ndarray, f: np.ndarray, C: np.ndarray) -> np.ndarray:
         r"""Element of the subdifferential of :math:`\ell_n` at :math:`f_n`.

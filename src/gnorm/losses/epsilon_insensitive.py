@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -45,8 +46,8 @@ class EpsilonInsensitive(PiecewiseLinearLoss):
     name: ClassVar[str] = "epsilon_insensitive"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.epsilon < np.inf:
-            raise ValueError(f"expected a finite epsilon >= 0, got {self.epsilon}")
+        if not (isinstance(self.epsilon, Real) and 0 <= self.epsilon < np.inf):
+            raise ValueError(f"expected a finite epsilon >= 0, got {self.epsilon!r}")
         object.__setattr__(self, "epsilon", float(self.epsilon))
 
     @property

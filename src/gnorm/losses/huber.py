@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -47,8 +48,8 @@ class Huber(Loss):
     has_quadratic_conjugate: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.delta < np.inf:
-            raise ValueError(f"expected a finite delta > 0, got {self.delta}")
+        if not (isinstance(self.delta, Real) and 0 < self.delta < np.inf):
+            raise ValueError(f"expected a finite delta > 0, got {self.delta!r}")
         object.__setattr__(self, "delta", float(self.delta))
 
     def value(self, y: np.ndarray, f: np.ndarray, C: np.ndarray) -> np.ndarray:

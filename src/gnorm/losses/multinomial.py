@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from scipy.special import log_softmax, softmax, xlog1py, xlogy
+from scipy.special import logsumexp, softmax, xlog1py, xlogy
 
 from gnorm.losses.base import Loss
 
@@ -54,8 +55,9 @@ class Multinomial(Loss):
     def __post_init__(self) -> None:
         if self.n_classes is None:
             return
-        if self.n_classes != int(self.n_classes) or self.n_classes < 2:
-            raise ValueError(f"expected n_classes >= 2 or None, got {self.n_classes}")
+        n_classes = self.n_classes
+        if not (isinstance(n_classes, Real) and 2 <= n_classes < np.inf and n_classes % 1 == 0):
+            raise ValueError(f"expected n_classes >= 2 or None, got {n_classes!r}")
         object.__setattr__(self, "n_classes", int(self.n_classes))
 
     def check_targets(self, y: np.ndarray) -> np.ndarray:
@@ -91,8 +93,21 @@ class Multinomial(Loss):
 
     def value(self, y: np.ndarray, f: np.ndarray, C: np.ndarray) -> np.ndarray:
         r"""Loss :math:`C_n (\log \sum_k e^{f_{nk}} - f_{n y_n})` of each sample."""
+        rows = np.arange(len(y))
+        label = f[rows, y]
+        others = np.array(f)
+        others[rows, y] = -np.inf
+        # by the others alone: beside a label that is all but certain 1 would swallow them
         with np.errstate(over="ignore"):
-            return -C * log_softmax(f, axis=1)[np.arange(len(y)), y]
+            loss: np.ndarray = C * np.logaddexp(0.0, logsumexp(others, axis=1) - label)
+        return loss
+
+    def largest_value(
+        self, y: np.ndarray, f: np.ndarray, error: np.ndarray, C: np.ndarray
+    ) -> np.ndarray:
+        r"""Largest loss over outputs within an error, with the least of the label."""
+        is_label = np.arange(f.shape[1]) == y[:, None]
+        return self.value(y, np.where(is_label, f - error, f + error), C)
 
     def derivative(self, y: np.ndarray, f: np.ndarray, C: np.ndarray) -> np.ndarray:
         r"""Gradient :math:`C_n (p_n - e_{y_n})`, shape (n_samples, n_classes)."""

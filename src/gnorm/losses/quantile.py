@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -44,8 +45,8 @@ class Quantile(PiecewiseLinearLoss):
     name: ClassVar[str] = "quantile"
 
     def __post_init__(self) -> None:
-        if not 0 < self.quantile < 1:
-            raise ValueError(f"expected 0 < quantile < 1, got {self.quantile}")
+        if not (isinstance(self.quantile, Real) and 0 < self.quantile < 1):
+            raise ValueError(f"expected 0 < quantile < 1, got {self.quantile!r}")
         object.__setattr__(self, "quantile", float(self.quantile))
 
     def half_lines(self, y: np.ndarray, C: np.ndarray) -> HalfLines:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gnorm.gated import check_zeta
+from gnorm.gated import as_numbers, check_zeta
 from gnorm.norms.group import GroupNorm, representation_cost
 
 __all__ = ["FReLU", "frelu_norm"]
@@ -79,9 +79,8 @@ def frelu_norm(zeta: ArrayLike) -> float:
     >>> frelu_norm([[3.0, 4.0], [0.0, -2.0]])
     7.0
     """
-    if np.ndim(zeta) == 2:
-        zeta = np.asarray(zeta)[:, None, :]
-    zeta = check_zeta(zeta)
+    weights = as_numbers(zeta, "zeta")
+    zeta = check_zeta(weights[:, None, :] if weights.ndim == 2 else weights)
     if zeta.shape[1] != 1:
         raise ValueError(
             f"expected one context per unit, the open gate, got {zeta.shape[1]} contexts; "

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gnorm.gated import FloatArray, check_zeta, frobenius_norms
+from gnorm.gated import FloatArray, as_numbers, check_zeta, frobenius_norms
 from gnorm.norms.base import Network, UnitNorm
 from gnorm.norms.simplex import check_threshold
 
@@ -72,7 +72,7 @@ class GroupNorm(UnitNorm):
     def __post_init__(self) -> None:
         if self.unit_weights is None:
             return
-        weights = np.asarray(self.unit_weights, dtype=float)
+        weights = as_numbers(self.unit_weights, "unit_weights")
         if weights.ndim != 1 or not np.all((weights > 0) & np.isfinite(weights)):
             raise ValueError(
                 "expected unit_weights of shape (n_units,), positive and finite, "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,16 +14,19 @@ from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 
 from gnorm import norms
+from gnorm.gated import as_numbers
 from gnorm.losses import Hinge, Loss, get_loss
 from gnorm.norms import Norm
 from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.certify import Certificate, certify, relative_gap
 from gnorm.solvers.design import Design, get_norm, make_design
+from gnorm.solvers.equilibrate import equilibrated
 from gnorm.solvers.memory import available_memory
 from gnorm.solvers.merge import Merged, merge_samples, weighted
 from gnorm.solvers.methods import Method, choose, get_method, second_choice
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Report, Run
+from gnorm.solvers.scaling import scaled
 from gnorm.solvers.solution import MarginSolution, NotSeparableError, Solution, Status
 from gnorm.solvers.threads import one_blas
 from gnorm.solvers.validation import check_lengths, check_options, check_samples
@@ -37,6 +42,8 @@ __all__ = [
     "warn_if_unfinished",
 ]
 
+_DISTANT = 1e15  # weight at inputs of length 1 from which on a margin is tried as a hard one
+_SEPARATED = 1e-2  # gap of a predictor that is to separate
 _GRAM_SHARE = 0.2  # of the memory allowed, up to which the Gram matrix of all samples is kept
 
 
@@ -270,7 +277,7 @@ def _weighted_norm(norm: str | Norm | None, gates: np.ndarray, unit_weights: Arr
     """Norm that the gates induce, with weights of the units."""
     if norm is not None:
         raise ValueError(f"expected norm=None beside unit_weights, got norm={norm!r}")
-    weights = np.asarray(unit_weights, dtype=float)
+    weights = as_numbers(unit_weights, "unit_weights")
     if weights.shape != (gates.shape[1],):
         raise ValueError(
             f"expected unit_weights of shape ({gates.shape[1]},), got shape {weights.shape}"
@@ -397,6 +404,27 @@ def solve_certified(
     From a start if it leads anywhere, else without, and "auto" by another method at last.
     """
     check_options(tol, max_iter, memory_limit)
+    start = time.perf_counter()
+    options: dict[str, Any] = {
+        "method": method,
+        "tol": tol,
+        "max_iter": max_iter,
+        "memory_limit": memory_limit,
+        "verbose": verbose,
+    }
+    other_units = scaled(problem)
+    if other_units is not None:
+        near = None if near is None else other_units.near(near)
+        with np.errstate(all="ignore"):  # what is out of range ends the iteration
+            certificate, name, _ = solve_certified(other_units.problem, near, **options)
+        return other_units.certified(certificate, tol), name, time.perf_counter() - start
+    if (hard := _as_hard(problem)) is not None:
+        with suppress(NotSeparableError):
+            certificate, name, _ = solve_certified(hard, near, **options)
+            point = replace(certificate.point, primal=certificate.zeta)
+            certificate = certify(problem, replace(point, dual_coef=certificate.dual_coef), tol)
+            if certificate.gap <= tol or point.status is Status.INTERRUPTED:
+                return certificate, name, time.perf_counter() - start
     limit = available_memory() if memory_limit is None else float(memory_limit)
     if method == "auto":
         choice = choose(problem, limit)
@@ -405,7 +433,6 @@ def solve_certified(
             print(f"method {chosen.name}: {choice.reason}")
     else:
         chosen = get_method(method)
-    start = time.perf_counter()
     report = _print_table(start) if verbose else None
     certificate = _run(problem, chosen, near, tol, max_iter, limit, report)
     if method == "auto" and _gave_up(certificate, chosen, tol):
@@ -416,7 +443,39 @@ def solve_certified(
             second = _run(problem, other, None, tol, max_iter, limit, report)
             if second.gap < certificate.gap:
                 certificate, chosen = second, other
+    if np.isinf(certificate.gap) and _gave_up(certificate, chosen, tol):
+        certificate = _separated(problem, certificate, tol, limit)
     return certificate, chosen.name, time.perf_counter() - start
+
+
+def _separated(problem: Problem, certificate: Certificate, tol: float, limit: float) -> Certificate:
+    """Separate at equal scales what was not, and keep the dual point; raise the proof if any."""
+    if not problem.is_hard.any():
+        return certificate
+    brought = equilibrated(problem)
+    method = choose(brought.problem, limit).method
+    try:
+        found = _run(brought.problem, method, None, _SEPARATED, None, limit, None)
+    except NotSeparableError as error:
+        if (proof := brought.proof(error)) is not None:
+            raise proof from None
+        return certificate
+    if np.isinf(found.gap):
+        return certificate
+    point = replace(certificate.point, primal=brought.zeta(found.zeta))
+    other = certify(problem, replace(point, dual_coef=certificate.dual_coef), tol)
+    return other if other.gap < certificate.gap else certificate
+
+
+def _as_hard(problem: Problem) -> Problem | None:
+    """Return the hard margin in place of a hinge whose bounds are too far away to be seen."""
+    soft = problem.C[~problem.is_hard]
+    length = problem.design.max_input_norm
+    if not isinstance(problem.loss, Hinge) or not len(soft):
+        return None
+    if float(np.min(soft)) * length * length < _DISTANT:
+        return None
+    return replace(problem, C=np.full(len(problem.C), np.inf))
 
 
 def _run(
@@ -443,14 +502,15 @@ def _run(
     except KeyboardInterrupt:
         if run.best_so_far is None:
             raise
-        return certify(problem, run.best_so_far(Status.INTERRUPTED))
+        return certify(problem, run.best_so_far(Status.INTERRUPTED), tol)
 
 
 def _gave_up(certificate: Certificate, method: Method, tol: float) -> bool:
     """Whether a method ended above the tolerance, and not because it was told to."""
     point = certificate.point
     is_spent = point.n_iter >= method.max_iter
-    return certificate.gap > tol and (point.status is Status.STALLED or is_spent)
+    is_unfinished = point.status in (Status.STALLED, Status.OPTIMAL)  # it may think otherwise
+    return certificate.gap > tol and (is_unfinished or is_spent)
 
 
 def expanded(
@@ -467,8 +527,11 @@ def expanded(
     # the share of a copy may be an ulp beyond the bound of its own
     b, kept = merged.expand(certificate.dual_coef), merged.group >= 0
     b[kept] = loss.feasible(y[kept], b[kept], weighted(C, merged.sample_weight[kept]))
-    zeta = certificate.zeta
-    status, gap, norm = certificate.point.status, certificate.gap, certificate.norm
+    zeta, dual_value = certificate.zeta, certificate.dual_value
+    if np.count_nonzero(kept) > len(merged.rows):  # the shares of copies are rounded
+        dual_value -= 2 * certificate.ulp
+    status, norm = certificate.point.status, certificate.norm
+    gap = relative_gap(certificate.primal_value, dual_value)
     if (status is Status.OPTIMAL) != (gap <= tol):
         status = Status.OPTIMAL if gap <= tol else Status.STALLED
     margin = np.nan
@@ -484,7 +547,7 @@ def expanded(
         norm=norm,
         margin=margin,
         primal_value=certificate.primal_value,
-        dual_value=certificate.dual_value,
+        dual_value=dual_value,
         duality_gap=gap,
         unit_norms=norms.unit_norms(zeta.reshape(*zeta.shape[:2], -1)),
         support=np.flatnonzero(b if b.ndim == 1 else b.any(axis=1)),

@@ -3,6 +3,14 @@ r"""Both values and the gap of any pair of points: the only place.
 Whatever zeta and whatever b in the domain a method ends with, their values bracket the optimum.
 Both points are first brought to the multiple that is best for them, a problem of one dimension
 that the loss solves.
+
+The values are those of the arrays as they are returned, and bounds: the primal value is raised by
+all that rounding may have taken from it, and the dual value is lowered. Outputs may be off by
+:math:`\gamma \|x_n\| \sum_{hc} \|\zeta_{hc}\|` with :math:`\gamma` the length of the sums times the
+unit of rounding; for a margin loss the least favourable of them are found before the best
+multiple, which then is longer by as much: where C is large, outputs short of the margin by an ulp
+would cost everything else. Where these bounds decide whether the gap is met, outputs and sums are
+computed once more, in twice the digits.
 """
 
 from __future__ import annotations
@@ -11,16 +19,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gnorm.gated import frobenius_norms, unit_values
+from gnorm.solvers.accurate import UNIT, accurate_outputs, accurate_sums
 from gnorm.solvers.problem import Point, Problem
 
-__all__ = ["Affine", "Certificate", "certify", "dual_value", "primal_value", "relative_gap"]
+__all__ = [
+    "Affine",
+    "Certificate",
+    "certify",
+    "dual_value",
+    "primal_value",
+    "relative_gap",
+    "rescaled",
+]
+
+_NEGLIGIBLE = 1e-9  # relative uncertainty of the values up to which more digits are not worth it
 
 
 def relative_gap(primal_value: float, dual_value: float) -> float:
     """Duality gap relative to the primal value; infinite while there is no primal point."""
     if not np.isfinite(primal_value):
         return np.inf
-    return (primal_value - dual_value) / primal_value if primal_value > 0 else 0.0
+    if primal_value == 0:
+        return 0.0 if dual_value >= 0 else np.inf
+    return (primal_value - dual_value) / abs(primal_value)
 
 
 @dataclass(frozen=True)
@@ -70,7 +92,12 @@ def primal_value(
     theta = loss.primal_multiple(y, outputs, C, norm, -others.aligned)
     with np.errstate(over="ignore"):
         losses = float(np.sum(loss.value(y, theta * outputs, C)))
-        value = 0.5 * (theta * norm) ** 2 + losses - others.conjugate - theta * others.aligned
+        value = (
+            0.5 * (theta * norm) * (theta * norm)
+            + losses
+            - others.conjugate
+            - theta * others.aligned
+        )
     return value, theta
 
 
@@ -103,7 +130,7 @@ def dual_value(
     theta = loss.dual_multiple(y, b, C, dual_norm, others.conjugate, longest)
     # conjugates are convex and 0 at 0: of those outside a share theta is an upper bound
     conjugate = float(np.sum(loss.conjugate(y, theta * b, C))) + theta * others.conjugate
-    return -conjugate - 0.5 * (theta * dual_norm) ** 2, theta
+    return -conjugate - 0.5 * (theta * dual_norm) * (theta * dual_norm), theta
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,55 +143,302 @@ class Certificate:
         Primal point.
     outputs : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Its values.
+    error : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Bound of the rounding errors of these.
     norm, primal_value : float
-        Its norm and the value of the problem at it.
+        Its norm, and the value of the problem at it or a little more: rounding errors are added.
     length : float
         The multiple of the point of the method that it is.
     dual_coef : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Dual point b.
     dual_value : float
-        Its value.
+        Its value or a little less.
+    ulp : float
+        What that may lose if every dual coefficient is rounded once more.
     point : Point
         Where they come from.
     """
 
     zeta: np.ndarray
     outputs: np.ndarray
+    error: np.ndarray
     norm: float
     primal_value: float
     length: float
     dual_coef: np.ndarray
     dual_value: float
+    ulp: float
     point: Point
 
     @property
     def gap(self) -> float:
-        """Relative duality gap."""
+        """Relative duality gap, what rounding may have hidden of it included."""
         return relative_gap(self.primal_value, self.dual_value)
 
 
-def certify(problem: Problem, point: Point) -> Certificate:
-    """Evaluate a pair of points on the features, whatever a method believes of it."""
-    design, norm, loss = problem.design, problem.design.norm, problem.loss
-    coef, sums = problem.zero_outputs, None
+def certify(problem: Problem, point: Point, tol: float = 0.0) -> Certificate:
+    """Evaluate a pair of points on the features, whatever a method believes of it.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    point : Point
+        Where a method ended.
+    tol : float, default=0.0
+        Relative gap that is asked for. More digits than it takes to meet it are not computed.
+
+    Returns
+    -------
+    Certificate
+        The best multiples of the points, with their values.
+    """
+    design = problem.design
     if isinstance(point.primal, tuple):
         coef, shares = point.primal
         sums = design.sums(coef)
-        zeta = norm.recovered(sums, shares)
+        zeta = design.norm.recovered(sums, shares)
     else:
-        zeta = point.primal
-    outputs = design.decision_values(zeta)
-    value, length = primal_value(problem, norm.value(zeta), outputs)
-    zeta = length * zeta
-    outputs = length * outputs
+        coef, sums, zeta = problem.zero_outputs, None, point.primal
+    primal = _Primal(problem, zeta)
+    b = problem.loss.feasible(problem.y, point.dual_coef, problem.C)
+    dual = _Dual.near(problem, b, coef, sums)
+    if relative_gap(primal.value, dual.value) > tol and np.isfinite(primal.hoped):
+        hidden = primal.value - primal.hoped + dual.hoped - dual.value
+        if np.isinf(primal.value) or not hidden <= _NEGLIGIBLE * primal.value:
+            primal, dual = primal.accurate(), dual.accurate()
+    return Certificate(
+        primal.zeta,
+        primal.outputs,
+        primal.error,
+        primal.norm,
+        primal.value,
+        primal.length,
+        dual.coef,
+        dual.value,
+        dual.ulp,
+        point,
+    )
 
-    b = loss.feasible(problem.y, point.dual_coef, problem.C)
-    # The two points differ in few samples, if at all. Where the difference is as long as they are,
-    # the sum of both would lose digits.
-    if sums is None or np.sum(np.abs(b - coef)) > np.sum(np.abs(b)):
-        sums = design.sums(b)
-    elif not np.array_equal(b, coef):
-        sums = sums + design.sums(b - coef)
-    dual, theta = dual_value(problem, b, float(np.max(norm.dual_norms(sums))))
-    b = loss.feasible(problem.y, theta * b, problem.C)
-    return Certificate(zeta, outputs, norm.value(zeta), value, length, b, dual, point)
+
+def rescaled(problem: Problem, certificate: Certificate) -> Certificate:
+    """Bring the primal point of a certificate to the multiple that is best for other weights."""
+    primal = _Primal(problem, certificate.zeta, certificate.outputs, certificate.error)
+    return Certificate(
+        primal.zeta,
+        primal.outputs,
+        primal.error,
+        primal.norm,
+        primal.value,
+        primal.length * certificate.length,
+        certificate.dual_coef,
+        certificate.dual_value,
+        certificate.ulp,
+        certificate.point,
+    )
+
+
+class _Primal:
+    """The best multiple of unit weights, and a bound of the value at it.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    zeta : ndarray of shape (n_units, n_contexts, n_features * n_outputs)
+        Unit weights.
+    outputs, error, ulp : ndarray, default=None
+        Their values, a bound of the errors of these, and one of what it adds to round the weights
+        once more, if they are known.
+
+    Attributes
+    ----------
+    zeta, outputs, error, norm, value, length
+        See :class:`Certificate`.
+    hoped : float
+        The value if what was rounded is in favour of the point.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        zeta: np.ndarray,
+        outputs: np.ndarray | None = None,
+        error: np.ndarray | None = None,
+        ulp: np.ndarray | None = None,
+    ) -> None:
+        design, self.problem = problem.design, problem
+        if outputs is None or error is None:
+            outputs = design.decision_values(zeta)
+            error = _rounding_of_outputs(problem, zeta, design.n_features + design.n_gates + 4)
+        # the product with the multiple is rounded as well, in the weights and here
+        ulp = _rounding_of_outputs(problem, zeta, 2) if ulp is None else ulp
+        widened = error + ulp + 4 * UNIT * np.abs(outputs)
+        norm = design.norm.value(zeta)
+        self.hoped, _ = primal_value(problem, norm, _least_favourable(problem, outputs, -widened))
+        longer = norm * (1.0 + _rounding_of_norms(problem, zeta))
+        self.value, self.length = self._best(longer, outputs, widened)
+        self.zeta, self.norm = self.length * zeta, self.length * norm
+        self.outputs, self.error = self.length * outputs, self.length * widened
+        as_it_is = self._value(longer, outputs, error + 2 * UNIT * np.abs(outputs), 1.0)
+        if as_it_is <= self.value:
+            self.value, self.length = as_it_is, 1.0
+            self.zeta, self.norm, self.outputs, self.error = zeta, norm, outputs, error
+
+    def accurate(self) -> _Primal:
+        """Return the same point, with outputs in more digits."""
+        outputs, error = _accurate_outputs(self.problem, self.zeta)
+        ulp = 3 * UNIT * _sizes_of_terms(self.problem, self.zeta)
+        found = _Primal(self.problem, self.zeta, outputs, error, ulp)
+        found.length *= self.length
+        return found
+
+    def _best(self, norm: float, outputs: np.ndarray, error: np.ndarray) -> tuple[float, float]:
+        problem = self.problem
+        least = _least_favourable(problem, outputs, error)
+        length = problem.loss.primal_multiple(problem.y, least, problem.C, norm)
+        return self._value(norm, outputs, error, length), length
+
+    def _value(self, norm: float, outputs: np.ndarray, error: np.ndarray, length: float) -> float:
+        loss, y, C = self.problem.loss, self.problem.y, self.problem.C
+        least = length * _least_favourable(self.problem, outputs, error)
+        error = np.zeros_like(error) if loss.is_margin else length * error
+        with np.errstate(over="ignore", invalid="ignore"):
+            losses = float(np.sum(loss.largest_value(y, least, error, C)))
+            value = 0.5 * (length * norm) * (length * norm) + losses
+        return value * (1.0 + _rounding_of_sum(y)) if np.isfinite(value) else np.inf
+
+
+class _Dual:
+    """The best multiple of a dual point in the domain, and a bound of its value.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    b : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Point of the domain.
+    sums : ndarray of shape (n_units, n_contexts, n_features * n_outputs)
+        :math:`V(b)`.
+    error : float
+        Bound of the rounding errors of these, in the dual norm.
+
+    Attributes
+    ----------
+    coef, value, ulp
+        The multiple, the bound, and what it loses if every coefficient is rounded once more.
+    hoped : float
+        The value as if nothing had been rounded.
+    """
+
+    def __init__(self, problem: Problem, b: np.ndarray, sums: np.ndarray, error: float) -> None:
+        self.problem, design = problem, problem.design
+        longest = float(np.max(design.norm.dual_norms(sums)))
+        self.hoped, _ = dual_value(problem, b, longest)
+        longest = longest * (1.0 + _rounding_of_norms(problem, sums)) + error
+        # the product with the multiple is rounded as well
+        ulp = UNIT * _total(b, design.input_norms) * design.error_length
+        length = problem.loss.dual_multiple(problem.y, b, problem.C, longest + 2 * ulp)
+        multiple = problem.loss.feasible(problem.y, length * b, problem.C)
+        candidates = (
+            (b, *self._value(b, longest, ulp)),
+            (multiple, *self._value(multiple, length * (longest + 2 * ulp), length * ulp)),
+        )
+        self.coef, self.value, self.ulp = max(candidates, key=lambda candidate: candidate[1])
+
+    def _value(self, b: np.ndarray, longest: float, ulp: float) -> tuple[float, float]:
+        loss, y, C = self.problem.loss, self.problem.y, self.problem.C
+        with np.errstate(over="ignore", invalid="ignore"):
+            conjugates = loss.conjugate(y, b, C)
+            # a coefficient that is off by an ulp costs its share of the slope
+            slopes = loss.conjugate_derivatives(y, b, C)[0]
+            size = float(np.sum(np.abs(conjugates)))
+            size += float(np.sum(np.abs(np.where(b == 0, 0.0, slopes * b))))
+            value = -float(np.sum(conjugates)) - 0.5 * longest * longest
+            return value - _rounding_of_sum(y) * size, (longest + ulp) * ulp + UNIT * size
+
+    @classmethod
+    def near(
+        cls, problem: Problem, b: np.ndarray, coef: np.ndarray, sums: np.ndarray | None
+    ) -> _Dual:
+        """Return a point given other coefficients and their sums, None if these are not known."""
+        design, lengths = problem.design, problem.design.input_norms
+        # The two points differ in few samples, if at all. Where the difference is as long as they
+        # are, the sum of both would lose digits.
+        total, differing = _total(b, lengths), _total(b - coef, lengths)
+        if sums is None or differing > total:
+            sums = design.sums(b)
+        elif differing > 0:
+            sums, total = sums + design.sums(b - coef), 2 * total + 3 * differing
+        n_terms = np.count_nonzero(b) + design.n_gates + 4
+        return cls(problem, b, sums, n_terms * UNIT * total * design.error_length)
+
+    def accurate(self) -> _Dual:
+        """Return the same point, with sums in more digits."""
+        design = self.problem.design
+        sums, error = _accurate_sums(self.problem, self.coef)
+        rounding = float(np.max(frobenius_norms(error)))
+        return _Dual(self.problem, self.coef, sums, rounding * design.error_length)
+
+
+# -- rounding errors -----------------------------------------------------------------------------
+
+
+def _least_favourable(problem: Problem, outputs: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Outputs of the largest loss within an error, where it is known which these are."""
+    return outputs - problem.y * error if problem.loss.is_margin else outputs
+
+
+def _rounding_of_outputs(problem: Problem, zeta: np.ndarray, n_rounded: int) -> np.ndarray:
+    """Bound of the errors of outputs, each a sum with so many roundings."""
+    each = zeta.reshape(-1, problem.design.n_features, problem.n_outputs).transpose(2, 0, 1)
+    # where contexts are one-hot, outputs are made of differences of two weights
+    lengths = [3.0 * float(np.sum(frobenius_norms(own))) for own in each]
+    error = n_rounded * UNIT * np.outer(problem.design.input_norms, lengths)
+    return error if problem.n_outputs > 1 else error[:, 0]
+
+
+def _rounding_of_norms(problem: Problem, weights: np.ndarray) -> float:
+    """Bound of the relative error of a norm of unit weights or sums."""
+    n_units, n_contexts, n_features = weights.shape
+    n_rounded = n_contexts * n_features + 8 * (n_units + n_contexts) + 16
+    return n_rounded * UNIT * problem.design.norm_condition
+
+
+def _rounding_of_sum(y: np.ndarray) -> float:
+    """Bound of the relative error of a sum over samples, which NumPy adds in pairs."""
+    return UNIT * (64.0 + float(np.log2(len(y))))
+
+
+def _total(coef: np.ndarray, lengths: np.ndarray) -> float:
+    """Sum of the lengths of the terms of a sum of features."""
+    return float(np.sum(np.abs(coef).T * lengths))
+
+
+def _sizes_of_terms(problem: Problem, zeta: np.ndarray) -> np.ndarray:
+    """Sum of the terms of each output without their signs."""
+    design = problem.design
+    each = np.abs(zeta).reshape(*zeta.shape[:2], design.n_features, problem.n_outputs)
+    sizes = [
+        np.sum(unit_values(abs(design.X), design.activations, own), axis=1)
+        for own in np.moveaxis(each, -1, 0)
+    ]
+    return sizes[0] if problem.n_outputs == 1 else np.stack(sizes, axis=1)
+
+
+def _accurate_outputs(problem: Problem, zeta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if problem.n_outputs == 1:
+        return accurate_outputs(problem.design, zeta)
+    each = zeta.reshape(*zeta.shape[:2], -1, problem.n_outputs)
+    found = [accurate_outputs(problem.design, own) for own in np.moveaxis(each, -1, 0)]
+    outputs, error = (np.stack(columns, axis=1) for columns in zip(*found, strict=True))
+    return outputs, error
+
+
+def _accurate_sums(problem: Problem, coef: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if problem.n_outputs == 1:
+        return accurate_sums(problem.design, coef)
+    found = [accurate_sums(problem.design, column) for column in coef.T]
+    sums, error = (np.stack(columns, axis=-1) for columns in zip(*found, strict=True))
+    shape = (*sums.shape[:2], -1)
+    return sums.reshape(shape), error.reshape(shape)

@@ -228,7 +228,7 @@ def solve(problem: Problem, run: Run, *, solver: str) -> Certificate:
         is_doubtful = ended.status is not Status.OPTIMAL and ray.any()
         if is_doubtful and problem.separability_residual(ray) <= _RAY:
             raise_if_not_separable(problem, ray, PROOF)
-        return certify(problem, Point(b, program.recovery(), ended.status, ended.n_iter))
+        return certify(problem, Point(b, program.recovery(), ended.status, ended.n_iter), run.tol)
     raise_without_solution(problem, run, solver, ended.said)
 
 

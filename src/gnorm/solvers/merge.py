@@ -69,12 +69,17 @@ def weighted(C: float | np.ndarray, weight: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If that overflows.
+        If that overflows, or underflows to less than the smallest normal number.
     """
     product = np.zeros(len(weight))
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         np.multiply(C, weight, out=product, where=weight > 0)
     _refuse_overflow(product, np.isfinite(C) & np.isfinite(weight))
+    least = float(np.min(product, initial=np.inf, where=weight > 0))
+    if least < np.finfo(float).tiny:
+        raise ValueError(
+            f"expected C times the weights of at least {np.finfo(float).tiny:.1e}, got {least:.1e}"
+        )
     return product
 
 

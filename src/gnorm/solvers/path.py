@@ -26,7 +26,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from scipy.optimize import linprog
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
 
+from gnorm.gated import as_numbers
 from gnorm.losses import Hinge, Loss, get_loss
 from gnorm.norms import Norm
 from gnorm.solvers.active_set.sets import PinnedSums
@@ -46,12 +47,12 @@ from gnorm.solvers.api import (
     solve_certified,
     warn_if_unfinished,
 )
-from gnorm.solvers.certify import Certificate, certify, primal_value, relative_gap
+from gnorm.solvers.certify import Certificate, certify, relative_gap, rescaled
 from gnorm.solvers.design import Design
 from gnorm.solvers.merge import Merged
 from gnorm.solvers.problem import Point, Problem
 from gnorm.solvers.solution import NotSeparableError, Solution, Status
-from gnorm.solvers.validation import check_samples
+from gnorm.solvers.validation import check_options, check_samples
 
 __all__ = [
     "NormPath",
@@ -187,10 +188,11 @@ def gln_norm_path(
     """
     start = time.perf_counter()
     loss = get_loss(loss)
+    check_options(tol, max_iter, memory_limit)
     if Cs is None:
         check_scalar(n_Cs, "n_Cs", Integral, min_val=2)
-        if not 0 < eps < 1:
-            raise ValueError(f"expected eps between 0 and 1, got {eps}")
+        if not (isinstance(eps, Real) and 0 < eps < 1):
+            raise ValueError(f"expected eps between 0 and 1, got {eps!r}")
     else:
         Cs = check_Cs(Cs)
         if np.isinf(Cs[-1]) and not loss.allows_infinite_C:
@@ -239,7 +241,7 @@ def _print_line(C: float, solution: Solution) -> None:
 
 def check_Cs(Cs: ArrayLike) -> np.ndarray:
     """Return the distinct Cs in increasing order; ValueError unless all are positive."""
-    grid = np.asarray(Cs, dtype=float)
+    grid = as_numbers(Cs, "Cs")
     if grid.ndim != 1 or len(grid) == 0:
         raise ValueError(f"expected Cs of shape (n_Cs,), not empty, got shape {grid.shape}")
     if not np.all(grid > 0):  # catches NaN as well
@@ -463,7 +465,7 @@ class _Follower:
         if np.isfinite(C) and C <= self.end.C:
             coef = C * self.end.coef
             point = Point(coef, (coef, self.end.weights), Status.OPTIMAL, 0)
-            certificate = certify(problem, point)
+            certificate = certify(problem, point, self.tol)
             if certificate.gap <= self.tol:
                 return certificate, "closed form"
         if self.known and (same := self._same(problem)) is not None:
@@ -495,17 +497,10 @@ class _Follower:
         is_inside = (b <= slack * upper) & (b >= slack * lower)
         if not isinstance(problem.loss, Hinge) or not np.all(is_inside):
             return None
-        value, length = primal_value(problem, certificate.norm, certificate.outputs)
-        if relative_gap(value, certificate.dual_value) > self.tol:
+        same = rescaled(problem, certificate)
+        if same.gap > self.tol:
             return None
-        return replace(
-            certificate,
-            zeta=length * certificate.zeta,
-            outputs=length * certificate.outputs,
-            norm=length * certificate.norm,
-            primal_value=value,
-            point=replace(certificate.point, status=Status.OPTIMAL, n_iter=0),
-        )
+        return replace(same, point=replace(same.point, status=Status.OPTIMAL, n_iter=0))
 
     def _near(self, C: float, problem: Problem) -> Near | None:
         """Where to start from what is known; None if that is too far away.

@@ -15,11 +15,11 @@ from gnorm import gated
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.solution import NotSeparableError
 
-__all__ = ["PROOF", "raise_if_not_separable"]
+__all__ = ["CANCELLATION", "PROOF", "raise_if_not_separable"]
 
 PROOF = 1e-11  # separability residual that is accepted as proof
 # A proof must hold feature by feature: none, however small beside the others, keeps more than this.
-_CANCELLATION = 1e-8
+CANCELLATION = 1e-8
 _MAX_CORRECTIONS = 20  # each wins digits until rounding ends it; a few do
 
 
@@ -48,7 +48,7 @@ def raise_if_not_separable(problem: Problem, b: np.ndarray, tol: float) -> None:
         heavy = np.where(lengths > share * lengths.max(), ray, 0.0)
         if heavy.any():
             candidate, residual = _sharpen(problem, heavy / np.abs(heavy).sum())
-            if residual <= tol and problem.design.cancellation(candidate) <= _CANCELLATION:
+            if residual <= tol and problem.design.cancellation(candidate) <= CANCELLATION:
                 raise NotSeparableError(np.abs(candidate), residual)
 
 

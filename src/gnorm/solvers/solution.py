@@ -83,9 +83,12 @@ class Solution:
         Norm of the predictor that was minimised, for group norms :math:`\sum_h w_h \|\zeta_h\|`.
     margin : float
         For a margin loss the geometric margin :math:`\min_n y_n f(x_n) / \text{norm}` over the
-        samples of positive weight, negative if one is on the wrong side; else NaN.
+        samples of positive weight, negative if one is on the wrong side; else NaN. It is no
+        distance between inputs, since the predictor jumps where a gate switches, see
+        :func:`gnorm.boundary.distance_to_boundary`.
     primal_value, dual_value : float
-        Values of the two problems at ``zeta`` and at ``dual_coef``.
+        Values of the two problems at ``zeta`` and at ``dual_coef``, the first raised and the second
+        lowered by all that rounding may have hidden of them.
     duality_gap : float
         :math:`(\text{primal} - \text{dual}) / \text{primal}`.
     unit_norms : ndarray of shape (n_units,)

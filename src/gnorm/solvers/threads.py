@@ -4,27 +4,73 @@ NumPy and SciPy wheels carry a BLAS each, with worker threads that spin for a wh
 call. An iteration that alternates between the two has them spin against each other, which can cost
 many times the arithmetic. So the iteration takes its large products from SciPy, where the
 factorisations are, and NumPy's workers rest; on small problems all workers do.
+
+The numbers of threads are those of the process. So a limit is set by whoever comes first and lifted
+by whoever leaves last, library by library: set and lifted by each solve for itself, solves that
+overlap in threads would leave the limit of another behind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cache
+from threading import Lock
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["one_blas"]
+__all__ = ["one_blas", "one_blas_thread"]
 
 _SMALL = 700  # samples up to which a second thread costs more than it gives
 
 
+class _OneThread:
+    """One thread for a library, as long as anybody holds it to that."""
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+        self._lock = Lock()
+        self._n_holders, self._n_threads = 0, 1
+
+    def hold(self) -> None:
+        with self._lock:
+            self._n_holders += 1
+            if self._n_holders == 1:
+                self._n_threads = self._library.get_num_threads()
+                self._library.set_num_threads(1)
+
+    def release(self) -> None:
+        with self._lock:
+            self._n_holders -= 1
+            if self._n_holders == 0:
+                self._library.set_num_threads(self._n_threads)
+
+
+_finding = Lock()
+
+
 @cache
-def _controllers() -> tuple[ThreadpoolController, ThreadpoolController]:
-    every = ThreadpoolController().select(user_api="blas")
-    paths = [library.filepath for library in every.lib_controllers]
-    resting = [path for path in paths if "numpy" in path and len(paths) > 1]
-    return every, every.select(filepath=resting)
+def _found() -> dict[str, _OneThread]:
+    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+    return {library.filepath: _OneThread(library) for library in libraries}
+
+
+def _libraries() -> dict[str, _OneThread]:
+    """Every BLAS by its file, found once."""
+    with _finding:
+        return _found()
+
+
+@contextmanager
+def _held(limits: list[_OneThread]) -> Iterator[None]:
+    for limit in limits:
+        limit.hold()
+    try:
+        yield
+    finally:
+        for limit in limits:
+            limit.release()
 
 
 @contextmanager
@@ -36,7 +82,17 @@ def one_blas(n_samples: int) -> Iterator[None]:
     n_samples : int
         Samples of the problem.
     """
-    every, of_numpy = _controllers()
-    with ExitStack() as stack:
-        stack.enter_context((every if n_samples <= _SMALL else of_numpy).limit(limits=1))
+    libraries = _libraries()
+    resting = list(libraries.values())
+    if n_samples > _SMALL:
+        of_numpy = [path for path in libraries if "numpy" in path and len(libraries) > 1]
+        resting = [libraries[path] for path in of_numpy]
+    with _held(resting):
+        yield
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let every BLAS use one thread, while tasks run beside each other."""
+    with _held(list(_libraries().values())):
         yield

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from gnorm import kernels
+from gnorm.gated import as_numbers
 from gnorm.losses import Loss
 from gnorm.solvers.merge import weighted
 
@@ -48,13 +49,15 @@ def check_samples(
 
 
 def check_lengths(X: Any) -> None:
-    """Raise ValueError if a squared norm of an input overflows."""
-    with np.errstate(over="ignore"):
+    """Raise ValueError if the squared norms of the inputs overflow, or all underflow."""
+    with np.errstate(over="ignore", under="ignore"):
         largest = float(np.max(kernels.squared_row_norms(X)))
-    if not np.isfinite(largest):
+    entry = float(abs(X).max()) if not 1e-300 < largest < np.inf else 0.0
+    if np.isinf(largest) or (largest < 1e-300 and entry > 0):
+        range_of = "finite" if np.isinf(largest) else "at least 1e-300"
         raise ValueError(
-            "expected inputs whose squared norms are finite in float64, got entries up to "
-            f"{abs(X).max():.1e}"
+            f"expected inputs whose squared norms are {range_of} in float64, got entries up to "
+            f"{entry:.1e}"
         )
 
 
@@ -76,7 +79,7 @@ def check_activations(activations: ArrayLike, n_samples: int) -> np.ndarray:
 
 def check_upper(C: float | ArrayLike, n_samples: int) -> np.ndarray:
     """Return ``C`` as an array of shape (n_samples,), positive and possibly infinite."""
-    upper = np.asarray(C, dtype=float)
+    upper = as_numbers(C, "C")
     if upper.shape not in ((), (n_samples,)):
         raise ValueError(
             f"expected C to be a number or of shape ({n_samples},), got shape {upper.shape}"
@@ -90,7 +93,7 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> np.n
     """Return the weights as an array of shape (n_samples,), finite, >= 0, not all 0."""
     if sample_weight is None:
         return np.ones(n_samples)
-    weight = np.asarray(sample_weight, dtype=float)
+    weight = as_numbers(sample_weight, "sample_weight")
     if weight.shape != (n_samples,):
         raise ValueError(
             f"expected sample_weight of shape ({n_samples},), got shape {weight.shape}"
@@ -112,5 +115,6 @@ def check_options(tol: float, max_iter: int | None, memory_limit: float | None) 
     is_count = isinstance(max_iter, Integral) and not isinstance(max_iter, bool)
     if max_iter is not None and not (is_count and max_iter >= 1):
         raise ValueError(f"expected max_iter >= 1, an integer, or None, got {max_iter!r}")
-    if memory_limit is not None and not (isinstance(memory_limit, Real) and memory_limit > 0):
+    is_number = isinstance(memory_limit, Real) and not isinstance(memory_limit, bool)
+    if memory_limit is not None and not (is_number and memory_limit > 0):
         raise ValueError(f"expected memory_limit > 0 bytes or None, got {memory_limit!r}")

@@ -64,12 +64,10 @@ def solve_by_active_set(problem: Problem, run: Run) -> Certificate:
     MemoryError
         If the samples of the set do not fit into the memory allowed.
     """
-    if problem.n_outputs > 1:  # no sample of such a loss is on an affine piece: all are taken
+    # no sample of a loss of several outputs is on an affine piece: all are taken
+    if problem.n_outputs > 1 or len(problem.y) <= FEW:
         return solve_by_samples(problem, run)
     memory = Memory(problem, run.memory_limit)
-    if len(problem.y) <= FEW:
-        memory.check(len(problem.y))
-        return solve_by_samples(problem, run)
     # What becomes known of the Gram matrix ends with the solve: others of the same design are to
     # come out the same whatever was solved before.
     problem = replace(problem, design=problem.design.copied())
@@ -92,7 +90,8 @@ def solve_near(problem: Problem, run: Run, near: Near) -> Certificate | None:
     if problem.n_outputs > 1:
         return None
     start = warm_start(problem, near)
-    memory = Memory(problem, run.memory_limit)
+    # few samples are known to fit all together
+    memory = Memory(problem, run.memory_limit if len(problem.y) > FEW else np.inf)
     if start is None or np.count_nonzero(start.sets.is_free) > memory.most(DOUBLE_BYTES):
         return None
     return _Rounds(problem, run, memory, start, near.pinned_sums, is_warm=True).solve()
@@ -288,7 +287,7 @@ class _Rounds:
 
     def _certified(self, path: CentralPath, status: Status) -> Certificate:
         """Certify the end of a path; keep the best."""
-        certificate = certify(self.problem, self.sets.on_all(path.point(status)))
+        certificate = certify(self.problem, self.sets.on_all(path.point(status)), self.run.tol)
         if self.best is None or certificate.gap <= self.best.gap:
             self.best = certificate
         if self.run.report is not None:
@@ -316,4 +315,4 @@ class _Rounds:
 
     def _nothing(self) -> Certificate:
         assert self.run.best_so_far is not None
-        return certify(self.problem, self.run.best_so_far(Status.STALLED))
+        return certify(self.problem, self.run.best_so_far(Status.STALLED), self.run.tol)

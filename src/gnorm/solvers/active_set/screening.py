@@ -12,11 +12,9 @@ given sum of :math:`a \ge 0`, which is the hard margin without bias but for the 
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC, OneClassSVM
 
 from gnorm.solvers.problem import Problem
@@ -35,6 +33,31 @@ _ROWS = 128  # of the kernel that are signed and mirrored at once
 _STEPS = 100  # most steps of LIBSVM a sample
 _SHORTFALL = 0.4  # margin in units of the expected one below which the fit is repeated
 _LONGEST = 1e6  # most length of a hard-margin solution, and bound standing for infinity
+
+
+class _Quiet:
+    """A machine of LIBSVM that does not warn if it ends unfinished: such a guess is not used.
+
+    The filters of warnings belong to the process. Ignored there for a while by fits that overlap in
+    threads, the warning would be ignored for good.
+    """
+
+    @property
+    def fit_status_(self) -> int:
+        """Zero, that of a finished fit, whatever LIBSVM says."""
+        return 0
+
+    @fit_status_.setter
+    def fit_status_(self, status: int) -> None:
+        _ = status
+
+
+class _Machine(_Quiet, SVC):
+    pass
+
+
+class _OneClassMachine(_Quiet, OneClassSVM):
+    pass
 
 
 @dataclass
@@ -72,8 +95,9 @@ def screen(problem: Problem, most: float = np.inf) -> Guess | None:
     n_samples, n_kernels = len(problem.y), problem.design.n_kernels
     y, design = problem.y, problem.design
     order = np.random.default_rng(0).permutation(n_samples)
-    first = order[: n_samples if n_samples <= min(_AT_ONCE, most) else _FIRST]
-    rare = [order[problem.y[order] == label][:_LEAST] for label in np.unique(problem.y)]
+    first = order[: n_samples if n_samples <= min(_AT_ONCE, most) else int(min(_FIRST, most))]
+    least = int(min(_LEAST, most / 4))
+    rare = [order[problem.y[order] == label][:least] for label in np.unique(problem.y)]
     chunk = np.unique(np.concatenate([first, *rare]))
     is_hard = bool(problem.is_hard.all())
     if not is_hard and len(rare) == 1:
@@ -137,16 +161,14 @@ def _fit_hard(problem: Problem, length: float) -> tuple[np.ndarray, np.ndarray, 
     kernel, square = _kernel(problem, problem.y)
     n_samples = len(kernel)
     while length <= _LONGEST * n_samples:
-        machine = OneClassSVM(
+        machine = _OneClassMachine(
             kernel="precomputed",
             nu=1.0 / n_samples,
             tol=_HARD_TOL,
             max_iter=_STEPS * n_samples,
             cache_size=500,
         )
-        with warnings.catch_warnings():  # an unfinished guess is not used
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            machine.fit(kernel, sample_weight=np.full(n_samples, length))
+        machine.fit(kernel, sample_weight=np.full(n_samples, length))
         if machine.n_iter_ >= machine.max_iter:
             return None
         coef = np.zeros(n_samples)
@@ -163,13 +185,11 @@ def _fit_soft(problem: Problem) -> tuple[np.ndarray, np.ndarray, float] | None:
     """Soft-margin coefficients, margins and bias; None if LIBSVM comes to no end."""
     kernel, square = _kernel(problem, np.ones(len(problem.y)))
     n_samples = len(kernel)
-    machine = SVC(
+    machine = _Machine(
         kernel="precomputed", C=1.0, tol=_TOL, max_iter=_STEPS * n_samples, cache_size=500
     )
     bounds = np.minimum(problem.C, _LONGEST / square) * square
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        machine.fit(kernel, problem.y, sample_weight=bounds)
+    machine.fit(kernel, problem.y, sample_weight=bounds)
     if np.max(machine.n_iter_) >= machine.max_iter:
         return None
     on, signed = machine.support_, machine.dual_coef_[0]

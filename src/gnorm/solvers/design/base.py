@@ -37,8 +37,7 @@ AnyNorm = TypeVar("AnyNorm", bound=UnitNorm)
 
 def n_coded_gates(n_units: int, n_contexts: int, *, is_one_hot: bool) -> int:
     """Fewest gates that span those of all units: C - 1 a unit and one, if one of C is on."""
-    is_coded = is_one_hot and n_contexts > 1
-    return n_units * (n_contexts - 1) + 1 if is_coded else n_units * n_contexts
+    return n_units * (n_contexts - 1) + 1 if is_one_hot else n_units * n_contexts
 
 
 def coded_gates(activations: np.ndarray, *, is_one_hot: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +54,7 @@ def coded_gates(activations: np.ndarray, *, is_one_hot: bool) -> tuple[np.ndarra
         The activations of a unit are its matrix times g.
     """
     n_samples, n_units, n_contexts = activations.shape
-    if not is_one_hot or n_contexts == 1:
+    if not is_one_hot:
         gates = activations.reshape(n_samples, -1, 1)
         return gates, np.eye(n_units * n_contexts).reshape(n_units, n_contexts, -1)
     n_free = n_contexts - 1
@@ -88,6 +87,8 @@ class Design(ABC, Generic[AnyNorm]):
     ----------
     n_samples, n_kernels : int
         Sizes; `n_kernels` is the number of units, or 1 for a norm of one kernel.
+    input_norms : ndarray of shape (n_samples,)
+        Lengths of the inputs.
     gram : Gram
         Inner products that all kernels share.
     """
@@ -103,6 +104,7 @@ class Design(ABC, Generic[AnyNorm]):
         self.X = X
         self.activations = activations
         self.n_samples = len(activations)
+        self.input_norms = _lengths(X)
         if is_one_hot is None:
             is_one_hot = bool(np.all(activations.sum(axis=2) == 1))
         self.is_one_hot = is_one_hot
@@ -128,6 +130,10 @@ class Design(ABC, Generic[AnyNorm]):
         copied = copy(self)
         copied.gram = self.gram.copied()
         return copied
+
+    def scaled(self, factor: float) -> Design[AnyNorm]:
+        """Return the design of a multiple of the inputs."""
+        return type(self)(self.norm, self.X * factor, self.activations, self.is_one_hot)
 
     def restricted(self, rows: np.ndarray) -> Design[AnyNorm]:
         """Return the design of some of the samples, with what is known of its Gram matrix."""
@@ -187,7 +193,10 @@ class Design(ABC, Generic[AnyNorm]):
             Matrices :math:`F_h` of the kernels.
         """
         gates, decoding = coded_gates(self.activations, is_one_hot=self.is_one_hot)
-        return gates, decoding, self._factors(decoding)
+        coded = gates, decoding, self._factors(decoding)
+        for array in coded:
+            array.setflags(write=False)  # threads may share them
+        return coded
 
     @abstractmethod
     def _factors(self, decoding: np.ndarray) -> np.ndarray:
@@ -242,13 +251,22 @@ class Design(ABC, Generic[AnyNorm]):
     @cached_property
     def max_input_norm(self) -> float:
         """Largest norm of an input, 1 if all are zero."""
-        squares = kernels.squared_row_norms(self.X)
-        return float(np.sqrt(np.max(squares, initial=0.0))) or 1.0
+        return float(np.max(self.input_norms, initial=0.0)) or 1.0
 
     @cached_property
     def max_feature_norm(self) -> float:
         """Largest norm of the features of a kernel, the length by which residuals are judged."""
         return self.max_input_norm * float(np.sqrt(self._largest_gate_kernel()))
+
+    @property
+    @abstractmethod
+    def norm_condition(self) -> float:
+        """How often a rounding error counts in the norm of weights, relative to that norm."""
+
+    @property
+    @abstractmethod
+    def error_length(self) -> float:
+        """Most dual norm of sums that have the length 1 in every context, or of none."""
 
     @abstractmethod
     def _largest_gate_kernel(self) -> float:
@@ -356,6 +374,18 @@ def _blocks(weights: np.ndarray, width: int) -> Iterator[np.ndarray]:
     positive = np.flatnonzero(weights)
     step = max(64, gated.BLOCK_ENTRIES // (4 * width))
     return (positive[start : start + step] for start in range(0, len(positive), step))
+
+
+def _lengths(X: Any) -> np.ndarray:
+    """Norms of the inputs, also of those whose squares underflow."""
+    squares = kernels.squared_row_norms(X)
+    lengths = np.sqrt(squares)
+    tiny = np.flatnonzero(squares < 1e-280)
+    if len(tiny):
+        largest = float(abs(X[tiny]).max())
+        if largest > 0:
+            lengths[tiny] = largest * np.sqrt(kernels.squared_row_norms(X[tiny] / largest))
+    return lengths
 
 
 def _dense(X: Any) -> np.ndarray:

@@ -114,6 +114,16 @@ class GroupDesign(Design[GroupNorm]):
     def _factors(self, decoding: np.ndarray) -> np.ndarray:
         return decoding * np.sqrt(self._inverse_squares)[:, None, None]
 
+    @property
+    def norm_condition(self) -> float:
+        """1: norms of units are sums of squares."""
+        return 1.0
+
+    @property
+    def error_length(self) -> float:
+        """That of the context gates in the unit of least weight."""
+        return float(np.sqrt(self.activations.shape[2] * np.max(self._inverse_squares)))
+
     def _largest_gate_kernel(self) -> float:
         n_open = 1 if self.is_one_hot else self.activations.shape[2]
         return n_open * float(np.max(self._inverse_squares))

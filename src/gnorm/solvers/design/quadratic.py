@@ -51,9 +51,18 @@ class QuadraticDesign(Design[QuadraticNorm]):
         return self.decision_values(self.norm.recovered(sums, np.ones(1)))[..., None]
 
     def _factors(self, decoding: np.ndarray) -> np.ndarray:
-        # not by Cholesky: with one context a unit the metric is singular
         values, vectors = np.linalg.eigh(self.norm.gate_metric(decoding))
         return (np.sqrt(np.maximum(values, 0.0)) * vectors).T[None]
+
+    @property
+    def norm_condition(self) -> float:
+        """Most ratio of the lengths of canonical weights to their norm, as for the predictor L2."""
+        return float(np.sqrt(2.0 * self.n_gates))
+
+    @property
+    def error_length(self) -> float:
+        """The same for sums, of which all units are in one."""
+        return float(np.sqrt(2.0 * self.n_gates))
 
     def _largest_gate_kernel(self) -> float:
         return self.norm.largest_kernel(*self.activations.shape[1:])

@@ -44,4 +44,4 @@ def solve_by_features(problem: Problem, run: Run) -> Certificate:
 def _solve(system: NewtonSystem, problem: Problem, run: Run) -> Certificate:
     path = CentralPath(system, system.start(), run)
     run.best_so_far = path.point
-    return certify(problem, path.point(path.follow(run.tol)))
+    return certify(problem, path.point(path.follow(run.tol)), run.tol)

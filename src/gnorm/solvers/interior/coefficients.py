@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gnorm.solvers.interior.state import State
+from gnorm.solvers.interior.state import State, checked
 from gnorm.solvers.problem import Problem
 
 __all__ = ["Coefficients"]
@@ -252,11 +252,11 @@ class Coefficients:
         rhs = -gradient
         rhs[self.at_lower] += to_z / state.p
         rhs[self.at_upper] -= to_u / state.v
-        self._rhs = rhs
+        self._rhs = checked(rhs)
         if len(self.signs) == 1:
             return rhs
         (first, second), (one, two) = np.split(self._diagonal, 2), np.split(rhs, 2)
-        return (one * second - two * first) / (first + second)
+        return checked((one * second - two * first) / (first + second))
 
     def expanded(
         self,

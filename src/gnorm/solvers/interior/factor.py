@@ -16,6 +16,7 @@ from scipy.linalg import cho_solve, get_blas_funcs, get_lapack_funcs
 from scipy.linalg.lapack import dpotrf
 
 from gnorm.solvers.design.gram import Precision
+from gnorm.solvers.interior.state import checked
 
 __all__ = ["Factor"]
 
@@ -106,7 +107,7 @@ class Factor:
         scaled = np.asfortranarray((rhs / largest).astype(self.precision, copy=False))
         half = self._trtrs(self._matrix, scaled, lower=1, trans=int(is_second))[0]
         # at once: a single number in float64 times a vector in float32 is float32 before numpy 2
-        return largest * half.astype(float)
+        return checked(largest * half.astype(float))
 
     def solve(self, rhs: np.ndarray) -> np.ndarray:
         r"""Solve with :math:`M + R R^\top`."""

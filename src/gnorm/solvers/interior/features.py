@@ -36,7 +36,7 @@ from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dposv, dpotrf, dpotrs
 
 from gnorm import gated
-from gnorm.solvers.interior.state import Products, State
+from gnorm.solvers.interior.state import Products, State, checked
 from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal
 from gnorm.solvers.problem import Problem
 
@@ -76,11 +76,11 @@ class FeatureSystem(NewtonSystem):
 
     def sums(self, coef: np.ndarray) -> np.ndarray:
         r"""Compute :math:`\Phi^\top b`, shape (n_gates, n_features)."""
-        return gated.accumulate(self.X, self.gates, self._length * coef)[:, 0, :]
+        return gated.accumulate(self.X, self.gates, checked(self._length * coef))[:, 0, :]
 
     def values(self, zeta: np.ndarray) -> np.ndarray:
         r"""Compute :math:`\Phi \zeta`, shape (n_samples,)."""
-        return self._length * gated.decision_values(self.X, self.gates, zeta[:, None, :])
+        return self._length * gated.decision_values(self.X, self.gates, checked(zeta[:, None, :]))
 
     def feature_gram(self, weights: np.ndarray) -> np.ndarray:
         """Weighted Gram matrix of the features."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from gnorm.solvers.certify import relative_gap
-from gnorm.solvers.interior.state import Products, State
+from gnorm.solvers.interior.state import Breakdown, Products, State
 from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal
 from gnorm.solvers.problem import Point
 from gnorm.solvers.run import Run
@@ -145,7 +145,13 @@ class CentralPath:
                 if not self.escalate():
                     return self._ended(Status.STALLED, tol)
             self.system.sharpen(self.gap, tol)
-            step = self._advance()
+            try:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    step = self._advance()
+            except Breakdown:  # the state is the last one, and so are the points
+                if not self.escalate():
+                    return self._ended(Status.STALLED, tol)
+                continue
             self._evaluate(is_last)
 
     def _report(self, step: float) -> None:
@@ -260,7 +266,10 @@ class CentralPath:
         change, steps = self._lengthened(change, predictor, targets, sigma)
         moved = state.moved(change, *steps)
         moved.x = system.coefficients.kept_inside(state.x, moved.x, _STEP_SHARE)
-        self.state = system.settled(moved)
+        settled = system.settled(moved)
+        if not (settled.is_interior() and np.isfinite(settled.t) and np.isfinite(settled.x).all()):
+            raise Breakdown
+        self.state = settled
         self.run.n_iter += 1
         system.note_step(min(steps))
         return min(steps)

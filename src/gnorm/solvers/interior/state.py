@@ -8,12 +8,23 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Products", "State"]
+__all__ = ["Breakdown", "Products", "State", "checked"]
 
 Products = tuple[np.ndarray, np.ndarray, np.ndarray]
 """One array for each kind of complementary pair."""
 
 _NOTHING = np.empty(0)
+
+
+class Breakdown(ArithmeticError):
+    """A step that is out of the range of floats: the iteration ends where it is."""
+
+
+def checked(values: np.ndarray) -> np.ndarray:
+    """Return values; raise :class:`Breakdown` if one is not finite."""
+    if not np.isfinite(values).all():
+        raise Breakdown
+    return values
 
 
 @dataclass

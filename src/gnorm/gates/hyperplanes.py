@@ -1,31 +1,19 @@
-r"""Gates: the fixed functions that decide which weights of a gated network see an input.
-
-A gate maps an input :math:`x` to its activations :math:`g_{hc}(x) \in \{0, 1\}`, one per unit
-:math:`h` and context :math:`c`. A gated linear network has exactly one context on per unit; a
-frozen ReLU network has one context per unit, on or off.
-
-What a gate learns depends on the samples, their weights and `random_state`, never on labels. A
-sample of integer weight k counts exactly as k copies, one of weight 0 as absent, and the order
-of the samples does not matter.
-"""
+"""Gates from hyperplanes, random ones or those of a trained network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, Self, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_array, check_random_state, check_scalar
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-__all__ = ["FixedGates", "HyperplaneGates", "ReLUGates"]
+from gnorm.gates.base import BoolArray, FloatArray, Gates
 
-FloatArray: TypeAlias = NDArray[np.float64]
-BoolArray: TypeAlias = NDArray[np.bool_]
+__all__ = ["HyperplaneGates", "ReLUGates", "weighted_quantiles"]
 
 CUTOFFS = ("median", "random", "zero")
 # Standard deviations in the paper's experiments. Only their ratio matters, for random cutoffs.
@@ -88,16 +76,33 @@ def _is_beyond(X: Any, hyperplanes: FloatArray, cutoffs: FloatArray) -> BoolArra
     return _project(X, hyperplanes, lambda _: cutoffs) >= cutoffs
 
 
+def weighted_quantiles(values: FloatArray, weights: FloatArray, shares: ArrayLike) -> FloatArray:
+    """Smallest values whose cumulative weight reaches these shares of the total.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples,)
+        Values.
+    weights : ndarray of shape (n_samples,)
+        Their weights, non-negative.
+    shares : array-like of shape (n_shares,)
+        Shares between 0 and 1.
+
+    Returns
+    -------
+    ndarray of shape (n_shares,)
+        The quantiles, by the inverted CDF.
+    """
+    order = np.argsort(values)
+    cumulative = np.cumsum(weights[order])
+    # Less the rounding of the sum: equal weights of 0.1 have the median of equal weights of 1.
+    levels = (np.asarray(shares) - len(weights) * EPS) * cumulative[-1]
+    return values[order[np.searchsorted(cumulative, levels)]]
+
+
 def _weighted_median(values: FloatArray, weights: FloatArray) -> FloatArray:
     """Of each column, the smallest value whose cumulative weight reaches half the total."""
-    medians = np.empty(values.shape[1])
-    for j, column in enumerate(values.T):
-        order = np.argsort(column)
-        cumulative = np.cumsum(weights[order])
-        # Less the rounding of the sum: equal weights of 0.1 have the median of equal weights of 1.
-        half = (0.5 - len(weights) * EPS) * cumulative[-1]
-        medians[j] = column[order[np.searchsorted(cumulative, half)]]
-    return medians
+    return np.array([weighted_quantiles(column, weights, 0.5) for column in values.T])
 
 
 def _draw_hyperplanes(
@@ -128,96 +133,7 @@ def _draw_hyperplanes(
     return hyperplanes, _weighted_median(projections, weights)
 
 
-def _check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> FloatArray:
-    if sample_weight is None:
-        return np.ones(n_samples)
-    weights: FloatArray = check_array(
-        sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight"
-    )
-    if weights.shape != (n_samples,):
-        raise ValueError(f"sample_weight must have shape ({n_samples},), got {weights.shape}")
-    if weights.min() < 0:
-        raise ValueError(f"sample_weight must be non-negative, got {weights.min()}")
-    if weights.max() == 0:
-        raise ValueError("sample_weight must have a positive entry, got only zeros")
-    return weights
-
-
-class _Gates(TransformerMixin, BaseEstimator):
-    """Validation and documentation of `fit` and `transform`; a gate adds _learn and _activate.
-
-    Without get_feature_names_out scikit-learn offers no set_output and wraps no output, which is
-    right for activations: their three axes fit no table.
-    """
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
-
-    def _validate(self, X: Any, *, reset: bool) -> Any:
-        # float32 is lifted, without loss: the same numbers have the same gates in either precision.
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=reset)
-        if sparse.issparse(X) and not X.has_canonical_format:
-            X = X.copy()  # the caller's matrix stays as it is, which X.max() would not ensure
-            X.sum_duplicates()
-        return X
-
-    def _learn(self, X: Any, weights: FloatArray) -> None:
-        raise NotImplementedError
-
-    def _activate(self, X: Any) -> BoolArray:
-        raise NotImplementedError
-
-    def fit(self, X: Any, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
-        r"""Check the parameters and learn the gates.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Fitting data.
-        y : object, default=None
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; an integer k counts as k copies of the sample.
-
-        Returns
-        -------
-        self : object
-            The fitted gates.
-
-        Raises
-        ------
-        TypeError
-            If a parameter has the wrong type.
-        ValueError
-            If a parameter has a wrong value; if an array is not finite or has a wrong shape; if
-            a weight is negative or none is positive; if :math:`\langle w, x \rangle` overflows.
-        """
-        X = self._validate(X, reset=True)
-        self._learn(X, _check_sample_weight(sample_weight, X.shape[0]))
-        return self
-
-    def transform(self, X: Any) -> BoolArray:
-        """Activations of the samples.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        activations : ndarray of bool of shape (n_samples, n_units, n_contexts)
-            Whether each context of each unit is on. Those of a sample are the same in any batch,
-            at any position and for dense and sparse `X`.
-        """
-        check_is_fitted(self)
-        return self._activate(self._validate(X, reset=False))
-
-
-class HyperplaneGates(_Gates):
+class HyperplaneGates(Gates):
     r"""One context on per unit, from the sides of random hyperplanes.
 
     Unit :math:`h` has :math:`B = \log_2 C` hyperplanes, each of which gives one bit
@@ -297,7 +213,7 @@ class HyperplaneGates(_Gates):
         self.cutoff_scale = cutoff_scale
         self.random_state = random_state
 
-    def _learn(self, X: Any, weights: FloatArray) -> None:
+    def _learn(self, X: Any, y: Any, weights: FloatArray) -> None:
         check_scalar(self.n_units, "n_units", Integral, min_val=1)
         check_scalar(self.n_contexts, "n_contexts", Integral)
         if self.n_contexts < 1 or self.n_contexts & (self.n_contexts - 1):
@@ -315,6 +231,9 @@ class HyperplaneGates(_Gates):
         self.hyperplanes_ = hyperplanes.reshape(*shape, X.shape[1])
         self.cutoffs_ = cutoffs.reshape(shape)
 
+    def _n_units(self) -> int:
+        return len(self.cutoffs_)
+
     def _activate(self, X: Any) -> BoolArray:
         n_bits = self.cutoffs_.shape[1]
         bits = _is_beyond(X, self.hyperplanes_.reshape(-1, X.shape[1]), self.cutoffs_.ravel())
@@ -327,7 +246,7 @@ class HyperplaneGates(_Gates):
         return activations
 
 
-class ReLUGates(_Gates):
+class ReLUGates(Gates):
     r"""On/off gates: unit :math:`h` is open where :math:`\langle w_h, x \rangle - b_h \ge 0`.
 
     They are the gates of a frozen ReLU network [1]_, random or those of a trained one. A ReLU
@@ -398,7 +317,7 @@ class ReLUGates(_Gates):
         self.always_open = always_open
         self.random_state = random_state
 
-    def _learn(self, X: Any, weights: FloatArray) -> None:
+    def _learn(self, X: Any, y: Any, weights: FloatArray) -> None:
         check_scalar(self.always_open, "always_open", (bool, np.bool_))
         if self.weights is not None:
             self.hyperplanes_, self.cutoffs_ = self._trained_hyperplanes(X.shape[1])
@@ -427,80 +346,11 @@ class ReLUGates(_Gates):
             raise ValueError(f"thresholds must have shape ({n_units},), got {thresholds.shape}")
         return weights, thresholds
 
+    def _n_units(self) -> int:
+        return len(self.cutoffs_) + int(self.always_open)
+
     def _activate(self, X: Any) -> BoolArray:
         is_open = _is_beyond(X, self.hyperplanes_, self.cutoffs_)
         if self.always_open:
             is_open = np.column_stack([is_open, np.ones(len(is_open), dtype=bool)])
         return is_open[:, :, None]
-
-
-class FixedGates(_Gates):
-    """Gates from any function of the samples, such as a clustering or a tree.
-
-    Parameters
-    ----------
-    func : callable
-        Takes samples, a float64 array or CSR matrix of shape (n_samples, n_features), and returns
-        their activations, a bool array of shape (n_samples, n_units, n_contexts). Those of a
-        sample must not depend on the rest of the batch. A lambda works but cannot be pickled.
-
-    Attributes
-    ----------
-    n_units_ : int
-        Number of units of the activations.
-    n_contexts_ : int
-        Number of contexts of the activations.
-    n_features_in_ : int
-        Number of features seen by `fit`.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, if `X` has string column names.
-
-    See Also
-    --------
-    HyperplaneGates : Contexts from random hyperplanes.
-    ReLUGates : On/off gates, random or of a trained network.
-
-    Examples
-    --------
-    One unit, whose context is the cluster of the sample:
-
-    >>> import numpy as np
-    >>> from sklearn.cluster import KMeans
-    >>> from gnorm.gates import FixedGates
-    >>> X = np.array([[0.0], [0.1], [5.0], [5.1]])
-    >>> clusters = KMeans(2, n_init=1, random_state=0).fit(X)
-    >>> gates = FixedGates(lambda X: clusters.predict(X)[:, None, None] == np.arange(2))
-    >>> gates.fit_transform(X).shape
-    (4, 1, 2)
-    """
-
-    def __init__(self, func: Callable[[Any], BoolArray]) -> None:
-        self.func = func
-
-    def _learn(self, X: Any, weights: FloatArray) -> None:
-        if not callable(self.func):
-            raise TypeError(f"func must be callable, got {self.func!r}")
-        # A single sample shows a func whose contexts are only those that occur in the batch.
-        _, self.n_units_, self.n_contexts_ = self._call(X[:1]).shape
-
-    def _activate(self, X: Any) -> BoolArray:
-        activations = self._call(X)
-        expected = (X.shape[0], self.n_units_, self.n_contexts_)
-        if activations.shape != expected:
-            raise ValueError(
-                f"func must return the units and contexts seen by fit, shape {expected}, "
-                f"got {activations.shape}"
-            )
-        return activations
-
-    def _call(self, X: Any) -> BoolArray:
-        activations = np.asarray(self.func(X))
-        # Two axes are ambiguous: the second could be units that are on or off, or contexts.
-        if activations.ndim != 3 or activations.shape[0] != X.shape[0] or activations.size == 0:
-            raise ValueError(
-                f"func must return activations of shape ({X.shape[0]}, n_units, n_contexts), "
-                f"got {activations.shape}"
-            )
-        if activations.dtype != bool:
-            raise TypeError(f"func must return activations of dtype bool, got {activations.dtype}")
-        return activations

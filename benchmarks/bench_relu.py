@@ -1,0 +1,51 @@
+"""Two-layer ReLU networks of any width, solved over all neurons: time, gap and size.
+
+python benchmarks/bench_relu.py [name ...]
+"""
+
+import sys
+import warnings
+
+import numpy as np
+
+from gnorm.relu import relu_max_margin
+
+
+def wavy(n_samples):
+    rng = np.random.default_rng(0)
+    X = np.column_stack((rng.normal(size=(n_samples, 2)), np.ones(n_samples)))
+    return X, np.sign(np.sin(2 * X[:, 0]) + X[:, 1] + 0.2)
+
+
+def line(n_samples):
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.uniform(-3, 3, size=n_samples))
+    y = np.sin(2 * x) + 0.3 * rng.normal(size=n_samples)
+    return np.column_stack((x, np.ones(n_samples))), y
+
+
+PROBLEMS = {
+    "hard-50": (wavy(50), {"tol": 1e-8}),
+    "hard-150": (wavy(150), {"tol": 1e-8}),
+    "hard-500": (wavy(500), {"tol": 1e-6}),
+    "soft-500": (wavy(500), {"C": 1.0, "tol": 1e-6}),
+    "line-1000": (line(1000), {"C": 0.1, "loss": "squared_error", "tol": 1e-8}),
+    "line-10000": (line(10_000), {"C": 0.01, "loss": "squared_error", "tol": 1e-8}),
+}
+
+
+def main(names):
+    warnings.simplefilter("ignore")  # the gap is in the table
+    print(f"{'problem':>12} {'seconds':>8} {'rounds':>6} {'neurons':>7} {'norm':>10} {'gap':>8}")
+    for name in names or PROBLEMS:
+        (X, y), options = PROBLEMS[name]
+        solution = relu_max_margin(X, y, **options)
+        print(
+            f"{name:>12} {solution.seconds:8.2f} {solution.n_iter:6d} {len(solution.coefs):7d} "
+            f"{solution.norm:10.6f} {solution.duality_gap:8.1e}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,87 @@
+"""Gates from any function of the samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gnorm.gates.base import BoolArray, FloatArray, Gates
+
+__all__ = ["FixedGates"]
+
+
+class FixedGates(Gates):
+    """Gates from any function of the samples, such as a clustering or a tree.
+
+    Parameters
+    ----------
+    func : callable
+        Takes samples, a float64 array or CSR matrix of shape (n_samples, n_features), and returns
+        their activations, a bool array of shape (n_samples, n_units, n_contexts). Those of a
+        sample must not depend on the rest of the batch. A lambda works but cannot be pickled.
+
+    Attributes
+    ----------
+    n_units_ : int
+        Number of units of the activations.
+    n_contexts_ : int
+        Number of contexts of the activations.
+    n_features_in_ : int
+        Number of features seen by `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, if `X` has string column names.
+
+    See Also
+    --------
+    HyperplaneGates : Contexts from random hyperplanes.
+    ReLUGates : On/off gates, random or of a trained network.
+
+    Examples
+    --------
+    One unit, whose context is the cluster of the sample:
+
+    >>> import numpy as np
+    >>> from sklearn.cluster import KMeans
+    >>> from gnorm.gates import FixedGates
+    >>> X = np.array([[0.0], [0.1], [5.0], [5.1]])
+    >>> clusters = KMeans(2, n_init=1, random_state=0).fit(X)
+    >>> gates = FixedGates(lambda X: clusters.predict(X)[:, None, None] == np.arange(2))
+    >>> gates.fit_transform(X).shape
+    (4, 1, 2)
+    """
+
+    def __init__(self, func: Callable[[Any], BoolArray]) -> None:
+        self.func = func
+
+    def _learn(self, X: Any, y: Any, weights: FloatArray) -> None:
+        if not callable(self.func):
+            raise TypeError(f"func must be callable, got {self.func!r}")
+        # A single sample shows a func whose contexts are only those that occur in the batch.
+        _, self.n_units_, self.n_contexts_ = self._call(X[:1]).shape
+
+    def _n_units(self) -> int:
+        return self.n_units_
+
+    def _activate(self, X: Any) -> BoolArray:
+        activations = self._call(X)
+        expected = (X.shape[0], self.n_units_, self.n_contexts_)
+        if activations.shape != expected:
+            raise ValueError(
+                f"func must return the units and contexts seen by fit, shape {expected}, "
+                f"got {activations.shape}"
+            )
+        return activations
+
+    def _call(self, X: Any) -> BoolArray:
+        activations = np.asarray(self.func(X))
+        # Two axes are ambiguous: the second could be units that are on or off, or contexts.
+        if activations.ndim != 3 or activations.shape[0] != X.shape[0] or activations.size == 0:
+            raise ValueError(
+                f"func must return activations of shape ({X.shape[0]}, n_units, n_contexts), "
+                f"got {activations.shape}"
+            )
+        if activations.dtype != bool:
+            raise TypeError(f"func must return activations of dtype bool, got {activations.dtype}")
+        return activations

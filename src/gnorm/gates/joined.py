@@ -1,0 +1,142 @@
+"""Units of several gates side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils import get_tags
+from sklearn.utils.validation import validate_data
+
+from gnorm.gates.base import BoolArray, FloatArray, Gates
+from gnorm.gates.columns import column_indices, is_frame, take_columns
+
+__all__ = ["JoinedGates"]
+
+
+class JoinedGates(Gates):
+    """Units of several gates side by side.
+
+    Parameters
+    ----------
+    gates : list of gates or of tuples (gates, columns)
+        Gates, which are cloned and fitted; with `columns`, a selector as in
+        :class:`~sklearn.compose.ColumnTransformer`, to these columns alone.
+
+    Attributes
+    ----------
+    gates_ : list of gates
+        The fitted gates.
+    context_names_ : list of ndarray of str objects
+        Names of the contexts of each unit.
+    is_shared_ : ndarray of bool of shape (n_units,)
+        Whether the unit uses the mean of its contexts where none is on.
+    n_features_in_ : int
+        Number of columns seen by `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Their names, if `X` has string column names.
+
+    See Also
+    --------
+    CategoryGates : Contexts from the levels of categorical columns.
+    QuantileGates : Contexts from bins of numeric columns.
+
+    Notes
+    -----
+    Under gates with one context on in each unit the norm is the GLN norm; as soon as one of the
+    joined gates has units that may close, it is the sum of the norms of the units.
+
+    Examples
+    --------
+    >>> from gnorm.gates import CategoryGates, JoinedGates, QuantileGates
+    >>> gates = JoinedGates([CategoryGates([0]), QuantileGates([1], n_bins=2)])
+    >>> gates.fit_transform([["a", 1], ["b", 2], ["c", 3], ["a", 4]]).shape
+    (4, 2, 3)
+    """
+
+    def __init__(self, gates: list[Any]) -> None:
+        self.gates = gates
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        members = self.gates if isinstance(self.gates, list | tuple) else []
+        gates = [_pair(member)[0] for member in members]
+        each = [get_tags(own) for own in gates if hasattr(own, "__sklearn_tags__")]
+        tags.input_tags.sparse = all(own.input_tags.sparse for own in each)
+        tags.input_tags.allow_nan = all(own.input_tags.allow_nan for own in each)
+        tags.target_tags.required = any(own.target_tags.required for own in each)
+        return tags
+
+    def _validate(self, X: Any, *, reset: bool) -> Any:
+        if is_frame(X):  # each of the gates checks what it sees
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            return X
+        return validate_data(
+            self, X, accept_sparse="csr", dtype=None, ensure_all_finite=False, reset=reset
+        )
+
+    def _learn(self, X: Any, y: Any, weights: FloatArray) -> None:
+        if not isinstance(self.gates, list | tuple) or not self.gates:
+            raise ValueError(f"gates must be a list of at least one, got {self.gates!r}")
+        self.gates_, self._columns = [], []
+        for member in self.gates:
+            gates, columns = _pair(member)
+            if not (hasattr(gates, "fit") and hasattr(gates, "transform")):
+                raise TypeError(f"gates must have fit and transform, got {gates!r}")
+            indices = None if columns is None else column_indices(X, columns)
+            part = X if indices is None else take_columns(X, indices)
+            self.gates_.append(clone(gates).fit(part, y, sample_weight=weights))
+            self._columns.append(indices)
+        shapes = [part.shape[1:] for part in self._parts(X[:1] if not is_frame(X) else X.iloc[:1])]
+        self._shapes = shapes
+        self.context_names_ = [
+            np.asarray(names, dtype=object)
+            for gates, (n_units, n_contexts) in zip(self.gates_, shapes, strict=True)
+            for names in getattr(
+                gates, "context_names_", [[str(c) for c in range(n_contexts)]] * n_units
+            )
+        ]
+        self.is_shared_ = np.concatenate(
+            [
+                getattr(gates, "is_shared_", np.zeros(n_units, dtype=bool))
+                for gates, (n_units, _) in zip(self.gates_, shapes, strict=True)
+            ]
+        )
+
+    def _parts(self, X: Any) -> list[BoolArray]:
+        return [
+            np.asarray(gates.transform(X if columns is None else take_columns(X, columns)))
+            for gates, columns in zip(self.gates_, self._columns, strict=True)
+        ]
+
+    def _activate(self, X: Any) -> BoolArray:
+        n_units = sum(n_units for n_units, _ in self._shapes)
+        n_contexts = max(n_contexts for _, n_contexts in self._shapes)
+        activations = np.zeros((X.shape[0], n_units, n_contexts), dtype=bool)
+        first = 0
+        for part in self._parts(X):
+            activations[:, first : first + part.shape[1], : part.shape[2]] = part
+            first += part.shape[1]
+        return activations
+
+    def _n_units(self) -> int:
+        return len(self.context_names_)
+
+    def _unit_names(self) -> list[str]:
+        names: list[str] = []
+        for gates, (n_units, _) in zip(self.gates_, self._shapes, strict=True):
+            own = getattr(gates, "get_feature_names_out", None)
+            names += list(own()) if own else [f"unit{h}" for h in range(n_units)]
+        return [
+            name if names.count(name) == 1 else f"{name}_{names[:h].count(name)}"
+            for h, name in enumerate(names)
+        ]
+
+
+def _pair(member: Any) -> tuple[Any, NDArray[Any] | Any]:
+    """Gates and their columns, None for all."""
+    if isinstance(member, tuple) and len(member) == 2:
+        return member
+    return member, None

@@ -1,0 +1,270 @@
+r"""The problem over finitely many neurons, for any loss.
+
+With the outputs of signed neurons as the columns of A the pair of problems is
+
+.. math::
+
+    \min_{\mu \ge 0} \tfrac12 \Bigl( \sum_j \mu_j \Bigr)^2 + \sum_n l_n((A \mu)_n), \qquad
+    \max_b - \sum_n l_n^*(-b_n) - \tfrac12 t^2
+    \quad \text{subject to} \quad (A^\top b)_j + s_j = t, \; s \ge 0 .
+
+It is followed along the central path of :mod:`gnorm.solvers.interior.follow`, which knows the
+losses; here is the Newton system, in which the bounds are linear in the coefficients where those of
+the group norms are quadratic. Elimination leaves a matrix of the size of the columns,
+
+.. math::
+
+    \bigl( A^\top W A + \operatorname{diag}(s / \mu) + 1 1^\top \bigr) \Delta\mu = \dots, \qquad
+    W = \operatorname{diag}((l^*)'' + z/p + u/v)^{-1} .
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+from scipy.linalg.lapack import dgetrf, dgetrs
+
+from gnorm.losses import Loss
+from gnorm.solvers.certify import dual_value
+from gnorm.solvers.interior.follow import CentralPath
+from gnorm.solvers.interior.state import Products, State
+from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal
+from gnorm.solvers.problem import Problem
+from gnorm.solvers.run import Run
+
+__all__ = ["Master", "MasterPoint", "problem_of", "solve_master"]
+
+_JITTER = 1e-15  # on the diagonal of the scaled Newton matrix
+_FREE = 1.0  # diagonal entry, in natural units, below which a coefficient is not eliminated
+_MORE_FREE = 100  # such coefficients at most, beyond as many as there are columns
+_LEAST_START = 0.1  # share of the mean that every coefficient gets that has a bound at 0
+_START_SLACK = 0.5  # slack of the largest sum at the start, relative
+
+
+def problem_of(loss: Loss, y: np.ndarray, C: np.ndarray) -> Problem:
+    """Return targets, loss and weights without a design: neurons come and go."""
+    return Problem(cast(Any, None), loss, y, C)
+
+
+class Master(NewtonSystem):
+    """The Newton system of the problem over some neurons.
+
+    Parameters
+    ----------
+    problem : Problem
+        Loss, targets and weights.
+    A : ndarray of shape (n_samples, n_columns)
+        Outputs of the signed neurons.
+    """
+
+    is_coupled = True
+
+    def __init__(self, problem: Problem, A: np.ndarray) -> None:
+        self.columns = A
+        super().__init__(problem)
+        self.A = A * np.sqrt(self.scale / self.unit)
+        self._root_unit = float(np.sqrt(self.value_unit))
+
+    def _squared_norms(self, coef: np.ndarray) -> np.ndarray:
+        return (coef @ self.columns) ** 2
+
+    # -- points ----------------------------------------------------------------------------------
+
+    def start(self, guess: np.ndarray | None = None) -> State:
+        """Start inside of all bounds, near a dual point if one is given."""
+        variables = self.coefficients
+        coef = self._steepest() if guess is None else guess / self.scale
+        x = variables.inside(coef, _LEAST_START * max(float(np.mean(np.abs(coef))), 1e-3))
+        sums = variables.total(x) @ self.A
+        length = self.best_length(x, max(float(np.max(sums)), 0.0) * self._root_unit)
+        if 0 < length < 1 and self.problem.loss.has_open_domain:
+            x, sums = length * x, length * sums
+        t = (1.0 + _START_SLACK) * max(float(np.max(sums)), 1e-3)
+        s = t - sums
+        mu = np.mean(s) / s
+        mu *= t / float(np.sum(mu))
+        outputs = self.A @ mu
+        p, v = variables.slacks(x)
+        first, _ = variables.derivatives(x)
+        excess = variables.parts(outputs) + first
+        sigma = float(np.mean(mu * s))
+        z = np.maximum(np.maximum(excess[variables.at_lower], 0.0), 0.1) + 0.1 * sigma
+        u = np.maximum(np.maximum(-excess[variables.at_upper], 0.0), 0.1) + 0.1 * sigma
+        return State(z=z, u=u, mu=mu, x=x, p=p, v=v, s=s, t=t, outputs=outputs, sums=sums)
+
+    def settled(self, state: State) -> State:
+        """Take outputs, sums and the shorter slacks anew: rounding must not add up."""
+        sums = self.coefficients.total(state.x) @ self.A
+        t = float(np.max(sums + state.s))
+        return replace(state, outputs=self.A @ state.mu, sums=sums, t=t)
+
+    def primal(self, state: State, mu: np.ndarray | None = None) -> Primal:
+        """Evaluate the neurons of a state, or others."""
+        if mu is None:
+            mu, outputs = state.mu, state.outputs
+        else:
+            outputs = self.A @ mu
+        norm = self._root_unit * float(np.sum(mu))
+        return self._primal((mu, mu), self.unit * outputs, norm)
+
+    def dual(self, state: State, x: np.ndarray | None = None) -> Dual:
+        """Evaluate the dual point of a state, or that of other coefficients."""
+        sums = state.sums if x is None else self.coefficients.total(x) @ self.A
+        largest = self._root_unit * max(float(np.max(sums)), 0.0)
+        return self._dual(state.x if x is None else x, largest)
+
+    def ray_residual(self, state: State) -> float:
+        """Infinite: whether a hard margin has a solution is not for some neurons to say."""
+        _ = state
+        return np.inf
+
+    def recovered(self, primal: Primal) -> tuple[np.ndarray, np.ndarray] | np.ndarray:
+        """Coefficients of the columns."""
+        return primal.length * self._root_unit * primal.recovery[0]
+
+    # -- steps -----------------------------------------------------------------------------------
+
+    def factor(self, state: State) -> bool:
+        """Factorise the Newton matrix at a state; False if that cannot be done."""
+        self.state = state
+        with np.errstate(all="ignore"):  # a quotient out of range ends it below
+            self._root = np.sqrt(state.mu / state.s)
+            self.weights = 1.0 / self.coefficients.linearise(state, state.outputs)
+        if not (np.isfinite(self.weights).all() and np.isfinite(self._root).all()):
+            return False
+        return self._factorise()
+
+    def refactor(self, change: State) -> bool:
+        """Factorise anew with the slopes on the side to which a direction goes."""
+        diagonal = self.coefficients.with_tangents(self.state, change.x)
+        if diagonal is None:
+            return False
+        self.weights = 1.0 / diagonal
+        return self._factorise()
+
+    def _factorise(self) -> bool:
+        """Factorise the matrix of the changes of the free coefficients and of the columns.
+
+        The weight of a coefficient off its bounds grows without limit. Eliminated, it would take
+        its change as the difference of nearly equal outputs, times that weight; so it stays.
+        """
+        n_most = self.A.shape[1] + _MORE_FREE
+        diagonal = 1.0 / self.weights
+        free = np.flatnonzero(diagonal < _FREE)
+        if len(free) > n_most:
+            free = free[np.argpartition(diagonal[free], n_most)[:n_most]]
+        self.free = np.sort(free)
+        self.eliminated = np.where(np.isin(np.arange(len(diagonal)), free), 0.0, self.weights)
+        # columns in units in which no entry is larger than their inner products
+        self._unit = np.minimum(self._root, 1.0)
+        scaled = np.vstack((self.A * np.sqrt(self.eliminated)[:, None], np.ones(self.A.shape[1])))
+        scaled *= self._unit
+        n_free = len(self.free)
+        matrix = np.empty((n_free + self.A.shape[1],) * 2)
+        matrix[:n_free, :n_free] = np.diag(diagonal[self.free])
+        matrix[:n_free, n_free:] = self.A[self.free] * self._unit
+        matrix[n_free:, :n_free] = -matrix[:n_free, n_free:].T
+        block = matrix[n_free:, n_free:]
+        block[:] = scaled.T @ scaled
+        block[np.diag_indices_from(block)] += (self._unit / self._root) ** 2 + _JITTER
+        self.lu, self.pivots, failed_at = dgetrf(matrix.T, overwrite_a=1)
+        return bool(failed_at == 0)
+
+    def direction(self, targets: Products, predictor: State | None = None) -> State:
+        """Newton direction, see :class:`NewtonSystem`."""
+        _ = predictor  # all but the products is linear
+        now = self.state
+        to_z, to_u, to_mu = targets
+        gradient = self.coefficients.gradient(now, now.outputs)
+        rhs = self.coefficients.condensed(now, gradient, to_z, to_u)
+        excess = now.sums + now.s - now.t
+        lack = float(np.sum(now.mu)) - now.t
+        right = to_mu / now.mu + excess - lack + (self.eliminated * rhs) @ self.A
+        both = np.concatenate((rhs[self.free], self._unit * right))
+        both = dgetrs(self.lu, self.pivots, both, trans=1)[0]
+        dmu = self._unit * both[len(self.free) :]
+        doutputs = self.A @ dmu
+        dx = self.weights * (rhs - doutputs)
+        dx[self.free] = both[: len(self.free)]
+        dsums = dx @ self.A
+        dt = lack + float(np.sum(dmu))
+        ds = dt - dsums - excess
+        # either of the pair from the equation in which it is not divided by something small
+        is_idle = now.mu / np.max(now.mu) < now.s / now.t
+        return State(
+            outputs=doutputs,
+            mu=np.where(is_idle, (to_mu - now.mu * ds) / now.s, dmu),
+            s=np.where(is_idle, ds, (to_mu - now.s * dmu) / now.mu),
+            t=dt,
+            sums=dsums,
+            **self.coefficients.expanded(now, dx, doutputs, to_z, to_u),
+        )
+
+    def corrected(
+        self, change: State, targets: Products, further: Products, predictor: State
+    ) -> State:
+        """Direction for ``targets`` and ``further`` ones, given that for the first alone."""
+        _ = change
+        p, v, s = (x + y for x, y in zip(targets, further, strict=True))
+        return self.direction((p, v, s), predictor)
+
+
+@dataclass(frozen=True, eq=False)
+class MasterPoint:
+    r"""Where the master problem ended.
+
+    Attributes
+    ----------
+    coefs : ndarray of shape (n_columns,)
+        Coefficients :math:`\mu \\ge 0` of the signed neurons.
+    dual_coef : ndarray of shape (n_samples,)
+        Dual point b.
+    slack : ndarray of shape (n_columns,)
+        How far below the largest the sum of each column is, relative to it.
+    primal_value, gap : float
+        Value, and the relative gap over these neurons.
+    n_iter : int
+        Iterations.
+    """
+
+    coefs: np.ndarray
+    dual_coef: np.ndarray
+    slack: np.ndarray
+    primal_value: float
+    gap: float
+    n_iter: int
+
+
+def solve_master(
+    problem: Problem, A: np.ndarray, tol: float, guess: np.ndarray | None = None
+) -> MasterPoint:
+    """Solve over the given columns to a relative gap.
+
+    Parameters
+    ----------
+    problem : Problem
+        Loss, targets and weights.
+    A : ndarray of shape (n_samples, n_columns)
+        Outputs of the signed neurons.
+    tol : float
+        Relative duality gap over these.
+    guess : ndarray of shape (n_samples,), default=None
+        A dual point to start near.
+
+    Returns
+    -------
+    MasterPoint
+        The best points, whatever the gap.
+    """
+    system = Master(problem, A)
+    run = Run(tol, 200)
+    path = CentralPath(system, system.start(guess), run)
+    path.follow(tol, n_rounding=2)
+    b = path.dual.coef
+    sums = b @ A
+    largest = max(float(np.max(sums)), np.finfo(float).tiny)
+    b = b * dual_value(problem, b, largest)[1]
+    coefs = cast(np.ndarray, system.recovered(path.primal))
+    return MasterPoint(coefs, b, 1.0 - sums / largest, path.primal.value, path.gap, run.n_iter)

@@ -1,0 +1,392 @@
+r"""The largest value over all neurons, exactly: one walk along the arrangement of the samples.
+
+The dual norm of the two-layer ReLU network is the largest :math:`|h(u)|` over the unit sphere,
+
+.. math:: h(u) = \sum_n b_n (x_n \cdot u)_+ = \sum_g w_g (g \cdot u)_+ + q \cdot u,
+
+where the second sum has one unit normal :math:`g` for each line through a sample and the origin:
+:math:`(-z)_+ = (z)_+ - z` folds opposite samples onto one normal and leaves a linear part. The
+great spheres :math:`g \cdot u = 0` cut the unit sphere into cells on which :math:`h` is linear,
+:math:`V \cdot u`. A local maximum is the direction of :math:`V` inside a cell, or that of its
+projection inside a face, or a vertex. In two dimensions the cells are arcs between sorted angles,
+:math:`O(N \log N)`. In three every cell has an edge on some great circle, and walking along each
+circle in the order of its crossings, with the running sum of what opens and closes there, visits
+all cells, edges and vertices in :math:`O(N^2)`. Orders and coordinates depend on the samples
+alone and are kept.
+
+All candidates are evaluated once more by the definition of :math:`h`, so that a value that is
+reported is attained; the candidates of degenerate arrangements (crossings in one point) are only
+more than needed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Found", "Lines", "Oracle", "exact_oracle", "walk_bytes"]
+
+_PARALLEL = 1e-13  # sine of the angle below which two samples are on one line
+_SLACK = 1e-12  # relative, in the tests of local maxima: rounding may not lose one
+_BLOCK = 2_000_000  # crossings that are walked at a time
+_STATIC_COPIES = 6  # arrays of the size of all crossings that are kept
+_SAME = 1e-9  # distance below which two directions count as one
+
+
+class Found(NamedTuple):
+    """Local maxima of :math:`|h|`, the largest first.
+
+    Attributes
+    ----------
+    neurons : ndarray of shape (n_found, n_features)
+        Unit vectors u.
+    values : ndarray of shape (n_found,)
+        :math:`h(u)`, signed.
+    bound : float
+        Upper bound of :math:`|h|` over the sphere; the first value where the oracle is exact.
+    """
+
+    neurons: np.ndarray
+    values: np.ndarray
+    bound: float
+
+
+class Lines:
+    r"""The lines of the samples, and :math:`h` as a sum over them.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Samples.
+
+    Attributes
+    ----------
+    normals : ndarray of shape (n_lines, n_features)
+        Unit vectors g.
+    line : ndarray of int, shape (n_samples,)
+        Line of each sample, -1 for a sample of zeros.
+    length : ndarray of shape (n_samples,)
+        :math:`\|x_n\|`, negative for a sample that points away from its normal.
+    """
+
+    def __init__(self, X: np.ndarray) -> None:
+        self.X = X
+        length = np.linalg.norm(X, axis=1)
+        kept = np.flatnonzero(length > 0)
+        unit = X[kept] / length[kept, None]
+        # the half-space of the normals: the first entry that is not nearly zero is positive
+        first = np.argmax(np.abs(unit) > 1e-8, axis=1)
+        sign = np.sign(unit[np.arange(len(unit)), first])
+        folded = unit * sign[:, None]
+        order = np.lexsort(np.round(folded, 9).T)
+        steps = np.abs(np.diff(folded[order], axis=0)).max(axis=1, initial=0.0)
+        ids = np.concatenate(([0], np.cumsum(steps > _PARALLEL))) if len(kept) else np.empty(0, int)
+        self.line = np.full(len(X), -1)
+        self.line[kept[order]] = ids
+        self.length = np.zeros(len(X))
+        self.length[kept] = sign * length[kept]
+        _, representatives = np.unique(ids, return_index=True)
+        self.normals: np.ndarray = folded[order[representatives]]
+
+    def folded(self, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights :math:`w_g` of the lines and the linear part :math:`q`."""
+        on = self.line >= 0
+        weights = np.bincount(
+            self.line[on], b[on] * np.abs(self.length[on]), minlength=len(self.normals)
+        )
+        away = self.length < 0
+        return weights, b[away] @ self.X[away]
+
+    def values(self, b: np.ndarray, U: np.ndarray) -> np.ndarray:
+        """:math:`h(u)` by its definition, for rows u."""
+        on = np.flatnonzero(b)
+        values = np.empty(len(U))
+        for first in range(0, len(U), 4096):
+            block = slice(first, first + 4096)
+            values[block] = b[on] @ np.maximum(self.X[on] @ U[block].T, 0.0)
+        return values
+
+
+class Oracle(ABC):
+    """Largest :math:`|h|` over the sphere, and further local maxima."""
+
+    is_exact = True
+
+    def __init__(self, X: np.ndarray) -> None:
+        self.lines = Lines(X)
+
+    @abstractmethod
+    def candidates(self, weights: np.ndarray, linear: np.ndarray, least: float) -> np.ndarray:
+        r"""Unit vectors among which are all local maxima of :math:`|h|` above `least`."""
+
+    def find(self, b: np.ndarray, least: float = 0.0, most: int = 50) -> Found:
+        r"""Maximise :math:`|h|`.
+
+        Parameters
+        ----------
+        b : ndarray of shape (n_samples,)
+            Dual coefficients.
+        least : float, default=0.0
+            Value below which local maxima are of no interest.
+        most : int, default=50
+            How many to return.
+
+        Returns
+        -------
+        Found
+            The largest, and up to ``most - 1`` other local maxima.
+        """
+        weights, linear = self.lines.folded(b)
+        U = self.candidates(weights, linear, least)
+        bound = 0.0
+        if len(U) == 0:  # all below: any direction will do
+            U, bound = np.eye(self.lines.X.shape[1]), least
+        values = self.lines.values(b, U)
+        order = np.argsort(-np.abs(values), kind="stable")
+        chosen = distinct(U, order, most)
+        return Found(U[chosen], values[chosen], max(bound, float(np.abs(values[order[0]]))))
+
+
+def distinct(U: np.ndarray, order: np.ndarray, most: int, apart: float = _SAME) -> np.ndarray:
+    """The first `most` of an order of unit vectors that are not the same as one before."""
+    chosen: list[int] = []
+    for i in order[: 20 * most].tolist():
+        if not chosen or np.min(np.sum((U[chosen] - U[i]) ** 2, axis=1)) > apart**2:
+            chosen.append(i)
+            if len(chosen) == most:
+                break
+    return np.array(chosen, dtype=int)
+
+
+class _Point(Oracle):
+    """One feature: the sphere is two points."""
+
+    def candidates(self, weights: np.ndarray, linear: np.ndarray, least: float) -> np.ndarray:
+        _ = weights, linear, least
+        return np.array([[1.0], [-1.0]])
+
+
+class _Circle(Oracle):
+    """Two features: arcs between sorted angles."""
+
+    def __init__(self, X: np.ndarray) -> None:
+        super().__init__(X)
+        normals = self.lines.normals
+        # h changes where u is orthogonal to a normal: there u turns into its half-plane
+        angle = np.arctan2(-normals[:, 0], normals[:, 1])
+        self._enters = np.where((angle >= 0) & (angle < np.pi), 1.0, -1.0)
+        angle = np.where(angle < 0, angle + np.pi, np.where(angle >= np.pi, angle - np.pi, angle))
+        self._order = np.argsort(angle, kind="stable")
+        self._angle = angle[self._order]
+        self._enters = self._enters[self._order]
+        crossings = np.concatenate((self._angle, self._angle + np.pi))
+        self._crossings = np.column_stack((np.cos(crossings), np.sin(crossings)))
+
+    def candidates(self, weights: np.ndarray, linear: np.ndarray, least: float) -> np.ndarray:
+        """Directions of :math:`V` inside of their arcs, and vertices."""
+        moments = weights[:, None] * self.lines.normals
+        jumps = self._enters[:, None] * moments[self._order]
+        closed = self._enters < 0  # before the first crossing these are open
+        V = linear + moments[self._order][closed].sum(axis=0) + np.cumsum(jumps, axis=0)
+        # half a turn on, the others are open
+        V = np.concatenate((V, 2 * linear + moments.sum(axis=0) - V))
+        return np.concatenate((self._maxima(V, least), self._maxima(-V, least)))
+
+    def _maxima(self, V: np.ndarray, least: float) -> np.ndarray:
+        start, end = self._crossings, np.roll(self._crossings, -1, axis=0)
+        scale = _SLACK * float(np.max(np.abs(V), initial=0.0))
+        slope = _cross(start, V)  # of h along the arc, at its start and at its end
+        slope_end = _cross(end, V)
+        length = np.linalg.norm(V, axis=1)
+        inside = (slope >= -scale) & (slope_end <= scale) & (length > least)
+        inside &= np.einsum("ij,ij->i", V, start + end) >= -scale
+        before = np.roll(slope_end, 1)
+        value = np.einsum("ij,ij->i", V, start)
+        peak = (before >= -scale) & (slope <= scale) & (value > least)
+        return np.concatenate((V[inside] / length[inside, None], start[peak]))
+
+
+def _cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
+
+
+class _Sphere(Oracle):
+    """Three features: a walk along each great circle."""
+
+    def __init__(self, X: np.ndarray) -> None:
+        super().__init__(X)
+        G = self.lines.normals
+        n_lines = len(G)
+        # a frame of each circle: two directions along it and its normal
+        first = np.cross(G, np.eye(3)[np.argmin(np.abs(G), axis=1)])
+        first /= np.linalg.norm(first, axis=1, keepdims=True)
+        second = np.cross(G, first)
+        self.frames = np.stack((first, second, G), axis=1)
+        shape = (n_lines, max(n_lines - 1, 0))
+        self.order = np.empty(shape, dtype=np.int32)
+        self.p, self.q, self.r = (np.empty(shape) for _ in range(3))
+        self.enters = np.empty(shape)
+        self.cos, self.sin = np.empty(shape), np.empty(shape)
+        for n in range(n_lines):
+            along = G @ self.frames[n].T
+            angle = np.arctan2(-along[:, 0], along[:, 1])
+            turned = np.where(angle < 0, angle + np.pi, np.where(angle >= np.pi, 0.0, angle))
+            order = np.argsort(turned, kind="stable")
+            order = order[order != n]
+            self.order[n] = order
+            self.p[n], self.q[n], self.r[n] = along[order].T
+            self.enters[n] = np.where((angle[order] >= 0) & (angle[order] < np.pi), 1.0, -1.0)
+            self.cos[n], self.sin[n] = np.cos(turned[order]), np.sin(turned[order])
+        self.rho = np.hypot(self.p, self.q)
+
+    def candidates(self, weights: np.ndarray, linear: np.ndarray, least: float) -> np.ndarray:
+        """Local maxima on each circle and in the cells beside it."""
+        n_lines = len(self.order)
+        if n_lines < 2:
+            return self._of_few(weights, linear)
+        rows = max(1, _BLOCK // (n_lines - 1))
+        found = [
+            self._along(slice(first, first + rows), weights, linear, least)
+            for first in range(0, n_lines, rows)
+        ]
+        return np.concatenate(found)
+
+    def _of_few(self, weights: np.ndarray, linear: np.ndarray) -> np.ndarray:
+        """At most one circle: its two sides, and the circle."""
+        G = self.lines.normals
+        V = [linear, linear + weights @ G]
+        if len(G):
+            V.append(linear - (linear @ G[0]) * G[0])
+            V.append(self.frames[0, 0])
+        rows = np.array([*V, *(-v for v in V)])
+        length = np.linalg.norm(rows, axis=1)
+        return rows[length > 0] / length[length > 0, None]
+
+    def _along(
+        self, rows: slice, weights: np.ndarray, linear: np.ndarray, least: float
+    ) -> np.ndarray:
+        """Local maxima of h and of -h on some of the circles, and in the cells beside them."""
+        frames, own = self.frames[rows], weights[rows, None]
+        jump = weights[self.order[rows]]
+        signed = jump * self.enters[rows]
+        open_first = np.where(self.enters[rows] < 0, jump, 0.0)
+        start = frames @ linear
+        a, b, c = (
+            start[:, axis, None]
+            + np.einsum("ij,ij->i", open_first, moment[rows])[:, None]
+            + np.cumsum(signed * moment[rows], axis=1)
+            for axis, moment in enumerate((self.p, self.q, self.r))
+        )
+        # On the other half of the circle the others are open: h(-u) is the same sum with another
+        # linear part.
+        back = (frames @ (weights @ self.lines.normals + 2 * linear))[:, :, None]
+        scale = _SLACK * (float(np.sum(np.abs(weights))) + float(np.linalg.norm(linear)))
+        found = []
+        for side, V in ((1.0, (a, b, c)), (-1.0, (a - back[:, 0], b - back[:, 1], c - back[:, 2]))):
+            for sign in (1.0, -1.0):
+                local = self._maxima(
+                    rows, tuple(sign * part for part in V), sign * jump, sign * own, least, scale
+                )
+                found.append(side * local)
+        return np.concatenate(found)
+
+    def _maxima(
+        self,
+        rows: slice,
+        V: tuple[np.ndarray, ...],
+        jump: np.ndarray,
+        own: np.ndarray,
+        least: float,
+        scale: float,
+    ) -> np.ndarray:
+        """Local maxima at and between the crossings.
+
+        An arc leads from its crossing to the next one, the last to the first one half a turn on. On
+        it V is (a, b, c) in the frame of the circle on the lower side, (a, b, c + own) on the
+        upper one.
+        """
+        a, b, c = V
+        cos, sin, rho = self.cos[rows], self.sin[rows], self.rho[rows]
+        slope = b * cos - a * sin  # along the circle, at the start of each arc
+        peak = (slope <= scale) & (slope - jump * rho >= -scale)
+        peak &= a * cos + b * sin > least
+        cos_end, sin_end = _next(cos, -1.0), _next(sin, -1.0)
+        rises_in = (slope >= -scale) & (b * cos_end - a * sin_end <= scale)
+        # a half turn may lie between the ends: the stationary point must not be its antipode
+        rises_in &= a * (cos + cos_end) + b * (sin + sin_end) >= -scale
+        squares = a * a + b * b
+        ridge = rises_in & (c >= -scale) & (c + own <= scale) & (squares > least**2)
+
+        frames = self.frames[rows]
+        circle, at = np.nonzero(peak)
+        found = [_in_frame(frames, circle, cos[circle, at], sin[circle, at], 0.0 * at)]
+        circle, at = np.nonzero(ridge)
+        found.append(_in_frame(frames, circle, a[circle, at], b[circle, at], 0.0 * at))
+        for height, is_beside in ((c, c <= scale), (c + own, c + own >= -scale)):
+            circle, at = np.nonzero(is_beside & (squares + height * height > least**2))
+            if len(circle):
+                z = a[circle, at], b[circle, at], height[circle, at]
+                inside = self._is_inside(rows, circle, at, z, scale)
+                found.append(_in_frame(frames, circle[inside], *(part[inside] for part in z)))
+        return np.concatenate(found)
+
+    def _is_inside(
+        self,
+        rows: slice,
+        circle: np.ndarray,
+        at: np.ndarray,
+        z: tuple[np.ndarray, ...],
+        scale: float,
+    ) -> np.ndarray:
+        """Whether directions lie between the two circles at the ends of their arcs."""
+        n_crossings = self.order.shape[1]
+        circle = circle + (rows.start or 0)
+        following = (at + 1) % n_crossings
+        turn = np.where(at + 1 == n_crossings, 1.0, -1.0)
+        inside = np.ones(len(at), dtype=bool)
+        for crossing, sign in ((at, 1.0), (following, turn)):
+            place = circle, crossing
+            height = self.p[place] * z[0] + self.q[place] * z[1] + self.r[place] * z[2]
+            inside &= sign * self.enters[place] * height >= -scale
+        return inside
+
+
+def _next(values: np.ndarray, sign: float) -> np.ndarray:
+    """Values at the following crossing; beyond the last one is the first, half a turn on."""
+    return np.concatenate((values[:, 1:], sign * values[:, :1]), axis=1)
+
+
+def _in_frame(frames: np.ndarray, circle: np.ndarray, *z: np.ndarray) -> np.ndarray:
+    """Unit vectors of coordinates in the frames of their circles."""
+    coordinates = np.stack(z, axis=1)
+    U = np.einsum("ni,nij->nj", coordinates, frames[circle])
+    length = np.linalg.norm(U, axis=1)
+    return U[length > 0] / length[length > 0, None]
+
+
+def walk_bytes(n_samples: int, n_features: int) -> float:
+    """Memory in bytes that the exact oracle takes, infinite where there is none."""
+    if n_features <= 2:
+        return 1e3 * n_samples
+    if n_features == 3:
+        return 8.0 * _STATIC_COPIES * n_samples**2 + 8.0 * 40 * _BLOCK
+    return np.inf
+
+
+def exact_oracle(X: np.ndarray) -> Oracle:
+    """Exact oracle of samples with at most three features.
+
+    Raises
+    ------
+    ValueError
+        If there are more.
+    """
+    kinds: dict[int, type[Oracle]] = {1: _Point, 2: _Circle, 3: _Sphere}
+    if X.shape[1] not in kinds:
+        raise ValueError(
+            f"expected at most 3 features, the constant included, for the exact oracle, "
+            f"got {X.shape[1]}"
+        )
+    return kinds[X.shape[1]](X)

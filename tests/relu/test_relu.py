@@ -1,0 +1,257 @@
+"""Networks of any width against hand-solved cases, enumeration and brute force over the sphere."""
+
+import itertools
+
+import cvxpy as cp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from gnorm.losses import _LOSSES, get_loss
+from gnorm.relu import ReLUStatus, relu_max_margin
+from gnorm.relu.columns import merged, reduced
+from gnorm.relu.oracle import exact_oracle
+from gnorm.solvers import NotSeparableError
+
+LOSSES = [name for name in _LOSSES if name != "multinomial"]
+SOFT = [(name, 1.0) for name in LOSSES] + [("hinge", np.inf), ("squared_hinge", np.inf)]
+
+
+def data(n_samples, n_features, seed=0):
+    rng = np.random.default_rng(seed)
+    X = np.column_stack((rng.normal(size=(n_samples, n_features - 1)), np.ones(n_samples)))
+    y = np.where(rng.normal(size=n_samples) > 0, 1.0, -1.0)
+    y[:2] = 1, -1
+    return X, y
+
+
+def sphere(n_features, n=100_000):
+    if n_features == 1:
+        return np.array([[1.0], [-1.0]])
+    U = np.random.default_rng(1).normal(size=(n, n_features))
+    return U / np.linalg.norm(U, axis=1, keepdims=True)
+
+
+def largest(X, b, U):
+    return np.max(np.abs(b @ np.maximum(X @ U.T, 0.0)))
+
+
+def by_enumeration(X, y, loss, C):
+    """Value of the convex program over all activation patterns with their cones, by CLARABEL."""
+    U = sphere(X.shape[1], 200_000)
+    patterns = np.unique(X @ U.T > 0, axis=1)
+    outputs, costs, constraints = 0, 0, []
+    for pattern in patterns.T:
+        for sign in (1.0, -1.0):
+            v = cp.Variable(X.shape[1])
+            outputs += sign * cp.multiply(pattern, X @ v)
+            costs += cp.norm(v)
+            constraints.append(cp.multiply(2.0 * pattern - 1.0, X @ v) >= 0)
+    objective = 0.5 * cp.square(costs)
+    if np.isinf(C):
+        constraints.append(cp.multiply(y, outputs) >= 1)
+    else:
+        objective += loss.expression(y, outputs, np.full(len(y), C))
+    problem = cp.Problem(cp.Minimize(objective), constraints)
+    problem.solve(solver="CLARABEL")
+    return problem.value
+
+
+# ---------------------------------------------------------------------------------- the oracle
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["constant", "general", "lattice"])
+@pytest.mark.parametrize("n_samples", [1, 2, 7, 25])
+def test_oracle_is_never_below_brute_force_and_is_attained(n_features, kind, n_samples):
+    rng = np.random.default_rng(n_samples)
+    X = rng.normal(size=(n_samples, n_features))
+    if kind == "constant":
+        X[:, -1] = 1
+    if kind == "lattice":  # samples on one line, opposite ones, zeros, crossings in one point
+        X = np.round(1.5 * X)
+    b = rng.normal(size=n_samples)
+    found = exact_oracle(X).find(b)
+    brute = largest(X, b, sphere(n_features))
+    assert found.bound >= brute * (1 - 1e-12)
+    assert found.bound <= brute * 1.1 + 1e-12
+    assert_allclose(largest(X, b, found.neurons[:1]), found.bound, rtol=1e-12)
+    assert_allclose(np.linalg.norm(found.neurons, axis=1), 1.0)
+
+
+def test_merged_neurons_compute_the_same_on_the_samples():
+    rng = np.random.default_rng(0)
+    X, _ = data(12, 3)
+    neurons, coefs = sphere(3, 300), rng.normal(size=300)
+    fewer, sums = merged(X, neurons, coefs)
+    assert len(sums) < 300
+    assert_allclose(
+        np.maximum(X @ fewer.T, 0) @ sums, np.maximum(X @ neurons.T, 0) @ coefs, atol=1e-10
+    )
+    assert np.sum(np.abs(sums)) < np.sum(np.abs(coefs))
+
+
+def test_reduced_to_as_many_neurons_as_samples():
+    X, _ = data(12, 3)
+    neurons, coefs = sphere(3, 40), np.random.default_rng(0).normal(size=40)
+    fewer, left = reduced(X, neurons, coefs)
+    assert len(left) == 12
+    assert_allclose(
+        np.maximum(X @ fewer.T, 0) @ left, np.maximum(X @ neurons.T, 0) @ coefs, atol=1e-10
+    )
+    assert np.sum(np.abs(left)) < np.sum(np.abs(coefs))
+
+
+# ------------------------------------------------------------------------------- known solutions
+
+
+def test_one_feature_by_hand():
+    # one neuron a side, of 1 / |x| of the nearest sample
+    solution = relu_max_margin([[2.0], [4.0], [-0.5]], [1, 1, -1])
+    assert_allclose(solution.norm, 0.5 + 2.0, rtol=1e-6)
+
+
+def test_two_samples_by_hand():
+    # orthogonal samples: neurons of their directions, 1 / |x| each
+    solution = relu_max_margin([[3.0, 0.0], [0.0, 0.25]], [1, -1], tol=1e-9)
+    assert_allclose(solution.norm, 1 / 3 + 4.0, rtol=1e-8)
+
+
+def test_exclusive_or_by_hand():
+    X = np.array([[1.0, 1.0], [-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0]])
+    y = np.array([1, 1, -1, -1])
+    solution = relu_max_margin(X, y, tol=1e-9)
+    assert_allclose(solution.norm, 4 / np.sqrt(2), rtol=1e-8)
+    with_constant = relu_max_margin(np.column_stack((X, np.ones(4))), y, tol=1e-8)
+    assert_allclose(with_constant.norm, solution.norm, rtol=1e-7)  # a constant is of no use
+    assert_allclose(
+        with_constant.primal_value,
+        by_enumeration(np.column_stack((X, np.ones(4))), y, None, np.inf),
+        rtol=1e-6,
+    )
+
+
+def test_on_a_line_the_norm_is_a_weighted_variation_of_the_slope():
+    # a neuron with its kink at x has the coefficient |jump of f' at x| sqrt(1 + x^2)
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.uniform(-3, 3, size=300))
+    X = np.column_stack((x, np.ones(300)))
+    y = np.sin(2 * x) + 0.1 * rng.normal(size=300)
+    solution = relu_max_margin(X, y, 1.0, loss="squared_error", tol=1e-8)
+    assert solution.status is ReLUStatus.OPTIMAL
+    kinks = np.unique(-solution.neurons[:, 1] / solution.neurons[:, 0])
+    assert len(kinks) == len(solution.coefs)
+    apart = np.concatenate((kinks[:1] - 1, kinks, kinks[-1:] + 1))
+    values = solution.decision_values(np.column_stack((apart, np.ones(len(apart)))))
+    jumps = np.diff(np.diff(values) / np.diff(apart))
+    assert_allclose(np.sum(np.abs(jumps) * np.sqrt(1 + kinks**2)), solution.norm, rtol=1e-6)
+
+
+# ------------------------------------------------------------------------------ all losses
+
+
+@pytest.mark.parametrize(("name", "C"), SOFT)
+@pytest.mark.parametrize("n_features", [2, 3])
+def test_equals_the_program_over_all_patterns(name, C, n_features):
+    X, y = data(7 - n_features, n_features, seed=3)
+    loss = get_loss(name)
+    y = y if loss.is_margin else y + X[:, 0]
+    solution = relu_max_margin(X, y, C, loss=name, tol=1e-7)
+    assert solution.status is ReLUStatus.OPTIMAL
+    assert_allclose(solution.primal_value, by_enumeration(X, y, loss, C), rtol=2e-5)
+
+
+@pytest.mark.parametrize(("name", "C"), SOFT)
+def test_certificate_holds_by_its_definition(name, C):
+    X, y = data(12, 3)
+    loss = get_loss(name)
+    y = y if loss.is_margin else y + X[:, 0]
+    solution = relu_max_margin(X, y, C, loss=name, tol=1e-5)
+    assert solution.status is ReLUStatus.OPTIMAL
+    assert len(solution.coefs) <= len(y)
+    weights = np.full(len(y), C)
+    outputs = solution.decision_values(X)
+    norm = np.sum(np.abs(solution.coefs))
+    primal = 0.5 * norm**2 + np.sum(loss.value(y, outputs, weights))
+    assert_allclose(solution.primal_value, primal, rtol=1e-9)
+    b = solution.dual_coef * (y if loss.is_margin else 1.0)
+    # a bound from a dense sample of the sphere: the oracle has no part in it
+    dual_norm = largest(X, b, sphere(3))
+    assert dual_norm <= solution.dual_norm * (1 + 1e-9)
+    dual = -np.sum(loss.conjugate(y, b, weights)) - 0.5 * solution.dual_norm**2
+    assert_allclose(solution.lower_bound, dual, rtol=1e-9)
+    assert primal >= dual
+
+
+# ---------------------------------------------------------------------------------- invariance
+
+
+def test_rotation_and_scale():
+    X, y = data(10, 3, seed=5)
+    rotation = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))[0]
+    first = relu_max_margin(X, y, tol=1e-7)
+    assert_allclose(relu_max_margin(X @ rotation, y, tol=1e-7).norm, first.norm, rtol=1e-6)
+    assert_allclose(relu_max_margin(8 * X, y, tol=1e-7).norm, first.norm / 8, rtol=1e-6)
+
+
+def test_weights_are_copies():
+    X, y = data(15, 3, seed=6)
+    weight = np.arange(15) % 3
+    copies = np.repeat(np.arange(15), weight)
+    weighted = relu_max_margin(X, y, 1.0, sample_weight=weight, tol=1e-8)
+    copied = relu_max_margin(X[copies], y[copies], 1.0, tol=1e-8)
+    assert_allclose(weighted.primal_value, copied.primal_value, rtol=1e-10)
+
+
+def test_network_is_balanced_and_the_same():
+    X, y = data(15, 3, seed=6)
+    solution = relu_max_margin(X, y, 1.0)
+    hidden, output = solution.to_network()
+    assert_allclose(np.maximum(X @ hidden.T, 0) @ output, solution.decision_values(X))
+    assert_allclose(0.5 * (np.sum(hidden**2) + np.sum(output**2)), solution.norm)
+
+
+# ---------------------------------------------------------------------------------- bad input
+
+
+def test_coinciding_samples_of_different_labels_are_a_proof():
+    X, y = data(10, 3)
+    X[3], y[3], X[7], y[7] = X[5], -y[5], 2 * X[1], y[1]
+    with pytest.raises(NotSeparableError) as raised:
+        relu_max_margin(X, y)
+    a = raised.value.certificate
+    assert_allclose(a[[3, 5]], 0.5)
+    assert largest(X, a * y, sphere(3)) < 1e-12
+    assert relu_max_margin(X, y, 1.0).status is ReLUStatus.OPTIMAL
+
+
+def test_odd_part_of_a_network_is_linear():
+    # opposite samples of opposite labels, of which no linear function has the signs
+    X = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    X, y = np.concatenate((X, -X)), np.array([1, 1, -1, -1, -1, 1])
+    with pytest.raises(NotSeparableError) as raised:
+        relu_max_margin(X, y)
+    assert largest(X, raised.value.certificate * y, sphere(2)) < 1e-12
+
+
+def test_one_feature_without_constant():
+    with pytest.raises(NotSeparableError):
+        relu_max_margin([[1.0], [2.0]], [1, -1])
+    assert relu_max_margin([[1.0], [2.0]], [1, -1], 1.0).status is ReLUStatus.OPTIMAL
+
+
+def test_what_the_walk_cannot_take():
+    with pytest.raises(ValueError, match="expected at most 3 features"):
+        relu_max_margin(np.ones((4, 4)), [1, -1, 1, -1], 1.0)
+    X, y = data(100, 3)
+    with pytest.raises(MemoryError, match=r"samples needs .* more than"):
+        relu_max_margin(X, y, memory_limit=1e4)
+
+
+@pytest.mark.parametrize("signs", list(itertools.product([1, -1], repeat=3)))
+def test_any_labels_on_a_line_are_separable(signs):
+    if abs(sum(signs)) == 3:
+        pytest.skip("one class")
+    X = np.array([[0.0, 1.0], [1.0, 1.0], [3.0, 1.0]])
+    solution = relu_max_margin(X, signs, tol=1e-8)
+    assert np.min(solution.decision_values(X) * signs) >= 1 - 1e-9
