@@ -400,7 +400,8 @@ def _rounding_of_outputs(problem: Problem, zeta: np.ndarray, n_rounded: int) -> 
 
 def _rounding_of_norms(problem: Problem, weights: np.ndarray) -> float:
     """Bound of the relative error of a norm of unit weights or sums."""
-    n_units, n_contexts, n_features = weights.shape
+    n_units, n_contexts = weights.shape[:2]
+    n_features = weights[0, 0].size  # with outputs
     n_rounded = n_contexts * n_features + 8 * (n_units + n_contexts) + 16
     return n_rounded * UNIT * problem.design.norm_condition
 
