@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         JoinedGates,
         QuantileGates,
         ReLUGates,
+        TreeGates,
     )
     from gnorm.solvers import (
         MarginSolution,
@@ -87,6 +88,7 @@ __all__ = [
     "ReLUGates",
     "ShallowGLNSVC",
     "Solution",
+    "TreeGates",
     "__version__",
     "atoms",
     "datasets",
@@ -133,6 +135,7 @@ _MODULE_OF = {
     "ReLUGates": "gates",
     "ShallowGLNSVC": "estimators",
     "Solution": "solvers",
+    "TreeGates": "gates",
     "gln_norm_path": "solvers",
     "max_margin": "solvers",
     "solve": "solvers",
