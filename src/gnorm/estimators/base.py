@@ -339,7 +339,6 @@ class GatedEstimator(BaseEstimator):
         tags = super().__sklearn_tags__()
         takes_all = self.gates is None or not hasattr(self.gates, "__sklearn_tags__")
         tags.input_tags.sparse = takes_all or get_tags(self.gates).input_tags.sparse
-        tags.input_tags.categorical = tags.input_tags.string = self.segment is not None
         return tags
 
     def __setstate__(self, state: dict[str, Any]) -> None:
