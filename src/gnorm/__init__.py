@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         JoinedGates,
         QuantileGates,
         ReLUGates,
+        TreeGates,
     )
     from gnorm.relu import ReLUSolution, relu_max_margin
     from gnorm.solvers import (
@@ -91,6 +92,7 @@ __all__ = [
     "ReLUSolution",
     "ShallowGLNSVC",
     "Solution",
+    "TreeGates",
     "__version__",
     "atoms",
     "boundary",
@@ -141,6 +143,7 @@ _MODULE_OF = {
     "ReLUSolution": "relu",
     "ShallowGLNSVC": "estimators",
     "Solution": "solvers",
+    "TreeGates": "gates",
     "gln_norm_path": "solvers",
     "max_margin": "solvers",
     "relu_max_margin": "relu",

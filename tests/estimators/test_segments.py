@@ -273,7 +273,7 @@ def test_other_columns_are_refused():
 
 
 def test_sparse_columns():
-    X = sparse.random_array((60, 8), density=0.4, format="csr", rng=np.random.default_rng(0))
+    X = sparse.random(60, 8, density=0.4, format="csr", random_state=0)
     target = X[:, [7]].toarray().ravel()
     model = GLNNormRegressor(segment=[0, 1], n_units=3, random_state=0).fit(X, target)
     dense = GLNNormRegressor(segment=[0, 1], n_units=3, random_state=0).fit(X.toarray(), target)

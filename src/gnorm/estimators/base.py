@@ -341,12 +341,14 @@ class GatedEstimator(BaseEstimator):
         tags = super().__sklearn_tags__()
         takes_all = self.gates is None or not hasattr(self.gates, "__sklearn_tags__")
         tags.input_tags.sparse = takes_all or get_tags(self.gates).input_tags.sparse
-        tags.input_tags.categorical = tags.input_tags.string = self.segment is not None
         return tags
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Read what was pickled; gnorm 0.1.0 had another name for the intercepts."""
-        state = dict(state)
+        """Read what was pickled; gnorm 0.1.0 had another name for the intercepts.
+
+        It had no selectors of columns either.
+        """
+        state = {"segment": None, "features": None} | state
         if "context_intercepts_" not in state and "intercept_" in state:
             state["context_intercepts_"] = state.pop("intercept_")
         state.pop("_before", None)  # a start in the words of that version: the next fit starts anew

@@ -14,6 +14,7 @@ from gnorm.gates.fixed import FixedGates
 from gnorm.gates.hyperplanes import HyperplaneGates, ReLUGates
 from gnorm.gates.joined import JoinedGates
 from gnorm.gates.quantile import QuantileGates
+from gnorm.gates.trees import TreeGates
 
 __all__ = [
     "CategoryGates",
@@ -22,4 +23,5 @@ __all__ = [
     "JoinedGates",
     "QuantileGates",
     "ReLUGates",
+    "TreeGates",
 ]

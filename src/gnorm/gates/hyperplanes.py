@@ -16,6 +16,7 @@ from gnorm.gates.base import BoolArray, FloatArray, Gates
 __all__ = ["HyperplaneGates", "ReLUGates", "weighted_quantiles"]
 
 CUTOFFS = ("median", "random", "zero")
+DIRECTIONS = ("normal", "differences")
 # Standard deviations in the paper's experiments. Only their ratio matters, for random cutoffs.
 SCALE = 36.0  # of the hyperplane weights
 CUTOFF_SCALE = 9.0  # of the random cutoffs
@@ -105,6 +106,31 @@ def _weighted_median(values: FloatArray, weights: FloatArray) -> FloatArray:
     return np.array([weighted_quantiles(column, weights, 0.5) for column in values.T])
 
 
+def _differences(X: Any, weights: FloatArray, n_pairs: int, random: Any) -> FloatArray:
+    """Differences of two samples that are not equal, drawn by weight; zeros if all are equal.
+
+    Weights are copies, and the order does not matter: the samples are drawn by the inverse of their
+    cumulative weight along a random projection, in which only equal ones coincide.
+    """
+    direction, draws = random.normal(size=(1, X.shape[1])), random.uniform(size=(n_pairs, 2))
+    kept = np.flatnonzero(weights)
+    projections = _sum_in_order(X[kept], direction)[:, 0]
+    _, first, group = np.unique(projections, return_index=True, return_inverse=True)
+    totals = np.bincount(group.reshape(-1), weights[kept])
+    ends = np.cumsum(totals)
+    if len(ends) == 1:
+        return np.zeros((n_pairs, X.shape[1]))
+    one = np.minimum(np.searchsorted(ends, draws[:, 0] * ends[-1], side="right"), len(ends) - 1)
+    # the other by what is left without the first: it begins where that ends, and goes round
+    rest = draws[:, 1] * (ends[-1] - totals[one])
+    start = (ends[one] + rest) % ends[-1]
+    other = np.minimum(np.searchsorted(ends, start, side="right"), len(ends) - 1)
+    other = np.where(other == one, (one + 1) % len(ends), other)  # by rounding alone
+    rows = [X[kept[first[chosen]]] for chosen in (one, other)]
+    difference = rows[0] - rows[1]
+    return np.asarray(difference.toarray() if sparse.issparse(difference) else difference)
+
+
 def _draw_hyperplanes(
     X: Any,
     weights: FloatArray,
@@ -113,17 +139,23 @@ def _draw_hyperplanes(
     random_state: int | np.random.RandomState | None,
     scale: float = SCALE,
     cutoff_scale: float = CUTOFF_SCALE,
+    directions: str = "normal",
 ) -> tuple[FloatArray, FloatArray]:
     """Random hyperplanes (n_hyperplanes, n_features) and their cutoffs (n_hyperplanes,)."""
     if cutoff not in CUTOFFS:
         raise ValueError(f"cutoff must be one of {CUTOFFS}, got {cutoff!r}")
+    if directions not in DIRECTIONS:
+        raise ValueError(f"directions must be one of {DIRECTIONS}, got {directions!r}")
     for name, value in {"scale": scale, "cutoff_scale": cutoff_scale}.items():
         check_scalar(value, name, Real)
         if not 0 < value < np.inf:
             raise ValueError(f"{name} must be positive and finite, got {value}")
     # One row of the stream is one hyperplane with its cutoff, drawn even where it is not used: so
     # the hyperplanes of a seed depend neither on how they are cut nor on how many follow.
-    draws = check_random_state(random_state).normal(size=(n_hyperplanes, X.shape[1] + 1))
+    random = check_random_state(random_state)
+    draws = random.normal(size=(n_hyperplanes, X.shape[1] + 1))
+    if directions == "differences":
+        draws[:, :-1] = _differences(X, weights, n_hyperplanes, random)
     hyperplanes: FloatArray = np.ascontiguousarray(scale * draws[:, :-1])
     if cutoff == "zero":
         return hyperplanes, np.zeros(n_hyperplanes)
@@ -155,8 +187,13 @@ class HyperplaneGates(Gates):
         :math:`\langle w_{hj}, x \rangle` over the fitting data by the inverted CDF, the smallest
         value whose cumulative weight reaches half the total, so that at least half the weight
         has bit 1. "random" is normal with standard deviation `cutoff_scale`.
+    directions : {"normal", "differences"}, default="normal"
+        Where the hyperplane weights :math:`w_{hj}` come from. "normal" draws their entries;
+        "differences" are the differences of two training samples that are not equal, drawn by
+        weight, so that hyperplanes lie across the directions in which the data vary.
     scale : float, default=36.0
-        Standard deviation of the normal hyperplane weights. It matters for random cutoffs only.
+        Standard deviation of normal hyperplane weights, factor of differences. It matters for
+        random cutoffs only.
     cutoff_scale : float, default=9.0
         Standard deviation of random cutoffs.
     random_state : int, RandomState instance or None, default=None
@@ -202,6 +239,7 @@ class HyperplaneGates(Gates):
         n_contexts: int = 2,
         *,
         cutoff: str = "median",
+        directions: str = "normal",
         scale: float = SCALE,
         cutoff_scale: float = CUTOFF_SCALE,
         random_state: int | np.random.RandomState | None = None,
@@ -209,6 +247,7 @@ class HyperplaneGates(Gates):
         self.n_units = n_units
         self.n_contexts = n_contexts
         self.cutoff = cutoff
+        self.directions = directions
         self.scale = scale
         self.cutoff_scale = cutoff_scale
         self.random_state = random_state
@@ -227,6 +266,7 @@ class HyperplaneGates(Gates):
             self.random_state,
             self.scale,
             self.cutoff_scale,
+            self.directions,
         )
         self.hyperplanes_ = hyperplanes.reshape(*shape, X.shape[1])
         self.cutoffs_ = cutoffs.reshape(shape)
