@@ -19,6 +19,7 @@ from gnorm.descent import (
     DivergenceError,
     GatedNetwork,
     GradientDescent,
+    HighOrder,
     History,
     Logarithm,
     Lp,
@@ -27,6 +28,7 @@ from gnorm.descent import (
     Momentum,
     Normalized,
     Part,
+    PowerGrowth,
     Rate,
     Step,
     WeightDecay,
@@ -47,6 +49,7 @@ OPTIMIZERS = {
         [Logarithm(), Average(0.8, nesterov=True), Direction("spectral"), Rate(0.01)], max_steps=40
     ),
     "decayed momentum": Descent([WeightDecay(0.1), Rate(0.05), Momentum(0.7)], max_steps=40),
+    "high order": Descent([HighOrder(PowerGrowth(20.0, 1.5, "linf"))], max_steps=40),
     "adam": Adam(0.01, max_steps=40, batch_size=7, random_state=0),
     "adam without epsilon": Adam(Normalized(0.01), epsilon=0.0, max_steps=40),
     "rescaled adam": Adam(Normalized(0.01), rescaling=MarginGrowth(40), max_steps=40),

@@ -14,6 +14,13 @@ from gnorm.descent.optimizers.geometries import (
     Spectral,
     check_geometry,
 )
+from gnorm.descent.optimizers.high_order import (
+    Conjugate,
+    GradientStructure,
+    HighOrder,
+    PowerGrowth,
+    gradient_structure,
+)
 from gnorm.descent.optimizers.parts import (
     Average,
     Direction,
@@ -29,18 +36,23 @@ __all__ = [
     "AdaptiveMoments",
     "Average",
     "Batches",
+    "Conjugate",
     "Direction",
     "Geometry",
+    "GradientStructure",
+    "HighOrder",
     "Linf",
     "Logarithm",
     "Lp",
     "Momentum",
     "Part",
     "PerLayer",
+    "PowerGrowth",
     "Rate",
     "Riemannian",
     "Spectral",
     "Step",
     "WeightDecay",
     "check_geometry",
+    "gradient_structure",
 ]
