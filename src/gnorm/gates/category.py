@@ -67,8 +67,8 @@ class CategoryGates(PartitionGates):
 
     Notes
     -----
-    Units may have different numbers of contexts. The activations have as many as the largest unit; the
-    others are never on and change nothing, but take memory and time as if they were.
+    Units may have different numbers of contexts. The activations have as many as the largest unit:
+    the others are never on and change nothing, but take memory and time as if they were.
 
     Examples
     --------

@@ -39,7 +39,7 @@ from gnorm.descent.optimizers.parts import absolute
 
 if TYPE_CHECKING:  # the trainer and what it trains know this room
     from gnorm.descent.losses import ExponentialLike
-    from gnorm.descent.network import Activations, GatedNetwork
+    from gnorm.descent.network import Activations, Network
 
 __all__ = ["Conjugate", "GradientStructure", "HighOrder", "PowerGrowth", "gradient_structure"]
 
@@ -185,7 +185,7 @@ class GradientStructure:
 
 
 def gradient_structure(
-    network: GatedNetwork,
+    network: Network,
     X: ArrayLike,
     y: ArrayLike,
     activations: Activations = None,
@@ -199,7 +199,7 @@ def gradient_structure(
 
     Parameters
     ----------
-    network : GatedNetwork
+    network : Network
         Network.
     X : array-like of shape (n_samples, n_features)
         Inputs.
