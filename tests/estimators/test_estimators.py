@@ -305,7 +305,8 @@ def test_parameters_and_defaults_are_documented(kind):
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_attributes_are_documented(kind, n_classes):
     X, y = data_for(kind, 40, 2, n_classes)
-    model = small(kind).fit(pd.DataFrame(X, columns=["a", "b"]), y)
+    model = small(kind).set_params(segment=["a", "b"], features=["a", "b"])
+    model.fit(pd.DataFrame(X, columns=["a", "b"]), y)
     documented = entries(kind, "Attributes")
     assert {*documented} == {name for name in vars(model) if name.endswith("_")}
     sizes = {
@@ -317,6 +318,8 @@ def test_attributes_are_documented(kind, n_classes):
         "n_units": model.zeta_.shape[1],
         "n_contexts": model.zeta_.shape[2],
         "n_classes": n_classes,
+        "n_segment_columns": 2,
+        "n_feature_columns": 2,
         "n_splits": 2,
         "n_Cs": 2,
     }

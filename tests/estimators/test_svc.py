@@ -859,7 +859,8 @@ def test_attributes_are_documented(kind):
     section = re.search(r"    Attributes\n    -+\n(.*?)\n    See Also", kind.__doc__, re.S)
     documented = set(re.findall(r"^    (\w+) : ", section[1], re.M))
     X, y = labelled(40, 2)
-    model = small(kind).fit(pd.DataFrame(X, columns=["a", "b"]), y)
+    model = small(kind).set_params(segment=["a", "b"], features=["a", "b"])
+    model.fit(pd.DataFrame(X, columns=["a", "b"]), y)
     assert documented == {name for name in vars(model) if name.endswith("_")}
 
 
@@ -917,7 +918,12 @@ BAD_PARAMETERS = [
     ("class_weight", {0: np.nan}, ValueError, r"\bclass_weight\b.*nan"),
     ("class_weight", {5: 1.0}, ValueError, r"\[0, 1\], are not in class_weight"),
     ("gates", "hyperplane", TypeError, "'hyperplane'"),
-    ("gates", HyperplaneGates, TypeError, "provide an instance of scikit-learn estimator"),
+    (
+        "gates",
+        HyperplaneGates,
+        TypeError,
+        "instance of scikit-learn est|Expected an estimator instance",
+    ),
     ("random_state", "seed", ValueError, "'seed' cannot be used to seed"),
 ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,6 +16,7 @@ from scipy import sparse
 from sklearn import config_context, get_config
 from sklearn.utils import check_scalar
 
+from gnorm.estimators.filters import kept_filters
 from gnorm.gates.columns import take_rows
 from gnorm.losses import Loss
 from gnorm.solvers import Near
@@ -236,7 +236,7 @@ def in_parallel(n_jobs: int | None, tasks: Sequence[Callable[[], Any]]) -> list[
     if len(tasks) == 1 or parallel.n_jobs == 1:
         return [task() for task in tasks]
     config = get_config()
-    with one_blas_thread(), warnings.catch_warnings():
+    with one_blas_thread(), kept_filters():
         return list(parallel(delayed(_configured)(config, task) for task in tasks))
 
 

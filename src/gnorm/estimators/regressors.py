@@ -130,16 +130,16 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
         The loss: "squared_error", "absolute_error", "epsilon_insensitive", "huber", "quantile"
         or one of :mod:`gnorm.losses`. With several targets each is a problem of its own; they
         share the gates and the Gram matrix.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
+        units. None is the norm that the gates induce.
     epsilon : float, default=0.1
         Errors up to this cost nothing, in "epsilon_insensitive". Not used by other losses.
     delta : float, default=1.35
         Error from which on the loss is linear, in "huber". Not used by other losses.
     quantile : float, default=0.5
         The quantile to predict, between 0 and 1, in "quantile". Not used by other losses.
-    norm : str or Norm, default=None
-        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
-        :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
-        units. None is the norm that the gates induce.
     C : float, default=1.0
         Weight of the loss, positive and finite.
     gates : transformer, default=None
@@ -318,16 +318,16 @@ class FReLURegressor(OnOffGates, GatedRegressor):
         The loss: "squared_error", "absolute_error", "epsilon_insensitive", "huber", "quantile"
         or one of :mod:`gnorm.losses`. With several targets each is a problem of its own; they
         share the gates and the Gram matrix.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
+        units. None is the norm that the gates induce.
     epsilon : float, default=0.1
         Errors up to this cost nothing, in "epsilon_insensitive". Not used by other losses.
     delta : float, default=1.35
         Error from which on the loss is linear, in "huber". Not used by other losses.
     quantile : float, default=0.5
         The quantile to predict, between 0 and 1, in "quantile". Not used by other losses.
-    norm : str or Norm, default=None
-        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
-        :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
-        units. None is the norm that the gates induce.
     C : float, default=1.0
         Weight of the loss, positive and finite.
     gates : transformer, default=None
