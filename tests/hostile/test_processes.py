@@ -54,7 +54,7 @@ def test_fits_side_by_side_leave_nothing_behind(switching):
         fits = [pool.submit(a_fit, "GLNNormSVC", 3) for _ in range(6)]
     for fit in fits:
         np.testing.assert_allclose(fit.result().zeta_, expected, rtol=0, atol=1e-6)
-    # scikit-learn's checks may leave their filters behind, where threads of a user overlap in them
+    # scikit-learn's checks may leave theirs behind, where threads of a user overlap in them
     left = {category for _, _, category, _, _ in set(warnings.filters) - set(filters)}
     assert {category.__name__ for category in left} <= {
         "ComplexWarning",
