@@ -123,6 +123,7 @@ class _FreeCoefficients(Coefficients):
         C = np.repeat(self.C, outputs.shape[1]) / self.scale
         log_p = log_softmax(outputs, axis=1).ravel()
         lengths = C * np.maximum(np.exp(log_p), _LEAST_PROBABILITY)
+        lengths = np.maximum(lengths, np.finfo(float).tiny)  # C may be as small as a number can be
         # p of the coefficients relative to that of the outputs, less 1
         excess = np.maximum(way / lengths, _LEAST_SHARE - 1.0)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
