@@ -922,7 +922,7 @@ BAD_PARAMETERS = [
         "gates",
         HyperplaneGates,
         TypeError,
-        "instance of scikit-learn est|Expected an estimator instance",
+        "expected an instance with fit and transform, got <class",
     ),
     ("random_state", "seed", ValueError, "'seed' cannot be used to seed"),
 ]

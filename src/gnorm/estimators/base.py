@@ -132,6 +132,9 @@ class GatedEstimator(BaseEstimator):
 
     def _checked(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> TrainingData:
         """Return the samples of positive weight; parameters that concern them are checked."""
+        is_class = isinstance(self.gates, type)
+        if self.gates is not None and (is_class or not hasattr(self.gates, "transform")):
+            raise TypeError(f"expected an instance with fit and transform, got {self.gates!r}")
         source = self._source(X)
         X, targets = self._validated(X if source is None else source, y)
         check_positive(self.intercept_scaling, "intercept_scaling")
@@ -140,8 +143,6 @@ class GatedEstimator(BaseEstimator):
             check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
         check_options(self.tol, self.max_iter, self.memory_limit)
         weight = check_sample_weight(sample_weight, len(targets))
-        if self.gates is not None and not hasattr(self.gates, "transform"):
-            raise TypeError(f"expected gates with fit and transform, got {self.gates!r}")
         data = self._training_data(X, targets, weight)
         return data if source is None else replace(data, source=take_rows(source, data.kept))
 
