@@ -19,7 +19,7 @@ __all__ = ["load_binary_digits", "load_mnist"]
 _UNSIGNED_BYTE = 0x08  # the type code of the only element type that MNIST uses
 _GZIP_MAGIC = b"\x1f\x8b"
 _MNIST_PARTS = ("train", "t10k")
-_MNIST_SIDE = 28
+_MNIST_SIDE = 28  # pixels of an image, by the format of the files
 
 
 def load_binary_digits(

@@ -248,10 +248,10 @@ def test_what_the_walk_cannot_take():
         relu_max_margin(X, y, memory_limit=1e4)
 
 
-@pytest.mark.parametrize("signs", list(itertools.product([1, -1], repeat=3)))
+@pytest.mark.parametrize(
+    "signs", [signs for signs in itertools.product([1, -1], repeat=3) if len(set(signs)) == 2]
+)
 def test_any_labels_on_a_line_are_separable(signs):
-    if abs(sum(signs)) == 3:
-        pytest.skip("one class")
     X = np.array([[0.0, 1.0], [1.0, 1.0], [3.0, 1.0]])
     solution = relu_max_margin(X, signs, tol=1e-8)
     assert np.min(solution.decision_values(X) * signs) >= 1 - 1e-9

@@ -29,7 +29,7 @@ KINK_TOL = 1e-10
 _STILL = 1e-13
 # A cone of changes with less of an opening, as a margin on normalised inequalities, is rounding.
 _OPENING = 1e-9
-_MAX_PIECES = 4096
+_MAX_PIECES = 4096  # adjacent to a kink, of which each costs a gradient: twelve closing gates
 
 
 def pieces(network: Network, forward: Pass, rows: slice, tol: float = KINK_TOL) -> list[Pass]:

@@ -168,6 +168,7 @@ class Network:
         shapes: list[tuple[int, ...]] = []
 
         def add(layer: Layer, parents: tuple[int, ...]) -> int:
+            """Append a node of the sum of its parents; a layer met before brings no new weights."""
             name = f"{type(layer).__name__.lower()}_{len(nodes)}"
             given = [widths[p + 1] for p in parents]
             if len(set(given)) != 1:
@@ -188,6 +189,7 @@ class Network:
             return len(nodes) - 1
 
         def chain(items: Any, parents: tuple[int, ...]) -> tuple[int, ...]:
+            """Append layers one after the other; return the nodes whose sum comes out."""
             for item in items:
                 if isinstance(item, Layer):
                     parents = (add(item, parents),)
@@ -211,6 +213,11 @@ class Network:
         self.is_separable = all(node.layer.is_separable for node in nodes)
         self._shapes = tuple(shapes)
         self._starts = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)]).tolist()
+        self._plan_passes()
+
+    def _plan_passes(self) -> None:
+        """Which nodes the backward pass reaches, and when the forward pass can forget outputs."""
+        nodes = self.nodes
         # whether anything at or before a node has weights; the input has none
         is_active = [False]
         for node in nodes:
@@ -547,19 +554,7 @@ class Network:
             if isinstance(node.layer, Dense):
                 sensitivities.insert(0, at_output)
             wanted = [p for p in node.parents if self._is_active[p + 1]]
-            own = [arrays[j] for j in node.arrays]
-            out = None
-            is_shared = not written.isdisjoint(node.arrays)
-            if parts is not None:
-                out = [parts[j] for j in node.arrays]
-                if is_shared:
-                    out = [np.empty_like(part) for part in out]
-            back = node.layer.backward(own, forward.caches[i], at_output, out, bool(wanted))
-            if parts is not None and out is not None:
-                if is_shared:
-                    for j, part in zip(node.arrays, out, strict=True):
-                        parts[j] += part
-                written.update(node.arrays)
+            back = self._back(i, forward, at_output, arrays, parts, written, bool(wanted))
             if back is not None:
                 for p in wanted:
                     _add(deltas, p, back)
@@ -568,6 +563,31 @@ class Network:
                 if j not in written:
                     part[...] = 0.0
         return sensitivities
+
+    def _back(
+        self,
+        i: int,
+        forward: Pass,
+        at_output: FloatArray,
+        arrays: list[FloatArray],
+        parts: list[FloatArray] | None,
+        written: set[int],
+        is_wanted: bool,
+    ) -> FloatArray | None:
+        """Propagate through a node; weights that a later node has written to get what it adds."""
+        node = self.nodes[i]
+        own, cache = [arrays[j] for j in node.arrays], forward.caches[i]
+        if parts is None:
+            return node.layer.backward(own, cache, at_output, None, is_wanted)
+        out = [parts[j] for j in node.arrays]
+        if written.isdisjoint(node.arrays):
+            written.update(node.arrays)
+            return node.layer.backward(own, cache, at_output, out, is_wanted)
+        more = [np.empty_like(part) for part in out]
+        back = node.layer.backward(own, cache, at_output, more, is_wanted)
+        for part, added in zip(out, more, strict=True):
+            part += added
+        return back
 
     def decision_function(self, X: ArrayLike, activations: Activations = None) -> FloatArray:
         """Values of the network.

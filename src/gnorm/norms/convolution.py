@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Convolution"]
 
 _ACCURACY = 1e-8  # relative gap of a value, above which the search starts from another point
-_STARTS = 4
+_STARTS = 4  # of that search at most, each as dear as the first
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ __all__ = ["relu_max_margin"]
 
 _N_DIRECTIONS = 1  # random ones, along which the first neurons of a hard margin have their kinks
 _N_RANDOM = 20  # further neurons at the start
-_MAX_ITER = 200
+_MAX_ITER = 200  # rounds; a hard margin of 150 samples in the plane took about 40
 
 
 def relu_max_margin(
