@@ -23,7 +23,7 @@ from scipy.sparse import issparse
 from gnorm import gated
 from gnorm.solvers.design import Design
 
-__all__ = ["UNIT", "accurate_outputs", "accurate_sums"]
+__all__ = ["UNIT", "accurate_outputs", "accurate_sums", "two_sum"]
 
 UNIT = float(np.finfo(float).eps) / 2  # largest relative error of one rounding
 _PARTS = 4  # of a matrix
@@ -87,7 +87,7 @@ def accurate_sums(design: Design[Any], coef: np.ndarray) -> tuple[np.ndarray, np
         *products, dropped = _product(weighted, _dense(design.X[rows]))
         error += dropped
         for part in products:
-            high, rounded = _two_sum(high, part)
+            high, rounded = two_sum(high, part)
             low += rounded
             error += UNIT * (np.abs(rounded) + np.abs(low))
     sums = high + low
@@ -104,7 +104,7 @@ def _product(A: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
             *products, dropped = _product(A[:, inner], B[inner])
             error += dropped
             for part in products:
-                high, rounded = _two_sum(high, part)
+                high, rounded = two_sum(high, part)
                 low += rounded
                 error += UNIT * (np.abs(rounded) + np.abs(low))
         return high, low, error
@@ -118,7 +118,7 @@ def _product(A: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
     high, low = np.zeros((2, len(A), B.shape[1]))
     for total in reversed(range(_PARTS)):  # the small products first
         for i in range(total + 1):
-            high, rounded = _two_sum(high, left[i] @ right[total - i])
+            high, rounded = two_sum(high, left[i] @ right[total - i])
             low += rounded
     exponents = of_rows + of_columns
     # entries are below 1, and a part is below 2^-(bits + 1) times the one before: what is dropped
@@ -143,7 +143,7 @@ def _parts(A: np.ndarray, bits: int) -> list[np.ndarray]:
     return parts
 
 
-def _two_sum(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def two_sum(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sum of two numbers and its rounding error."""
     total = a + b
     b_part = total - a

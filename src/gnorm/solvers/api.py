@@ -27,6 +27,8 @@ from gnorm.solvers.methods import Method, choose, get_method, second_choice
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Report, Run
 from gnorm.solvers.scaling import scaled
+from gnorm.solvers.separability import PROOF, raise_if_not_separable
+from gnorm.solvers.separation import cheapest, separation
 from gnorm.solvers.solution import MarginSolution, NotSeparableError, Solution, Status
 from gnorm.solvers.threads import one_blas
 from gnorm.solvers.validation import check_lengths, check_options, check_samples
@@ -459,10 +461,17 @@ def _separated(problem: Problem, certificate: Certificate, tol: float, limit: fl
     except NotSeparableError as error:
         if (proof := brought.proof(error)) is not None:
             raise proof from None
-        return certificate
-    if np.isinf(found.gap):
-        return certificate
-    point = replace(certificate.point, primal=brought.zeta(found.zeta))
+        zeta = None
+    else:
+        zeta = None if np.isinf(found.gap) else brought.zeta(found.zeta)
+    if zeta is None:
+        zeta, b = separation(problem)
+        if b is not None:
+            raise_if_not_separable(problem, b, PROOF)
+        if zeta is None:
+            return certificate
+        zeta = cheapest(problem, zeta)
+    point = replace(certificate.point, primal=zeta)
     other = certify(problem, replace(point, dual_coef=certificate.dual_coef), tol)
     return other if other.gap < certificate.gap else certificate
 

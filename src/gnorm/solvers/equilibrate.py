@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from scipy.sparse import diags, issparse
 
-from gnorm.gated import canonical
 from gnorm.losses import Hinge
-from gnorm.norms import GLN, GroupNorm, QuadraticNorm
+from gnorm.norms import GroupNorm
 from gnorm.solvers.design import make_design
 from gnorm.solvers.problem import Problem
-from gnorm.solvers.separability import CANCELLATION, PROOF
+from gnorm.solvers.separability import PROOF, is_proof
+from gnorm.solvers.separation import cheapest
 from gnorm.solvers.solution import NotSeparableError
 
 __all__ = ["Equilibrated", "equilibrated"]
@@ -49,10 +49,7 @@ class Equilibrated:
 
     def zeta(self, zeta: np.ndarray) -> np.ndarray:
         """Return unit weights for the inputs as they were, of least cost."""
-        zeta, norm = zeta * self.of_features, self.original.design.norm
-        if isinstance(norm, GLN):
-            return norm.canonical(zeta)
-        return canonical(zeta) if isinstance(norm, QuadraticNorm) else zeta
+        return cheapest(self.original, zeta * self.of_features)
 
     def proof(self, error: NotSeparableError) -> NotSeparableError | None:
         """Return a proof for the samples as they were; None if it is none for these."""
@@ -61,8 +58,9 @@ class Equilibrated:
         a /= np.sum(a)
         b = self.original.y * a
         residual = self.original.separability_residual(b)
-        is_proof = residual <= PROOF and self.original.design.cancellation(b) <= CANCELLATION
-        return NotSeparableError(a, residual) if is_proof else None
+        if residual <= PROOF and is_proof(self.original, b):
+            return NotSeparableError(a, residual)
+        return None
 
 
 def equilibrated(problem: Problem) -> Equilibrated:

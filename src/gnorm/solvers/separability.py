@@ -4,23 +4,34 @@ By a theorem of the alternative, exactly one of these exists: a predictor with
 :math:`y_n f(x_n) > 0` for all :math:`n`, or weights :math:`a \ge 0`, :math:`\sum_n a_n = 1`,
 with :math:`V_h(a) = 0` in every unit. A dual method that runs off along a ray has nearly found
 the second; here the ray is sharpened to rounding accuracy.
+
+What vanishes up to rounding is no proof yet. Inputs that are collinear but for 1e-13 are separated
+by weights of 1e13, and no double can tell their combination from one that vanishes. So the
+combination is carried on in twice the digits. Only where it vanishes in these it is certain, and
+else a predictor is sought by a linear program, which finds all that weights in double precision
+express.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, lstsq
 
 from gnorm import gated
+from gnorm.solvers.accurate import UNIT, accurate_sums, two_sum
 from gnorm.solvers.problem import Problem
+from gnorm.solvers.separation import gated_features, separated
 from gnorm.solvers.solution import NotSeparableError
 
-__all__ = ["CANCELLATION", "PROOF", "raise_if_not_separable"]
+__all__ = ["CANCELLATION", "PROOF", "is_proof", "raise_if_not_separable"]
 
 PROOF = 1e-11  # separability residual that is accepted as proof
 # A proof must hold feature by feature: none, however small beside the others, keeps more than this.
 CANCELLATION = 1e-8
 _MAX_CORRECTIONS = 20  # each wins digits until rounding ends it; a few do
+_CERTAIN = 1e-2 * UNIT  # share of a feature that no predictor in double precision can live on
+_MOST_STEPS = 1e9  # of a decomposition up to which features are taken side by side
+_RANK = 1e-13  # of singular values, relative: below it they may be rounding errors
 
 
 def raise_if_not_separable(problem: Problem, b: np.ndarray, tol: float) -> None:
@@ -48,8 +59,67 @@ def raise_if_not_separable(problem: Problem, b: np.ndarray, tol: float) -> None:
         heavy = np.where(lengths > share * lengths.max(), ray, 0.0)
         if heavy.any():
             candidate, residual = _sharpen(problem, heavy / np.abs(heavy).sum())
-            if residual <= tol and problem.design.cancellation(candidate) <= CANCELLATION:
+            if residual <= tol and is_proof(problem, candidate):
                 raise NotSeparableError(np.abs(candidate), residual)
+
+
+def is_proof(problem: Problem, b: np.ndarray) -> bool:
+    """Whether a combination of samples that vanishes up to rounding proves them inseparable.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    b : ndarray of shape (n_samples,)
+        The combination.
+
+    Returns
+    -------
+    bool
+        True if it vanishes in twice the digits after a change of the last ones, or if every feature
+        cancels and no predictor in double precision separates the samples involved; these are not
+        looked at where they and their features are many.
+    """
+    if problem.design.cancellation(b) > CANCELLATION:
+        return False
+    on = np.flatnonzero(b)
+    part = problem.restricted(on)
+    return _vanishes(part, b[on]) or separated(part) is None
+
+
+def _vanishes(problem: Problem, b: np.ndarray) -> bool:
+    """Whether corrections in the last digits make features vanish in twice the digits."""
+    design = problem.design
+    mass = gated.accumulate(abs(design.X), design.activations, np.abs(b))
+    high, low, before = b, np.zeros(len(b)), np.inf
+    for _ in range(_MAX_CORRECTIONS):
+        V = accurate_sums(design, high)[0] + accurate_sums(design, low)[0]
+        share = np.divide(V, mass, out=np.zeros_like(V), where=mass > 0)
+        left = float(np.max(np.abs(share)))
+        if left <= _CERTAIN:
+            return True
+        if left > 0.5 * before:
+            return False
+        change = _fine_correction(problem, high, V, mass)
+        if np.max(np.abs(change)) > 0.5:  # a combination of nothing always vanishes
+            return False
+        high, rounded = two_sum(high, -high * change)
+        low, before = low + rounded, left
+    return False
+
+
+def _fine_correction(
+    problem: Problem, b: np.ndarray, V: np.ndarray, mass: np.ndarray
+) -> np.ndarray:
+    """Solve for s as :func:`_correction` does, feature by feature in the unit of its terms."""
+    n_samples, n_features = len(b), mass.size
+    if n_samples * n_features * min(n_samples, n_features) > _MOST_STEPS:
+        return _correction(problem, b, np.arange(n_samples), V)
+    kept = mass.ravel() > 0
+    units = mass.ravel()[kept]
+    terms = gated_features(problem.design)[:, kept] * b[:, None] / units
+    found = lstsq(terms.T, V.ravel()[kept] / units, cond=_RANK)[0]
+    return np.asarray(found)
 
 
 def _sharpen(problem: Problem, b: np.ndarray) -> tuple[np.ndarray, float]:
@@ -63,7 +133,8 @@ def _sharpen(problem: Problem, b: np.ndarray) -> tuple[np.ndarray, float]:
     for _ in range(_MAX_CORRECTIONS):
         on = np.flatnonzero(b)
         corrected = b.copy()
-        corrected[on] *= np.maximum(0.0, 1.0 - _correction(problem, b, on))
+        V = problem.design.sums(b)
+        corrected[on] *= np.maximum(0.0, 1.0 - _correction(problem, b, on, V))
         if not corrected.any():
             break
         corrected /= np.abs(corrected).sum()
@@ -74,16 +145,19 @@ def _sharpen(problem: Problem, b: np.ndarray) -> tuple[np.ndarray, float]:
     return b, residual
 
 
-def _correction(problem: Problem, b: np.ndarray, on: np.ndarray) -> np.ndarray:
+def _correction(problem: Problem, b: np.ndarray, on: np.ndarray, V: np.ndarray) -> np.ndarray:
     """Solve for s on the samples with b != 0, on the side of the smaller Gram matrix."""
     design = problem.design
     gates = design.coded[0]
     if len(on) <= design.n_coded_features:
         part = design.restricted(on)
         S = part.weighted_gram(np.ones(design.n_kernels), np.float64) * np.outer(b[on], b[on])
-        target = b[on] * design.exact_products(b).sum(axis=1)[on]
+        target = b[on] * design.products_of(V).sum(axis=1)[on]
         return cho_solve(cho_factor(_regularised(S), lower=True), target)
-    V = gated.accumulate(design.X, gates, b)
+    n_features = V.shape[2]
+    if design.is_one_hot:  # to coded gates, the last of which is open for all
+        V = np.vstack([V[:, :-1].reshape(-1, n_features), V[:1].sum(axis=1)])
+    V = V.reshape(-1, 1, n_features)
     S = _regularised(design.feature_gram(b**2))
     s = cho_solve(cho_factor(S, lower=True), V.ravel()).reshape(V.shape)
     return b[on] * gated.decision_values(design.X[on], gates[on], s)

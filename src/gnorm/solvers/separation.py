@@ -1,0 +1,120 @@
+r"""A predictor that separates, by a linear program.
+
+With features side by side, times the label, as the rows of a matrix :math:`F = U S W^\top` it
+maximises t under :math:`U u \ge t`, :math:`|u_i| \le 1`; the weights are :math:`W S^{-1} u`. Whether
+samples can be separated does not depend on their units, nor on those of features: rows and columns
+are balanced before the decomposition, after which directions of any small size are as good as others.
+Where none is found the multipliers are a combination of the samples that vanishes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.linalg import svd
+from scipy.optimize import linprog
+from scipy.sparse import issparse
+
+from gnorm.gated import canonical
+from gnorm.norms import GLN, QuadraticNorm
+from gnorm.solvers.accurate import UNIT, accurate_outputs
+from gnorm.solvers.design import Design
+from gnorm.solvers.problem import Problem
+
+__all__ = ["cheapest", "gated_features", "separated", "separation"]
+
+_MOST = 2**20  # entries of the matrix up to which the program is solved
+_SWEEPS = 8  # over rows and columns, to balance them
+
+
+def separated(problem: Problem) -> np.ndarray | None:
+    """Return unit weights that separate the samples with hard margins, None if none are found.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+
+    Returns
+    -------
+    ndarray of shape (n_units, n_contexts, n_features) or None
+        Weights whose outputs have the sign of the label in exact arithmetic.
+    """
+    return separation(problem)[0]
+
+
+def separation(problem: Problem) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return unit weights that separate, or a combination of samples that nearly vanishes.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+
+    Returns
+    -------
+    zeta : ndarray of shape (n_units, n_contexts, n_features) or None
+        Weights whose outputs have the sign of the label in exact arithmetic.
+    b : ndarray of shape (n_samples,) or None
+        Else the multipliers, to be made a proof. None for both if the program is too large or
+        comes to no end.
+    """
+    design, rows = problem.design, np.flatnonzero(problem.is_hard)
+    if len(rows) * design.n_gates * design.n_features > _MOST:
+        return None, None
+    design = design.restricted(rows)
+    F = problem.y[rows, None] * gated_features(design)
+    kept = np.flatnonzero(F.any(axis=0))
+    F, of_rows, of_columns = _balanced(F[:, kept])
+    if len(kept) == 0 or not np.isfinite(F).all():
+        return None, None
+    U, lengths, W = svd(F, full_matrices=False)
+    rank = np.count_nonzero(lengths > UNIT * lengths[0])
+    result = linprog(
+        np.append(np.zeros(rank), -1.0),
+        A_ub=np.hstack([-U[:, :rank], np.ones((len(F), 1))]),
+        b_ub=np.zeros(len(F)),
+        bounds=[(-1.0, 1.0)] * rank + [(None, 1.0)],
+        method="highs",
+    )
+    if result.status != 0:
+        return None, None
+    zeta = np.zeros(design.n_gates * design.n_features)
+    zeta[kept] = (result.x[:-1] / lengths[:rank]) @ W[:rank] * of_columns
+    zeta = zeta.reshape(*design.activations.shape[1:], -1)
+    outputs, error = accurate_outputs(design, zeta)
+    if np.all(problem.y[rows] * outputs > error):
+        return zeta, None
+    b = problem.zero_outputs
+    b[rows] = problem.y[rows] * np.maximum(-result.ineqlin.marginals, 0.0) * of_rows
+    return None, b if b.any() else None
+
+
+def gated_features(design: Design[Any]) -> np.ndarray:
+    """Return the features of all gates side by side, shape (n_samples, n_gates * n_features)."""
+    X = design.X.toarray() if issparse(design.X) else design.X
+    gates = design.activations.reshape(len(X), -1)
+    return (gates[:, :, None] * X[:, None, :]).reshape(len(X), -1)
+
+
+def cheapest(problem: Problem, zeta: np.ndarray) -> np.ndarray:
+    """Return the unit weights of the same predictor that have the least norm."""
+    norm = problem.design.norm
+    if isinstance(norm, GLN):
+        return norm.canonical(zeta)
+    return canonical(zeta) if isinstance(norm, QuadraticNorm) else zeta
+
+
+def _balanced(F: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scale rows and columns by powers of two, largest and smallest entries about one."""
+    of_rows, of_columns = np.ones(F.shape[0]), np.ones(F.shape[1])
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for _ in range(_SWEEPS):
+            for axis, factors in ((1, of_rows), (0, of_columns)):
+                size = np.abs(F) * of_rows[:, None] * of_columns
+                most = np.max(size, axis=axis)
+                least = np.min(size, axis=axis, where=size > 0, initial=np.inf)
+                mean = np.sqrt(np.where(most > 0, most, 1.0)) * np.sqrt(np.where(most > 0, least, 1.0))
+                factors /= np.exp2(np.round(np.log2(mean)))
+        return F * of_rows[:, None] * of_columns, of_rows, of_columns
