@@ -4,6 +4,7 @@ import re
 import sys
 import tracemalloc
 import warnings
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,8 +20,17 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import gnorm.solvers
 from gnorm import GatedL2SVC, GLNNormSVC, HyperplaneGates, NotSeparableError, max_margin, solve
-from gnorm.losses import Hinge, Multinomial
+from gnorm.losses import (
+    AbsoluteError,
+    EpsilonInsensitive,
+    Hinge,
+    Huber,
+    Multinomial,
+    Quantile,
+    SquaredError,
+)
 from gnorm.norms import GLN, GroupNorm
+from gnorm.solvers import methods
 from gnorm.solvers.accurate import accurate_outputs, accurate_sums
 from gnorm.solvers.active_set import screening
 from gnorm.solvers.certify import relative_gap
@@ -276,6 +286,27 @@ def test_few_samples_take_no_more_memory_than_is_allowed(method, sizes):
     assert peak <= limit
 
 
+# -- a second method -------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("error", [RuntimeError, np.linalg.LinAlgError, ZeroDivisionError])
+def test_a_second_method_that_fails_leaves_the_first_solution(error, monkeypatch, capsys):
+    def fail(problem, run):
+        raise error("expected a solution, got none")
+
+    X, y, activations = some_margins()
+    first, second = methods.METHODS["interior-point"], methods.METHODS["primal"]
+    monkeypatch.setitem(methods.METHODS, "interior-point", replace(first, max_iter=2))
+    monkeypatch.setitem(methods.METHODS, "primal", replace(second, solve=fail))
+    solution = solve(X, y, activations, C=10.0, verbose=1)
+    assert solution.method == "interior-point"
+    assert np.isfinite(solution.duality_gap)
+    assert "method primal failed: expected a solution" in capsys.readouterr().out
+    with pytest.raises(error):  # asked for by name it is the user's to hear of
+        solve(X, y, activations, C=10.0, method="primal")
+
+
 # -- the ends of the range of floats ---------------------------------------------------------------
 
 
@@ -326,6 +357,37 @@ def test_a_loss_of_any_weight_ends_in_words(loss, C):
     for method in ("auto", "primal"):
         solution = solve(X, y, activations, loss=loss, C=C, method=method)
         assert (solution.status.value == "optimal") == (solution.duality_gap <= 1e-6)
+
+
+@pytest.mark.parametrize(
+    "loss", [SquaredError(), AbsoluteError(), Quantile(0.3), Huber(1.0), EpsilonInsensitive(0.2)]
+)
+@pytest.mark.parametrize("exponent", [-134, -60, 60, 134])
+def test_targets_of_any_size_give_the_predictor_of_that_size(loss, exponent):
+    X, _, activations = some_margins()
+    y, size = np.random.default_rng(1).normal(size=len(X)), 10.0**exponent
+    brought, degree = loss.in_unit(1.0 / size)  # the same loss where targets are of that size
+    wanted = solve(X, y, activations, loss=loss, C=3.0, tol=1e-8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        C = 3.0 * size ** (2 - degree)
+        found = solve(X, size * y, activations, loss=brought, C=C, tol=1e-8)
+    assert found.duality_gap <= 1e-8
+    assert_allclose(found.norm, wanted.norm * size, rtol=1e-3)
+    assert_allclose(found.primal_value / size, wanted.primal_value * size, rtol=1e-7)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "quantile", "huber"])
+@pytest.mark.parametrize("C", [1e16, 1e18])
+def test_a_loss_that_is_most_of_the_value_is_that_of_a_lighter_one(loss, C):
+    """The Newton systems of such weights have too few digits, and nobody needs to solve them."""
+    X, _, activations = some_margins()
+    y = np.random.default_rng(1).normal(size=len(X))
+    activations, X = activations[:, :1], X[:, :2]  # too few to fit
+    found = solve(X, y, activations, loss=loss, C=C)
+    wanted = solve(X, y, activations, loss=loss, C=1e6, tol=1e-8)
+    assert found.duality_gap <= 1e-6
+    assert_allclose(found.primal_value / C, wanted.primal_value / 1e6, rtol=1e-4)
 
 
 def test_what_cannot_be_represented_is_refused():

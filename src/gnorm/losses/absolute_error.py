@@ -32,6 +32,11 @@ class AbsoluteError(PiecewiseLinearLoss):
 
     name: ClassVar[str] = "absolute_error"
 
+    def in_unit(self, unit: float) -> tuple[AbsoluteError, int]:
+        """Return itself, of degree 1."""
+        _ = unit
+        return self, 1
+
     def half_lines(self, y: np.ndarray, C: np.ndarray) -> HalfLines:
         """Two half-lines of the same slope, which meet at the target."""
         return HalfLines(y, y, C, C)

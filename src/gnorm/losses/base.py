@@ -120,6 +120,26 @@ class Loss(ABC):
         _ = y
         return self
 
+    def in_unit(self, unit: float) -> tuple[Loss, int] | None:
+        r"""Return the same loss in another unit of targets and outputs.
+
+        Parameters
+        ----------
+        unit : float
+            The unit :math:`u > 0`.
+
+        Returns
+        -------
+        loss : Loss
+            A loss :math:`m'` with :math:`m(u y, u f) = u^p m'(y, f)`.
+        power : int
+            The exponent :math:`p`.
+
+        None if there is none, as for labels and classes.
+        """
+        _ = unit
+        return None
+
     # -- the loss and its conjugate ----------------------------------------------------------------
 
     @abstractmethod

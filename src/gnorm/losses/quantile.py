@@ -49,6 +49,11 @@ class Quantile(PiecewiseLinearLoss):
             raise ValueError(f"expected 0 < quantile < 1, got {self.quantile!r}")
         object.__setattr__(self, "quantile", float(self.quantile))
 
+    def in_unit(self, unit: float) -> tuple[Quantile, int]:
+        """Return itself, of degree 1."""
+        _ = unit
+        return self, 1
+
     def half_lines(self, y: np.ndarray, C: np.ndarray) -> HalfLines:
         """Two half-lines, which meet at the target."""
         return HalfLines(y, y, self.quantile * C, (1.0 - self.quantile) * C)

@@ -48,6 +48,11 @@ class SquaredError(Loss):
         r"""Second derivative :math:`\sum_n C_n d_n^2` along a direction."""
         return float(np.sum(safe_product(safe_product(C, direction), direction)))
 
+    def in_unit(self, unit: float) -> tuple[SquaredError, int]:
+        """Return itself, of degree 2."""
+        _ = unit
+        return self, 2
+
     def domain(self, y: np.ndarray, C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The real line."""
         return np.full(len(y), -np.inf), np.full(len(y), np.inf)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,7 @@ from gnorm.gated import as_numbers
 from gnorm.losses import Hinge, Loss, get_loss
 from gnorm.norms import Norm
 from gnorm.solvers.active_set.start import Near
-from gnorm.solvers.certify import Certificate, certify, relative_gap
+from gnorm.solvers.certify import Certificate, better, certify, relative_gap
 from gnorm.solvers.design import Design, get_norm, make_design
 from gnorm.solvers.equilibrate import equilibrated
 from gnorm.solvers.memory import available_memory
@@ -45,6 +46,7 @@ __all__ = [
 ]
 
 _DISTANT = 1e15  # weight at inputs of length 1 from which on a margin is tried as a hard one
+_CEILINGS = (1e14, 1e11, 1e8)  # weights at inputs of length 1 to try where larger ones failed
 _SEPARATED = 1e-2  # gap of a predictor that is to separate
 _GRAM_SHARE = 0.2  # of the memory allowed, up to which the Gram matrix of all samples is kept
 
@@ -442,9 +444,18 @@ def solve_certified(
         if other is not None and other.bytes_needed(problem) <= limit:
             if verbose:
                 print(f"method {other.name}: {chosen.name} ended at a gap of {certificate.gap:.1e}")
-            second = _run(problem, other, None, tol, max_iter, limit, report)
-            if second.gap < certificate.gap:
+            second = _run_beside(problem, other, tol, max_iter, limit, report)
+            if second is not None and second.gap < certificate.gap:
                 certificate, chosen = second, other
+    if _gave_up(certificate, chosen, tol):
+        for lighter in _lighter(problem):
+            found = _run_beside(lighter, chosen, tol, max_iter, limit, report)
+            if found is None:
+                continue
+            point = replace(found.point, primal=found.zeta, dual_coef=found.dual_coef)
+            certificate = better(problem, certificate, certify(problem, point, tol), tol)
+            if certificate.gap <= tol:
+                break
     if np.isinf(certificate.gap) and _gave_up(certificate, chosen, tol):
         certificate = _separated(problem, certificate, tol, limit)
     return certificate, chosen.name, time.perf_counter() - start
@@ -487,6 +498,19 @@ def _as_hard(problem: Problem) -> Problem | None:
     return replace(problem, C=np.full(len(problem.C), np.inf))
 
 
+def _lighter(problem: Problem) -> Iterator[Problem]:
+    """Yield the problem with weights in which rounding errors count for less.
+
+    Where the loss is most of the value, or next to nothing of it, the predictor is nearly the same.
+    """
+    is_soft = ~problem.is_hard
+    length = problem.design.max_input_norm
+    most = float(np.max(problem.C, initial=0.0, where=is_soft)) * length * length
+    for ceiling in _CEILINGS:
+        if most > 10.0 * ceiling:
+            yield replace(problem, C=np.where(is_soft, problem.C * (ceiling / most), np.inf))
+
+
 def _run(
     problem: Problem,
     method: Method,
@@ -512,6 +536,23 @@ def _run(
         if run.best_so_far is None:
             raise
         return certify(problem, run.best_so_far(Status.INTERRUPTED), tol)
+
+
+def _run_beside(
+    problem: Problem,
+    method: Method,
+    tol: float,
+    max_iter: int | None,
+    limit: float,
+    report: Report | None,
+) -> Certificate | None:
+    """Solve by one method where another has a solution to fall back on; None if this one fails."""
+    try:
+        return _run(problem, method, None, tol, max_iter, limit, report)
+    except (RuntimeError, ArithmeticError, np.linalg.LinAlgError) as error:
+        if report is not None:
+            print(f"method {method.name} failed: {error}")
+        return None
 
 
 def _gave_up(certificate: Certificate, method: Method, tol: float) -> bool:

@@ -15,7 +15,7 @@ computed once more, in twice the digits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from gnorm.solvers.problem import Point, Problem
 __all__ = [
     "Affine",
     "Certificate",
+    "better",
     "certify",
     "dual_value",
     "primal_value",
@@ -219,6 +220,31 @@ def certify(problem: Problem, point: Point, tol: float = 0.0) -> Certificate:
         dual.ulp,
         point,
     )
+
+
+def better(problem: Problem, one: Certificate, other: Certificate, tol: float = 0.0) -> Certificate:
+    """Return the better primal point and the better dual point of two pairs.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    one, other : Certificate
+        Two pairs. Where both points of one are better it is returned as it is.
+    tol : float, default=0.0
+        See :func:`certify`.
+
+    Returns
+    -------
+    Certificate
+        The pair, ended as that of the better primal point.
+    """
+    primal = min(one, other, key=lambda each: each.primal_value)
+    dual = max(one, other, key=lambda each: each.dual_value)
+    if primal is dual:
+        return primal
+    point = replace(primal.point, dual_coef=dual.dual_coef, primal=primal.zeta)
+    return certify(problem, point, tol)
 
 
 def rescaled(problem: Problem, certificate: Certificate) -> Certificate:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import cvxpy as cp
 import numpy as np
 
-from gnorm.solvers.certify import Certificate, certify
+from gnorm.solvers.certify import Certificate, better, certify
 from gnorm.solvers.conic import raise_without_solution
 from gnorm.solvers.norm_program import NormProblem
 from gnorm.solvers.problem import Point, Problem
@@ -71,7 +71,7 @@ def solve(problem: Problem, run: Run) -> Certificate:
         b = signed(problem, np.asarray(program.dual_coef))
         primal = _mean(float(rate.value), below, above)
         found = certify(problem, Point(b, primal, Status.OPTIMAL, run.n_iter))
-        best = _better(problem, best, found)
+        best = found if best is None else better(problem, best, found)
         if run.report is not None:
             run.report(run.n_iter, best.primal_value, best.dual_value, float(rate.value))
         lines.append((float(program.scaled.value) - norm * float(rate.value), norm))
@@ -94,17 +94,6 @@ def _mean(
     share = np.clip((rate - below[0]) / (above[0] - below[0]), 0.0, 1.0)
     mean: np.ndarray = (1 - share) * below[1] + share * above[1]
     return mean
-
-
-def _better(problem: Problem, one: Certificate | None, other: Certificate) -> Certificate:
-    """The best primal point and the best dual point of two pairs."""
-    if one is None:
-        return other
-    primal = min(one, other, key=lambda each: each.primal_value)
-    dual = max(one, other, key=lambda each: each.dual_value)
-    if primal is dual:
-        return primal
-    return certify(problem, Point(dual.dual_coef, primal.zeta, Status.OPTIMAL, other.point.n_iter))
 
 
 def _maximiser(lines: list[tuple[float, float]]) -> float:

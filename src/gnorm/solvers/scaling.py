@@ -1,8 +1,10 @@
 r"""Problems far from the unit of their data, brought to it.
 
-With inputs :math:`x = r x'` and :math:`\zeta = \zeta' / r` outputs stay what they are, and the
-objective is :math:`r^{-2}` times that for :math:`x'` with weights :math:`C' = r^2 C`, whose dual
-point is :math:`b' = r^2 b`. With r a power of two nothing is rounded. What the iteration squares
+With inputs :math:`x = r x'` and targets :math:`y = s y'` predictors are
+:math:`\zeta = (s / r) \zeta'`, and the objective is :math:`s^2 r^{-2}` times that for
+:math:`x'` and :math:`y'` with weights :math:`C' = r^2 s^{p-2} C`, p the degree of the loss, whose
+dual point is :math:`b' = r^2 b / s`. With r and s powers of two nothing is rounded.
+What the iteration squares
 and multiplies then is far from the ends of the range of floats. Where :math:`C'` is so small that
 the predictor is C times a fixed one, to more digits than there are, it is that of a larger one; and
 where it is so large that the objective is all loss, that of a smaller one. The certificate is made
@@ -15,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gnorm.losses import Loss
 from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.certify import Certificate, certify
 from gnorm.solvers.problem import Problem
@@ -25,6 +28,7 @@ _FAR = 1e30  # length of the inputs, or one over it, from which they are brought
 _VANISHING = 1e-100  # weight at inputs of length 1 up to which outputs are nothing beside targets
 _SMALL = 1e-60  # ... and one at which they are nothing, too
 _LEAST = 1e-300  # of the weights at inputs of length 1 beside others that are larger
+_LARGEST = 1e200  # ... and at targets of size 1
 # Weights at inputs of length 1 from which on a larger one changes nothing but the length of the
 # dual point, which the certificate finds. With an open domain it changes outputs by its logarithm.
 _MOST = {False: 1e40, True: 1e150}
@@ -38,23 +42,24 @@ class Scaled:
     ----------
     original, problem : Problem
         The problem, and the same in other units.
-    length : float
-        The unit r of the inputs, a power of two.
+    length, size : float
+        The units r of the inputs and s of the targets, powers of two.
     unit : float
-        The unit of the dual coefficients and of the value, :math:`r^{-2}` unless the weights were
-        taken larger.
+        The unit of the dual coefficients over s, :math:`r^{-2}` unless the weights were taken
+        larger.
     """
 
     original: Problem
     problem: Problem
     length: float
+    size: float
     unit: float
 
     def near(self, near: Near) -> Near:
         """Return a start in the other units."""
         with np.errstate(over="ignore", under="ignore"):
-            coef = near.dual_coef / self.unit
-            outputs = near.outputs / self.unit / self.length / self.length
+            coef = near.dual_coef / self.unit / self.size
+            outputs = near.outputs / self.unit / self.length / self.length / self.size
         return Near(coef, near.weights, outputs)
 
     def certified(self, certificate: Certificate, tol: float) -> Certificate:
@@ -66,16 +71,17 @@ class Scaled:
             If its dual coefficients or its value are out of the range of float64.
         """
         with np.errstate(all="ignore"):
-            zeta = certificate.zeta * self.unit * self.length
-            b = certificate.dual_coef * self.unit
-            value = certificate.primal_value * self.unit
+            zeta = certificate.zeta * (self.unit * self.length) * self.size
+            b = certificate.dual_coef * self.unit * self.size
+            value = certificate.primal_value * self.unit * self.size * self.size
         largest = float(np.max(np.abs(b), initial=0.0))
-        is_lost = certificate.primal_value > 0 and value < _LEAST
+        is_lost = 0 < certificate.primal_value < np.inf and not _LEAST < value < np.inf
         if not np.isfinite(largest) or is_lost:
             raise ValueError(
-                "expected inputs in a unit in which dual coefficients and values are in the range "
-                f"of float64, got coefficients up to {largest:.1e} and the value {value:.1e} with "
-                f"inputs of length {self.length:.1e}"
+                "expected inputs and targets in a unit in which dual coefficients and values are "
+                f"in the range of float64, got coefficients up to {largest:.1e} and the value "
+                f"{value:.1e} with inputs of length {self.length:.1e} and outputs of size "
+                f"{self.original.output_scale:.1e}"
             )
         with np.errstate(all="ignore"):
             return certify(self.original, replace(certificate.point, dual_coef=b, primal=zeta), tol)
@@ -91,24 +97,38 @@ def scaled(problem: Problem) -> Scaled | None:
     """
     design = problem.design
     length = float(2.0 ** np.round(np.log2(design.max_input_norm)))
+    loss, size, C = _of_targets(problem)
     is_soft = ~problem.is_hard
     with np.errstate(over="ignore", under="ignore"):
-        C = length * problem.C * length
-    most = float(np.max(C, initial=0.0, where=is_soft))
+        most = float(np.max(length * problem.C * length, initial=0.0, where=is_soft))
+        here = length * C * length
     if np.isinf(most):
         raise ValueError(
             "expected C times the squared lengths of the inputs to be finite in float64, got C up "
             f"to {np.max(problem.C, initial=0.0, where=is_soft):.1e} and inputs of a length up to "
             f"{design.max_input_norm:.1e}"
         )
+    most = float(np.max(here, initial=0.0, where=is_soft))
     is_vanishing = most < _VANISHING and bool(is_soft.all())
     ceiling = _MOST[problem.loss.has_open_domain]
-    if 1.0 / _FAR < length < _FAR and not is_vanishing and most <= ceiling:
+    is_near = 1.0 / _FAR < length < _FAR and size == 1.0
+    if is_near and not is_vanishing and most <= ceiling:
         return None
     unit = 1.0 / length / length
     if is_vanishing:
-        unit = float(np.max(problem.C)) / _SMALL
-        C = problem.C / unit
-    C = np.where(is_soft, np.clip(C, _LEAST, ceiling), np.inf)
-    brought = Problem(design.scaled(1.0 / length), problem.loss, problem.y, C)
-    return Scaled(problem, brought, length, unit)
+        unit = float(np.max(C)) / _SMALL
+        here = C / unit
+    here = np.where(is_soft, np.clip(here, _LEAST, ceiling), np.inf)
+    brought = Problem(design.scaled(1.0 / length), loss, problem.y / size, here)
+    return Scaled(problem, brought, length, size, unit)
+
+
+def _of_targets(problem: Problem) -> tuple[Loss, float, np.ndarray]:
+    """Loss, unit of the targets if they are far from 1, and the weights in it."""
+    size = float(2.0 ** np.round(np.log2(problem.output_scale)))
+    in_unit = None if 1.0 / _FAR < size < _FAR else problem.loss.in_unit(size)
+    if in_unit is None:
+        return problem.loss, 1.0, problem.C
+    loss, degree = in_unit
+    with np.errstate(over="ignore", under="ignore"):
+        return loss, size, np.clip(problem.C * size ** (degree - 2), _LEAST, _LARGEST)

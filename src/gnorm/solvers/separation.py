@@ -1,10 +1,10 @@
 r"""A predictor that separates, by a linear program.
 
 With features side by side, times the label, as the rows of a matrix :math:`F = U S W^\top` it
-maximises t under :math:`U u \ge t`, :math:`|u_i| \le 1`; the weights are :math:`W S^{-1} u`. Whether
-samples can be separated does not depend on their units, nor on those of features: rows and columns
-are balanced before the decomposition, after which directions of any small size are as good as others.
-Where none is found the multipliers are a combination of the samples that vanishes.
+maximises t under :math:`U u \ge t`, :math:`|u_i| \le 1`; the weights are :math:`W S^{-1} u`.
+Whether samples can be separated does not depend on their units, nor on those of features: rows and
+columns are balanced before the decomposition, after which a direction of any small size is as good
+as others. Where none is found the multipliers are a combination of the samples that vanishes.
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ def _balanced(F: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 size = np.abs(F) * of_rows[:, None] * of_columns
                 most = np.max(size, axis=axis)
                 least = np.min(size, axis=axis, where=size > 0, initial=np.inf)
-                mean = np.sqrt(np.where(most > 0, most, 1.0)) * np.sqrt(np.where(most > 0, least, 1.0))
+                is_any = most > 0
+                mean = np.sqrt(np.where(is_any, most, 1.0)) * np.sqrt(np.where(is_any, least, 1.0))
                 factors /= np.exp2(np.round(np.log2(mean)))
         return F * of_rows[:, None] * of_columns, of_rows, of_columns
