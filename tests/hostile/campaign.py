@@ -5,6 +5,7 @@
     python -m tests.hostile.campaign --problems 500 --families "large C" gates
 
 Failures are written to build/hostile as short scripts, each with what is wrong in its first line.
+Ctrl-C ends it with the table of what was tried.
 The exit status is 1 if a problem ended in the columns false, silent, raw or over memory.
 
 Problems run in a worker process, which is replaced where one of them ends or hangs it. The families
@@ -18,9 +19,11 @@ import multiprocessing
 import os
 import pickle
 import re
+import signal
 import sys
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +84,7 @@ def status_of_memory(name: str) -> float:
 
 
 def work(connection: Any, seed: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     while (task := connection.recv()) is not None:
         what, family, number = task
         if what == "run":
@@ -145,6 +149,8 @@ def table(rows: dict[str, Row]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * (len(head) - 1) + "|"]
     total = Row()
     for name, row in rows.items():
+        if not row.seconds:
+            continue
         median = float(np.median(row.seconds))
         cells = [str(row.counts[column]) for column in COLUMNS]
         cells += [f"{1e3 * median:.0f}", f"{median / reference:.1f}"]
@@ -157,13 +163,13 @@ def table(rows: dict[str, Row]) -> str:
 
 
 def campaign(families: list[str], n_problems: int, seed: int, out: Path) -> dict[str, Row]:
-    """Try as many problems of each family; write scripts of the failures."""
+    """Try as many problems of each family, or until Ctrl-C; write scripts of the failures."""
     each = -(-n_problems // len(families))
     worker = Worker(seed)
     written: dict[tuple[str, str], int] = defaultdict(int)
     out.mkdir(parents=True, exist_ok=True)
     rows = {family: Row() for family in families}
-    with (out / "outcomes.csv").open("w") as log:
+    with (out / "outcomes.csv").open("w") as log, suppress(KeyboardInterrupt):
         for number in range(each):
             for family in families:  # side by side: all meet the same load of the machine
                 outcome = worker.ask("run", family, number)
