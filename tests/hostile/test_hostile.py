@@ -33,6 +33,7 @@ MENDED = [
     ("targets", 19, 11),
     ("scale of all", 168, 11),
     ("weights", 157, 11),
+    ("weights", 45, 11),
 ]
 
 

@@ -316,6 +316,8 @@ class _Primal:
         outputs, error = _accurate_outputs(self.problem, self.zeta)
         ulp = 3 * UNIT * _sizes_of_terms(self.problem, self.zeta)
         found = _Primal(self.problem, self.zeta, outputs, error, ulp)
+        if found.length != 1.0:  # the multiple is rounded, and what is told of it is of that
+            found.outputs, found.error = _accurate_outputs(self.problem, found.zeta)
         found.length *= self.length
         return found
 

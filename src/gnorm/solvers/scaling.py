@@ -97,7 +97,7 @@ def scaled(problem: Problem) -> Scaled | None:
     """
     design = problem.design
     length = float(2.0 ** np.round(np.log2(design.max_input_norm)))
-    loss, size, C = _of_targets(problem)
+    loss, y, size, C = _of_targets(problem)
     is_soft = ~problem.is_hard
     with np.errstate(over="ignore", under="ignore"):
         most = float(np.max(length * problem.C * length, initial=0.0, where=is_soft))
@@ -119,16 +119,17 @@ def scaled(problem: Problem) -> Scaled | None:
         unit = float(np.max(C)) / _SMALL
         here = C / unit
     here = np.where(is_soft, np.clip(here, _LEAST, ceiling), np.inf)
-    brought = Problem(design.scaled(1.0 / length), loss, problem.y / size, here)
+    brought = Problem(design.scaled(1.0 / length), loss, y, here)
     return Scaled(problem, brought, length, size, unit)
 
 
-def _of_targets(problem: Problem) -> tuple[Loss, float, np.ndarray]:
-    """Loss, unit of the targets if they are far from 1, and the weights in it."""
+def _of_targets(problem: Problem) -> tuple[Loss, np.ndarray, float, np.ndarray]:
+    """Loss, targets, their unit if they are far from 1, and the weights in it."""
     size = float(2.0 ** np.round(np.log2(problem.output_scale)))
     in_unit = None if 1.0 / _FAR < size < _FAR else problem.loss.in_unit(size)
     if in_unit is None:
-        return problem.loss, 1.0, problem.C
+        return problem.loss, problem.y, 1.0, problem.C
     loss, degree = in_unit
     with np.errstate(over="ignore", under="ignore"):
-        return loss, size, np.clip(problem.C * size ** (degree - 2), _LEAST, _LARGEST)
+        weights = np.clip(problem.C * size ** (degree - 2), _LEAST, _LARGEST)
+        return loss, problem.y / size, size, weights

@@ -29,6 +29,7 @@ PROOF = 1e-11  # separability residual that is accepted as proof
 # A proof must hold feature by feature: none, however small beside the others, keeps more than this.
 CANCELLATION = 1e-8
 _MAX_CORRECTIONS = 20  # each wins digits until rounding ends it; a few do
+_PROGRESS = 0.9  # factor of the residual that is worth another
 _CERTAIN = 1e-2 * UNIT  # share of a feature that no predictor in double precision can live on
 _MOST_STEPS = 1e9  # of a decomposition up to which features are taken side by side
 _RANK = 1e-13  # of singular values, relative: below it they may be rounding errors
@@ -139,7 +140,7 @@ def _sharpen(problem: Problem, b: np.ndarray) -> tuple[np.ndarray, float]:
             break
         corrected /= np.abs(corrected).sum()
         corrected_residual = problem.separability_residual(corrected)
-        if not corrected_residual < residual:
+        if not corrected_residual < _PROGRESS * residual:
             break
         b, residual = corrected, corrected_residual
     return b, residual
