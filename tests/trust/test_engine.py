@@ -35,7 +35,7 @@ from gnorm.solvers.accurate import accurate_outputs, accurate_sums
 from gnorm.solvers.active_set import screening
 from gnorm.solvers.certify import relative_gap
 from gnorm.solvers.design import make_design
-from gnorm.solvers.problem import Problem
+from gnorm.solvers.problem import Point, Problem
 from gnorm.solvers.threads import one_blas, one_blas_thread
 
 # -- an evaluation that shares nothing with the package --------------------------------------------
@@ -305,6 +305,26 @@ def test_a_second_method_that_fails_leaves_the_first_solution(error, monkeypatch
     assert "method primal failed: expected a solution" in capsys.readouterr().out
     with pytest.raises(error):  # asked for by name it is the user's to hear of
         solve(X, y, activations, C=10.0, method="primal")
+
+
+def test_ctrl_c_in_a_second_method_ends_all(monkeypatch):
+    """What was best by then comes back, and no third method begins."""
+    tried = []
+
+    def interrupt(problem, run):
+        tried.append(problem)
+        run.best_so_far = lambda status: Point(0 * problem.y, zeta, status, 1)
+        raise KeyboardInterrupt
+
+    X, y, activations = some_margins()
+    zeta = np.zeros((*activations.shape[1:], 3))
+    first, second = methods.METHODS["interior-point"], methods.METHODS["primal"]
+    monkeypatch.setitem(methods.METHODS, "interior-point", replace(first, max_iter=2))
+    monkeypatch.setitem(methods.METHODS, "primal", replace(second, solve=interrupt))
+    with pytest.warns(ConvergenceWarning, match=r"interior-point .*\(interrupted\)"):
+        solution = solve(X, y, activations, loss="squared_hinge", C=1e13)
+    assert len(tried) == 1
+    assert 0 < solution.duality_gap < 1
 
 
 # -- the ends of the range of floats ---------------------------------------------------------------

@@ -116,3 +116,18 @@ def test_a_proof_does_not_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         max_margin(X, y, activations)
+
+
+@pytest.mark.parametrize("axis", ["samples", "features"])
+@pytest.mark.parametrize("seed", range(3))
+def test_separable_samples_of_any_scales_end_at_a_finite_gap(axis, seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(20, 3))
+    y = np.where(X @ rng.normal(size=3) > 0, 1, -1)
+    X *= 10.0 ** rng.uniform(-140, 140, size=(20, 1) if axis == "samples" else 3)
+    activations = np.ones((20, 2, 1), dtype=bool)
+    activations[:10, 0] = False
+    solution = max_margin(X, y, activations)
+    assert np.isfinite(solution.duality_gap)
+    outputs = exact_outputs(X, activations, solution.zeta)
+    assert all(float(label) * f > 0 for label, f in zip(y, outputs, strict=True))

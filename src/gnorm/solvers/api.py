@@ -416,12 +416,16 @@ def solve_certified(
         "memory_limit": memory_limit,
         "verbose": verbose,
     }
+    limit = available_memory() if memory_limit is None else float(memory_limit)
     other_units = scaled(problem)
     if other_units is not None:
         near = None if near is None else other_units.near(near)
         with np.errstate(all="ignore"):  # what is out of range ends the iteration
             certificate, name, _ = solve_certified(other_units.problem, near, **options)
-        return other_units.certified(certificate, tol), name, time.perf_counter() - start
+        certificate = other_units.certified(certificate, tol)
+        if np.isinf(certificate.gap) and _gave_up(certificate, get_method(name), tol):
+            certificate = _separated(problem, certificate, tol, limit)
+        return certificate, name, time.perf_counter() - start
     if (hard := _as_hard(problem)) is not None:
         with suppress(NotSeparableError):
             certificate, name, _ = solve_certified(hard, near, **options)
@@ -429,7 +433,6 @@ def solve_certified(
             certificate = certify(problem, replace(point, dual_coef=certificate.dual_coef), tol)
             if certificate.gap <= tol or point.status is Status.INTERRUPTED:
                 return certificate, name, time.perf_counter() - start
-    limit = available_memory() if memory_limit is None else float(memory_limit)
     if method == "auto":
         choice = choose(problem, limit)
         chosen = choice.method
@@ -439,23 +442,14 @@ def solve_certified(
         chosen = get_method(method)
     report = _print_table(start) if verbose else None
     certificate = _run(problem, chosen, near, tol, max_iter, limit, report)
-    if method == "auto" and _gave_up(certificate, chosen, tol):
-        other = second_choice(problem, chosen)
-        if other is not None and other.bytes_needed(problem) <= limit:
-            if verbose:
-                print(f"method {other.name}: {chosen.name} ended at a gap of {certificate.gap:.1e}")
-            second = _run_beside(problem, other, tol, max_iter, limit, report)
-            if second is not None and second.gap < certificate.gap:
-                certificate, chosen = second, other
     if _gave_up(certificate, chosen, tol):
-        for lighter in _lighter(problem):
-            found = _run_beside(lighter, chosen, tol, max_iter, limit, report)
-            if found is None:
-                continue
-            point = replace(found.point, primal=found.zeta, dual_coef=found.dual_coef)
-            certificate = better(problem, certificate, certify(problem, point, tol), tol)
-            if certificate.gap <= tol:
-                break
+        others = [(lighter, chosen) for lighter in _lighter(problem)]
+        second = second_choice(problem, chosen) if method == "auto" else None
+        if second is not None and second.bytes_needed(problem) <= limit:
+            others.insert(0, (problem, second))
+        certificate, chosen = _by_other_means(
+            problem, certificate, chosen, others, (tol, max_iter, limit, report)
+        )
     if np.isinf(certificate.gap) and _gave_up(certificate, chosen, tol):
         certificate = _separated(problem, certificate, tol, limit)
     return certificate, chosen.name, time.perf_counter() - start
@@ -465,6 +459,18 @@ def _separated(problem: Problem, certificate: Certificate, tol: float, limit: fl
     """Separate at equal scales what was not, and keep the dual point; raise the proof if any."""
     if not problem.is_hard.any():
         return certificate
+    for separate in (_separate_at_equal_scales, _separate_by_linear_program):
+        zeta = separate(problem, limit)
+        if zeta is not None:
+            point = replace(certificate.point, primal=zeta, dual_coef=certificate.dual_coef)
+            with np.errstate(over="ignore", invalid="ignore"):
+                other = certify(problem, point, tol)
+            if other.gap < certificate.gap:
+                return other
+    return certificate
+
+
+def _separate_at_equal_scales(problem: Problem, limit: float) -> np.ndarray | None:
     brought = equilibrated(problem)
     method = choose(brought.problem, limit).method
     try:
@@ -472,19 +478,16 @@ def _separated(problem: Problem, certificate: Certificate, tol: float, limit: fl
     except NotSeparableError as error:
         if (proof := brought.proof(error)) is not None:
             raise proof from None
-        zeta = None
-    else:
-        zeta = None if np.isinf(found.gap) else brought.zeta(found.zeta)
-    if zeta is None:
-        zeta, b = separation(problem)
-        if b is not None:
-            raise_if_not_separable(problem, b, PROOF)
-        if zeta is None:
-            return certificate
-        zeta = cheapest(problem, zeta)
-    point = replace(certificate.point, primal=zeta)
-    other = certify(problem, replace(point, dual_coef=certificate.dual_coef), tol)
-    return other if other.gap < certificate.gap else certificate
+        return None
+    return None if np.isinf(found.gap) else brought.zeta(found.zeta)
+
+
+def _separate_by_linear_program(problem: Problem, limit: float) -> np.ndarray | None:
+    _ = limit
+    zeta, b = separation(problem)
+    if b is not None:
+        raise_if_not_separable(problem, b, PROOF)
+    return None if zeta is None else cheapest(problem, zeta)
 
 
 def _as_hard(problem: Problem) -> Problem | None:
@@ -496,6 +499,41 @@ def _as_hard(problem: Problem) -> Problem | None:
     if float(np.min(soft)) * length * length < _DISTANT:
         return None
     return replace(problem, C=np.full(len(problem.C), np.inf))
+
+
+def _by_other_means(
+    problem: Problem,
+    certificate: Certificate,
+    chosen: Method,
+    others: list[tuple[Problem, Method]],
+    options: tuple[float, int | None, float, Report | None],
+) -> tuple[Certificate, Method]:
+    """Try others in turn where a method gave up; keep the best points, and whose weights they are.
+
+    One that fails leaves what there is, and an interrupt from the keyboard ends them all.
+    """
+    tol, report = options[0], options[3]
+    for other, method in others:
+        if report is not None:
+            print(f"method {method.name}: {chosen.name} ended at a gap of {certificate.gap:.1e}")
+        try:
+            found = _run(other, method, None, *options)
+        except (RuntimeError, ArithmeticError, np.linalg.LinAlgError) as error:
+            if report is not None:
+                print(f"method {method.name} failed: {error}")
+            continue
+        is_interrupted = found.point.status is Status.INTERRUPTED
+        if other is not problem:
+            point = replace(found.point, primal=found.zeta, dual_coef=found.dual_coef)
+            found = certify(problem, point, tol)
+        chosen = method if found.primal_value < certificate.primal_value else chosen
+        certificate = better(problem, certificate, found, tol)
+        if is_interrupted:
+            point = replace(certificate.point, status=Status.INTERRUPTED)
+            return replace(certificate, point=point), chosen
+        if certificate.gap <= tol:
+            break
+    return certificate, chosen
 
 
 def _lighter(problem: Problem) -> Iterator[Problem]:
@@ -536,23 +574,6 @@ def _run(
         if run.best_so_far is None:
             raise
         return certify(problem, run.best_so_far(Status.INTERRUPTED), tol)
-
-
-def _run_beside(
-    problem: Problem,
-    method: Method,
-    tol: float,
-    max_iter: int | None,
-    limit: float,
-    report: Report | None,
-) -> Certificate | None:
-    """Solve by one method where another has a solution to fall back on; None if this one fails."""
-    try:
-        return _run(problem, method, None, tol, max_iter, limit, report)
-    except (RuntimeError, ArithmeticError, np.linalg.LinAlgError) as error:
-        if report is not None:
-            print(f"method {method.name} failed: {error}")
-        return None
 
 
 def _gave_up(certificate: Certificate, method: Method, tol: float) -> bool:

@@ -20,7 +20,7 @@ from scipy.linalg import cho_factor, cho_solve, lstsq
 from gnorm import gated
 from gnorm.solvers.accurate import UNIT, accurate_sums, two_sum
 from gnorm.solvers.problem import Problem
-from gnorm.solvers.separation import gated_features, separated
+from gnorm.solvers.separation import MOST, gated_features, separated
 from gnorm.solvers.solution import NotSeparableError
 
 __all__ = ["CANCELLATION", "PROOF", "is_proof", "raise_if_not_separable"]
@@ -114,7 +114,8 @@ def _fine_correction(
 ) -> np.ndarray:
     """Solve for s as :func:`_correction` does, feature by feature in the unit of its terms."""
     n_samples, n_features = len(b), mass.size
-    if n_samples * n_features * min(n_samples, n_features) > _MOST_STEPS:
+    n_entries = n_samples * n_features
+    if n_entries > MOST or n_entries * min(n_samples, n_features) > _MOST_STEPS:
         return _correction(problem, b, np.arange(n_samples), V)
     kept = mass.ravel() > 0
     units = mass.ravel()[kept]

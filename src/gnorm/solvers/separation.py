@@ -22,9 +22,9 @@ from gnorm.solvers.accurate import UNIT, accurate_outputs
 from gnorm.solvers.design import Design
 from gnorm.solvers.problem import Problem
 
-__all__ = ["cheapest", "gated_features", "separated", "separation"]
+__all__ = ["MOST", "cheapest", "gated_features", "separated", "separation"]
 
-_MOST = 2**20  # entries of the matrix up to which the program is solved
+MOST = 2**20  # entries of the matrix up to which it is made
 _SWEEPS = 8  # over rows and columns, to balance them
 
 
@@ -61,7 +61,7 @@ def separation(problem: Problem) -> tuple[np.ndarray | None, np.ndarray | None]:
         comes to no end.
     """
     design, rows = problem.design, np.flatnonzero(problem.is_hard)
-    if len(rows) * design.n_gates * design.n_features > _MOST:
+    if len(rows) * design.n_gates * design.n_features > MOST:
         return None, None
     design = design.restricted(rows)
     F = problem.y[rows, None] * gated_features(design)
