@@ -34,6 +34,7 @@ MENDED = [
     ("scale of all", 168, 11),
     ("weights", 157, 11),
     ("weights", 45, 11),
+    ("weights", 40, 20),
 ]
 
 

@@ -94,6 +94,7 @@ class CentralPath:
         """Return the best points as those of a method."""
         return Point(self.dual.coef, self.system.recovered(self.primal), status, self.run.n_iter)
 
+    @np.errstate(over="ignore", invalid="ignore")  # a step out of range is a breakdown
     def follow(
         self, tol: float, *, is_last: bool = True, n_rounding: int = _ROUNDING_ITERATIONS
     ) -> Status:
@@ -146,13 +147,11 @@ class CentralPath:
                     return self._ended(Status.STALLED, tol)
             self.system.sharpen(self.gap, tol)
             try:
-                with np.errstate(over="ignore", invalid="ignore"):
-                    step = self._advance()
+                step = self._advance()
+                self._evaluate(is_last)
             except Breakdown:  # the state is the last one, and so are the points
                 if not self.escalate():
                     return self._ended(Status.STALLED, tol)
-                continue
-            self._evaluate(is_last)
 
     def _report(self, step: float) -> None:
         if self.run.report is not None:
@@ -267,7 +266,8 @@ class CentralPath:
         moved = state.moved(change, *steps)
         moved.x = system.coefficients.kept_inside(state.x, moved.x, _STEP_SHARE)
         settled = system.settled(moved)
-        if not (settled.is_interior() and np.isfinite(settled.t) and np.isfinite(settled.x).all()):
+        is_finite = np.isfinite(settled.t) and np.isfinite(settled.x).all()
+        if not (is_finite and settled.is_interior() and np.isfinite(settled.complementarity())):
             raise Breakdown
         self.state = settled
         self.run.n_iter += 1
