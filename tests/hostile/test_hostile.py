@@ -16,7 +16,7 @@ from .generator import FAMILIES, TARGETS, make
 from .reproduce import script, shrunk
 
 LOSSES = ("hinge", "squared_hinge", "log_loss", *TARGETS, "multinomial")
-EACH = 5  # problems of each family
+EACH = 4  # problems of each family
 OPEN = ("memory",)  # what needs a process of its own
 
 

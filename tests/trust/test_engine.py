@@ -19,7 +19,15 @@ from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import gnorm.solvers
-from gnorm import GatedL2SVC, GLNNormSVC, HyperplaneGates, NotSeparableError, max_margin, solve
+from gnorm import (
+    GatedL2SVC,
+    GLNNormSVC,
+    HyperplaneGates,
+    NotSeparableError,
+    losses,
+    max_margin,
+    solve,
+)
 from gnorm.losses import (
     AbsoluteError,
     EpsilonInsensitive,
@@ -377,6 +385,19 @@ def test_a_loss_of_any_weight_ends_in_words(loss, C):
     for method in ("auto", "primal"):
         solution = solve(X, y, activations, loss=loss, C=C, method=method)
         assert (solution.status.value == "optimal") == (solution.duality_gap <= 1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(losses._LOSSES))
+@pytest.mark.parametrize("unit", [0.25, 3.0, 1e60])
+def test_a_loss_in_another_unit_is_the_same_but_for_a_power(name, unit):
+    loss, rng = losses.get_loss(name), np.random.default_rng(0)
+    if (found := loss.in_unit(unit)) is None:
+        assert loss.is_margin or name == "multinomial"  # labels and classes have no unit
+        return
+    other, degree = found
+    y, f, C = rng.normal(size=(3, 50)) * [[unit], [unit], [1.0]]
+    wanted = loss.value(y, f, np.abs(C)) / unit**degree
+    assert_allclose(other.value(y / unit, f / unit, np.abs(C)), wanted, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
