@@ -12,7 +12,7 @@ from gnorm.norms import GroupNorm
 from gnorm.solvers.design import make_design
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.separability import is_proof
-from gnorm.solvers.separation import separated, separation
+from gnorm.solvers.separation import separation
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -108,7 +108,7 @@ def test_the_linear_program_separates_or_gives_a_combination_that_vanishes(kind,
 
 def test_too_many_features_are_left_alone():
     X, y = np.ones((1100, 1000)), np.where(np.arange(1100) % 2, 1, -1)
-    assert separated(as_problem(X, y, np.ones((1100, 1, 1), dtype=bool))) is None
+    assert separation(as_problem(X, y, np.ones((1100, 1, 1), dtype=bool))) == (None, None)
 
 
 def test_a_proof_does_not_warn():

@@ -20,7 +20,7 @@ from scipy.linalg import cho_factor, cho_solve, lstsq
 from gnorm import gated
 from gnorm.solvers.accurate import UNIT, accurate_sums, two_sum
 from gnorm.solvers.problem import Problem
-from gnorm.solvers.separation import MOST, gated_features, separated
+from gnorm.solvers.separation import MOST, gated_features, separation
 from gnorm.solvers.solution import NotSeparableError
 
 __all__ = ["CANCELLATION", "PROOF", "is_proof", "raise_if_not_separable"]
@@ -85,7 +85,7 @@ def is_proof(problem: Problem, b: np.ndarray) -> bool:
         return False
     on = np.flatnonzero(b)
     part = problem.restricted(on)
-    return _vanishes(part, b[on]) or separated(part) is None
+    return _vanishes(part, b[on]) or separation(part)[0] is None
 
 
 def _vanishes(problem: Problem, b: np.ndarray) -> bool:

@@ -22,26 +22,10 @@ from gnorm.solvers.accurate import UNIT, accurate_outputs
 from gnorm.solvers.design import Design
 from gnorm.solvers.problem import Problem
 
-__all__ = ["MOST", "cheapest", "gated_features", "separated", "separation"]
+__all__ = ["MOST", "cheapest", "gated_features", "separation"]
 
 MOST = 2**20  # entries of the matrix up to which it is made
 _SWEEPS = 8  # over rows and columns, to balance them
-
-
-def separated(problem: Problem) -> np.ndarray | None:
-    """Return unit weights that separate the samples with hard margins, None if none are found.
-
-    Parameters
-    ----------
-    problem : Problem
-        The problem.
-
-    Returns
-    -------
-    ndarray of shape (n_units, n_contexts, n_features) or None
-        Weights whose outputs have the sign of the label in exact arithmetic.
-    """
-    return separation(problem)[0]
 
 
 def separation(problem: Problem) -> tuple[np.ndarray | None, np.ndarray | None]:
