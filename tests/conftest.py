@@ -13,8 +13,9 @@ from gnorm.datasets import load_mnist
 REPOSITORY = Path(__file__).parents[1]
 
 # A first example pays for imports, and a busy machine for its neighbours. Every run has the same
-# examples, so that a change is to blame for what fails. `--hypothesis-profile=fresh` draws others.
-hypothesis.settings.register_profile("gnorm", deadline=None, derandomize=True)
+# examples, so that a change is to blame for what fails, and few, as the same ones show nothing new
+# the next time. `--hypothesis-profile=fresh` draws others, and more of them.
+hypothesis.settings.register_profile("gnorm", deadline=None, derandomize=True, max_examples=40)
 hypothesis.settings.register_profile("fresh", deadline=None)
 hypothesis.settings.load_profile("gnorm")
 

@@ -521,7 +521,9 @@ def test_inputs_far_from_the_origin(kind, C, random_state):
 @must_converge
 @each_kind
 @pytest.mark.parametrize("C", [1e-3, 1.0])
-@pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
+@pytest.mark.parametrize(
+    "load", [load_wine, pytest.param(load_breast_cancer, marks=pytest.mark.slow)]
+)
 def test_raw_data(kind, C, load):
     # features of scales from 1e-2 to 1e3, and samples in the hundreds
     X, y = load(return_X_y=True)
@@ -530,6 +532,7 @@ def test_raw_data(kind, C, load):
 
 
 @must_converge
+@pytest.mark.slow
 def test_many_raw_data():
     # more of them than the working set takes at once where it stalls
     X, y = load_breast_cancer(return_X_y=True)

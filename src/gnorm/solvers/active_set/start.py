@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gnorm.losses import Hinge
 from gnorm.solvers.active_set.screening import screen
 from gnorm.solvers.active_set.sets import PinnedSums, Sets, depth_at
 from gnorm.solvers.interior import solve_by_samples
@@ -100,7 +99,7 @@ def cold_start(problem: Problem, memory: Memory) -> Start:
     n_samples = len(problem.y)
     can_be_all = n_samples <= min(ALL, memory.most(DOUBLE_BYTES))
     guess = None
-    if isinstance(problem.loss, Hinge):
+    if problem.loss.is_piecewise_linear:
         guess = screen(problem, memory.most(GUESS_BYTES))
     if guess is None:
         is_affine = np.isfinite(problem.loss.affine_depth(problem.y, problem.y)).all()
