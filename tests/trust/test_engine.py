@@ -4,7 +4,7 @@ import re
 import sys
 import tracemalloc
 import warnings
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -63,6 +63,9 @@ def values_of(X, y, activations, solution, C):
     V = np.einsum("n,nhc,nd->hcd", y * a, gates, X)
     dual = np.sum(a) - np.max(np.sum(V**2, axis=(1, 2))) / 2
     return float(primal), float(dual)
+
+
+TARGETS = ("squared_error", "absolute_error", "epsilon_insensitive", "huber", "quantile")
 
 
 def problem_of_scale(seed):
@@ -407,7 +410,9 @@ def test_a_loss_in_another_unit_is_the_same_but_for_a_power(name, unit):
 def test_targets_of_any_size_give_the_predictor_of_that_size(loss, exponent):
     X, _, activations = some_margins()
     y, size = np.random.default_rng(1).normal(size=len(X)), 10.0**exponent
-    brought, degree = loss.in_unit(1.0 / size)  # the same loss where targets are of that size
+    lengths = [item.name for item in fields(loss) if item.name in ("delta", "epsilon")]
+    brought = replace(loss, **{name: getattr(loss, name) * size for name in lengths})
+    degree = loss.in_unit(1.0)[1]
     wanted = solve(X, y, activations, loss=loss, C=3.0, tol=1e-8)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
@@ -416,6 +421,27 @@ def test_targets_of_any_size_give_the_predictor_of_that_size(loss, exponent):
     assert found.duality_gap <= 1e-8
     assert_allclose(found.norm, wanted.norm * size, rtol=1e-3)
     assert_allclose(found.primal_value / size, wanted.primal_value * size, rtol=1e-7)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("exponent", [-320, -300, -160, -140, 140, 156, 300])
+@pytest.mark.parametrize("name", TARGETS)
+def test_targets_at_the_ends_of_the_range_are_solved_or_refused_in_words(name, exponent):
+    X, _, activations = some_margins()
+    y = np.random.default_rng(1).normal(size=len(X)) * 10.0 ** (exponent // 2)
+    y = y * 10.0 ** (exponent - exponent // 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        try:
+            solution = solve(X, y, activations, loss=name, C=1.0)
+        except ValueError as error:
+            solution, said = None, str(error)
+    if solution is None:
+        assert said.startswith("expected inputs and targets in a unit")
+        assert abs(exponent) > 150
+        return
+    assert np.all(np.isfinite(solution.zeta))
+    assert (solution.status.value == "optimal") == (solution.duality_gap <= 1e-6)
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "quantile", "huber"])

@@ -56,8 +56,8 @@ class EpsilonInsensitive(PiecewiseLinearLoss):
         return self.epsilon > 0
 
     def in_unit(self, unit: float) -> tuple[EpsilonInsensitive, int]:
-        """Return the loss whose tube has the same width, of degree 1."""
-        return EpsilonInsensitive(min(self.epsilon / unit, 1e300)), 1
+        """Return the loss whose tube has the same width, or 2e30, of degree 1."""
+        return EpsilonInsensitive(min(self.epsilon / unit, 1e30)), 1
 
     def half_lines(self, y: np.ndarray, C: np.ndarray) -> HalfLines:
         """Two half-lines on either side of the tube."""

@@ -53,8 +53,8 @@ class Huber(Loss):
         object.__setattr__(self, "delta", float(self.delta))
 
     def in_unit(self, unit: float) -> tuple[Huber, int]:
-        """Return the loss that ends its square at the same error, of degree 2."""
-        return Huber(float(np.clip(self.delta / unit, 1e-300, 1e300))), 2
+        """Return the loss that ends its square at the same error, or at 1e30, of degree 2."""
+        return Huber(float(np.clip(self.delta / unit, 1e-300, 1e30))), 2
 
     def value(self, y: np.ndarray, f: np.ndarray, C: np.ndarray) -> np.ndarray:
         r"""Loss :math:`C_n m (|y_n - f_n| - m / 2)`, :math:`m = \min(|y_n - f_n|, \delta)`."""

@@ -131,5 +131,5 @@ def _of_targets(problem: Problem) -> tuple[Loss, np.ndarray, float, np.ndarray]:
         return problem.loss, problem.y, 1.0, problem.C
     loss, degree = in_unit
     with np.errstate(over="ignore", under="ignore"):
-        weights = np.clip(problem.C * size ** (degree - 2), _LEAST, _LARGEST)
+        weights = np.clip(problem.C * np.power(size, degree - 2.0), _LEAST, _LARGEST)
         return loss, problem.y / size, size, weights
