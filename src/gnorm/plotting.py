@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from gnorm.losses import Hinge, SquaredHinge, get_loss
+from gnorm.losses import get_loss
 
 __all__ = ["HistoryDisplay", "MarginDisplay", "UnitNormsDisplay"]
 
@@ -293,7 +293,7 @@ class MarginDisplay:
             margins = np.where(targets[:, None] == positives, 1.0, -1.0) * values
         # the predictor that is zero has no side, and norm 0
         margins = margins / np.where(norms > 0, norms, 1.0)
-        if not isinstance(get_loss(getattr(classifier, "loss", "hinge")), Hinge | SquaredHinge):
+        if not get_loss(getattr(classifier, "loss", "hinge")).allows_infinite_C:
             norms = None  # no loss that begins there
         labels, title = _labels(classifier, name)
         return cls(margins=margins, norms=norms, labels=labels, title=title).plot(ax=ax, **kwargs)

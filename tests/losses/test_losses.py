@@ -420,6 +420,17 @@ def test_which_losses_may_be_hard():
     assert {loss.name for loss in LOSSES if loss.allows_infinite_C} == {"hinge", "squared_hinge"}
 
 
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_exact_penalties_are_steep_from_the_margin_on(loss):
+    # a multiplier of any length is then met by a finite C, which a loss that begins flat never has
+    if not loss.allows_infinite_C:
+        assert not loss.is_exact_penalty
+        return
+    shortfall = np.array([1e-3, 1e-6, 1e-9])
+    slope = -loss.derivative(np.ones(3), 1.0 - shortfall, np.ones(3))
+    assert loss.is_exact_penalty == bool(np.min(slope) > 0.5)
+
+
 @hard_losses
 def test_hard_margin(loss):
     y, f = np.array([1.0, -1.0, 1.0, -1.0]), np.array([1.0, -2.0, 0.5, 1.0])

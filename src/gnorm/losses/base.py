@@ -51,6 +51,8 @@ class Loss(ABC):
         Whether :math:`b \mapsto \ell^*(-b)` has a kink at 0.
     allows_infinite_C : bool
         Whether ``C = inf`` makes sense, as a hard constraint :math:`y f \ge 1`.
+    is_exact_penalty : bool
+        Whether the solution for ``C = inf`` is that for all C from some finite one on.
     is_piecewise_linear : bool
         Whether the loss is affine between its kinks.
     has_quadratic_conjugate : bool
@@ -62,6 +64,7 @@ class Loss(ABC):
     is_margin: ClassVar[bool] = False
     has_open_domain: ClassVar[bool] = False
     allows_infinite_C: ClassVar[bool] = False
+    is_exact_penalty: ClassVar[bool] = False
     is_piecewise_linear: ClassVar[bool] = False
     has_quadratic_conjugate: ClassVar[bool] = False
 

@@ -33,6 +33,7 @@ class Hinge(PiecewiseLinearLoss):
     name: ClassVar[str] = "hinge"
     is_margin: ClassVar[bool] = True
     allows_infinite_C: ClassVar[bool] = True
+    is_exact_penalty: ClassVar[bool] = True
 
     def half_lines(self, y: np.ndarray, C: np.ndarray) -> HalfLines:
         """One half-line per sample, which ends at the label."""

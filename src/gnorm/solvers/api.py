@@ -157,23 +157,15 @@ def solve(
     >>> solution.decision_values(X, activations).round(3)
     array([1., 1., 2., 3.])
     """
-    loss = get_loss(loss)
-    X, targets, gates, weight = check_samples(X, y, activations, loss, C, sample_weight)
-    loss = loss.fitted_to(targets[weight > 0])
-    if unit_weights is not None:
-        norm = _weighted_norm(norm, gates[weight > 0], unit_weights)
-    design, merged = prepare(X, targets, gates, weight, norm)
-    solution = solve_prepared(
-        design,
-        merged,
-        targets,
-        loss,
-        1.0,
-        method=method,
-        tol=tol,
-        max_iter=max_iter,
-        memory_limit=memory_limit,
-        verbose=verbose,
+    options = {
+        "method": method,
+        "tol": tol,
+        "max_iter": max_iter,
+        "memory_limit": memory_limit,
+        "verbose": verbose,
+    }
+    solution = _solve(
+        X, y, activations, get_loss(loss), C, norm, unit_weights, sample_weight, options
     )
     warn_if_unfinished(solution, tol)
     return solution
@@ -255,26 +247,37 @@ def max_margin(
     >>> round(solution.norm, 6), solution.status.value
     (1.414214, 'optimal')
     """
-    loss = Hinge()
-    X, labels, gates, weight = check_samples(X, y, activations, loss, C, sample_weight)
+    options = {
+        "method": method,
+        "tol": tol,
+        "max_iter": max_iter,
+        "memory_limit": memory_limit,
+        "verbose": verbose,
+    }
+    solution = _solve(X, y, activations, Hinge(), C, norm, unit_weights, sample_weight, options)
+    assert isinstance(solution, MarginSolution)
+    warn_if_unfinished(solution, tol)
+    return solution
+
+
+def _solve(
+    X: Any,
+    y: ArrayLike,
+    activations: ArrayLike,
+    loss: Loss,
+    C: float | ArrayLike,
+    norm: str | Norm | None,
+    unit_weights: ArrayLike | None,
+    sample_weight: ArrayLike | None,
+    options: dict[str, Any],
+) -> Solution:
+    """Check, merge, choose, solve, certify and expand."""
+    X, targets, gates, weight = check_samples(X, y, activations, loss, C, sample_weight)
+    loss = loss.fitted_to(targets[weight > 0])
     if unit_weights is not None:
         norm = _weighted_norm(norm, gates[weight > 0], unit_weights)
-    design, merged = prepare(X, labels, gates, weight, norm)
-    solution = solve_prepared(
-        design,
-        merged,
-        labels,
-        loss,
-        1.0,
-        method=method,
-        tol=tol,
-        max_iter=max_iter,
-        memory_limit=memory_limit,
-        verbose=verbose,
-    )
-    warn_if_unfinished(solution, tol)
-    assert isinstance(solution, MarginSolution)
-    return solution
+    design, merged = prepare(X, targets, gates, weight, norm)
+    return solve_prepared(design, merged, targets, loss, 1.0, **options)
 
 
 def _weighted_norm(norm: str | Norm | None, gates: np.ndarray, unit_weights: ArrayLike) -> Norm:
@@ -494,7 +497,7 @@ def _as_hard(problem: Problem) -> Problem | None:
     """Return the hard margin in place of a hinge whose bounds are too far away to be seen."""
     soft = problem.C[~problem.is_hard]
     length = problem.design.max_input_norm
-    if not isinstance(problem.loss, Hinge) or not len(soft):
+    if not problem.loss.is_exact_penalty or not len(soft):
         return None
     if float(np.min(soft)) * length * length < _DISTANT:
         return None

@@ -36,7 +36,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
 
 from gnorm.gated import as_numbers
-from gnorm.losses import Hinge, Loss, get_loss
+from gnorm.losses import Loss, get_loss
 from gnorm.norms import Norm
 from gnorm.solvers.active_set.sets import PinnedSums
 from gnorm.solvers.active_set.start import Near
@@ -305,7 +305,7 @@ def saturation(problem: Problem) -> Saturation:
         aligned = np.sign(coef)[..., None] * products[..., tied]
         weights[tied] = _least_maximum(aligned.reshape(-1, len(tied)))
     outputs = products @ weights
-    if isinstance(loss, Hinge):
+    if loss.is_exact_penalty:
         # their mean is the squared length of the longest kernels: the largest is positive
         return Saturation(1.0 / float(np.max(problem.y * outputs)), coef, weights)
     C = _largest_C(problem, coef, outputs, float(np.max(lengths)))
@@ -360,7 +360,7 @@ def _default_grid(
             "every unit; pass Cs to solve for them nevertheless"
         )
     to_eps = np.geomspace(end.C, end.C / eps, n_Cs)
-    if not isinstance(at_one.loss, Hinge):
+    if not at_one.loss.is_exact_penalty:
         return to_eps, None
     try:
         infinite = np.full(len(at_one.y), np.inf)
@@ -477,7 +477,7 @@ class _Follower:
             certificate, method, _ = solve_certified(problem, near, **self.options)
         # from this C on no sample is at its bound any more
         least = C
-        if isinstance(problem.loss, Hinge):
+        if problem.loss.is_exact_penalty:
             least = min(C, float(np.max(np.abs(certificate.dual_coef) / self.at_one.C)))
         near = replace(near_to(problem, certificate), pinned_sums=self.pinned_sums)
         self.known = [
@@ -495,7 +495,7 @@ class _Follower:
         lower, upper = problem.loss.domain(problem.y, problem.C)
         b, slack = certificate.dual_coef, (1.0 - _BOUNDARY)
         is_inside = (b <= slack * upper) & (b >= slack * lower)
-        if not isinstance(problem.loss, Hinge) or not np.all(is_inside):
+        if not problem.loss.is_exact_penalty or not np.all(is_inside):
             return None
         same = rescaled(problem, certificate)
         if same.gap > self.tol:

@@ -10,7 +10,6 @@ import cvxpy as cp
 import numpy as np
 import scipy.sparse as sp
 
-from gnorm.losses import Hinge
 from gnorm.solvers.problem import Problem
 
 __all__ = ["LossProblem", "ScaledProblem", "signed"]
@@ -168,7 +167,7 @@ class LossProblem(ScaledProblem):
         if problem.n_outputs == 1:
             self.margins = cp.multiply(problem.y, values)
         # where all margins are hard, losses of margins do not differ
-        self._is_of_margins = isinstance(problem.loss, Hinge) or bool(problem.is_hard.all())
+        self._is_of_margins = problem.loss.is_exact_penalty or bool(problem.is_hard.all())
         if self._is_of_margins:
             term, constraint = self._hinge(problem, scale, is_homogeneous)
             self.outputs = values

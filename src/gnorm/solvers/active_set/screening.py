@@ -27,7 +27,6 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.svm import SVC, SVR, OneClassSVM
 
-from gnorm.losses import Hinge
 from gnorm.losses.piecewise_linear import PiecewiseLinearLoss
 from gnorm.solvers.problem import Problem
 
@@ -111,7 +110,7 @@ def screen(problem: Problem, most: float = np.inf) -> Guess | None:
         label for a margin loss, or for too many samples of another loss: outside of a chunk these
         would be at one of two bounds, and which one is what a guess is to say.
     """
-    if isinstance(problem.loss, Hinge):
+    if problem.loss.is_margin:
         return _grown(problem, most)
     return _fit_tube(problem) if len(problem.y) <= min(_LARGEST, most) else None
 
