@@ -582,7 +582,7 @@ def _run(
 def _gave_up(certificate: Certificate, method: Method, tol: float) -> bool:
     """Whether a method ended above the tolerance, and not because it was told to."""
     point = certificate.point
-    is_spent = point.n_iter >= method.max_iter
+    is_spent = point.n_iter >= method.max_iter and point.status is not Status.INTERRUPTED
     is_unfinished = point.status in (Status.STALLED, Status.OPTIMAL)  # it may think otherwise
     return certificate.gap > tol and (is_unfinished or is_spent)
 
