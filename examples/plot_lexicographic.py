@@ -1,4 +1,5 @@
-"""When the largest rate is not needed, the next one counts.
+"""When the largest rate is not needed, the next one counts
+========================================================
 
     python examples/plot_lexicographic.py [figure]
 
