@@ -43,6 +43,7 @@ from gnorm.descent.layers import (
     ReLU,
     residual,
 )
+from tests.descent.test_layers import every_example, in_a_chain, problem
 
 N, D, N_STEPS = 20, 4, 40
 pytestmark = pytest.mark.filterwarnings("ignore:training ended")
@@ -185,3 +186,25 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(descent, make):
     parts.parameters[:] = 7.0
     train(descent, parts, history)
     assert_array_equal(parts.parameters, whole.parameters)
+
+
+@every_example
+def test_a_run_on_any_layer_goes_on_to_the_last_bit(make):
+    """Of batches and with averages: the optimiser remembers, whatever the layer."""
+    layer = make()
+
+    def run(max_steps, history=None, callback=None):
+        network, X, gates, _ = problem(layer, in_a_chain)
+        labels = np.arange(len(X)) % network.n_outputs
+        descent = Adam(1e-3, batch_size=4, max_steps=max_steps, callback=callback, random_state=0)
+        return network, descent.train(network, X, labels, gates or None, history=history)
+
+    def interrupt(step, network):
+        if step == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    whole, _ = run(12)
+    with pytest.warns(UserWarning, match="training was interrupted after 6 of 12 steps"):
+        _, history = run(12, callback=interrupt)
+    resumed, _ = run(12, history)
+    assert_array_equal(resumed.parameters, whole.parameters)
