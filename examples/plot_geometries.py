@@ -16,6 +16,7 @@ from typing import NamedTuple
 import cvxpy as cp
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from gnorm import max_margin, norms
 from gnorm.descent import (
@@ -176,14 +177,15 @@ def draw(histories):
         ax.set_xlabel("steps")
     for ax in panels[:, 0]:
         ax.set_ylabel("margin, relative to the largest")
-    lines = {line.get_label(): line for line in panels[0, 0].lines}
-    handles = [lines[label] for label in LABELS.values()]
-    legend = figure.legend(
-        handles=handles, loc="outside upper center", ncols=len(handles), frameon=False,
+    lines = [Line2D([], [], color=COLORS[norm], label=LABELS[norm]) for norm in GEOMETRIES]
+    figure.legend(
+        handles=lines,
+        loc="upper center",
+        ncol=len(lines),
+        frameon=False,
         title="norm of the weights",
-    )  # fmt: skip
-    for handle in legend.legend_handles:
-        handle.set(linewidth=2.0, alpha=1.0)
+    )
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.89))  # the legend is above
     return figure
 
 
