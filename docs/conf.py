@@ -1,7 +1,7 @@
 """Sphinx configuration: `make docs`. Nothing is fetched, so the build works offline.
 
-`GNORM_DOCS=full` runs every example of the gallery that needs no data of its own, minutes instead of
-seconds, and fetches the inventories to which names of other projects are linked.
+`GNORM_DOCS=full` runs every example of the gallery that needs no data of its own, minutes instead
+of seconds, and fetches the inventories to which names of other projects are linked.
 """
 
 import os

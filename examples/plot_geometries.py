@@ -1,4 +1,5 @@
-"""One architecture, six ways to descend, five norms: each way ends at the optimum of its own.
+"""One architecture, six ways to descend, five norms: each way ends at the optimum of its own
+==========================================================================================
 
     python examples/plot_geometries.py [figure]
 
