@@ -8,7 +8,8 @@ Yamamura, Ma and Ganguli, 2023). Its weights have rates 1 and (1/2, 1/2), so tha
 ``|a|`` alone: while the second feature separates the balls, ``r <= |mu_2|``, nothing else is used,
 and the distance of the centres from the boundary is ``|mu_2|``; for larger r the direction is
 ``(sqrt(r^2 - mu_2^2), mu_2) / r``. The linear model a x_1 + b x_2 has mu as its direction
-throughout. It prints measured against predicted values, and saves a figure, by default docs/images/two_balls.png.
+throughout. It prints measured against predicted values, and saves a figure, by default
+docs/images/two_balls.png.
 """
 
 import sys
