@@ -52,7 +52,7 @@ bench: $(VENV)/.extra-bench ## measure gnorm against its rivals
 	for bench in benchmarks/bench_*.py; do $(VENV)/bin/python $$bench || exit 1; done
 
 clean: ## remove environments, caches and built files
-	rm -rf $(VENV) $(OLDEST) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist docs/_build docs/generated
+	rm -rf $(VENV) $(OLDEST) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist docs/_build docs/generated docs/gallery
 	find src tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # $(call make_venv,NAME_OF_INTERPRETER_VARIABLE,folder). Some distributions ship pip but no ensurepip: then the

@@ -1,10 +1,22 @@
-"""Sphinx configuration: `make docs`. Nothing is fetched, so the build works offline."""
+"""Sphinx configuration: `make docs`. Nothing is fetched, so the build works offline.
 
+`GNORM_DOCS=full` runs every example of the gallery that needs no data of its own, minutes instead
+of seconds, and fetches the inventories to which names of other projects are linked.
+"""
+
+import os
+import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from gnorm import norms
 from gnorm.solvers.methods import table
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
+import gallery  # noqa: E402
+
+IS_FULL = os.environ.get("GNORM_DOCS") == "full"
 
 project = "gnorm"
 author = "the gnorm developers"
@@ -16,16 +28,44 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+    "gallery",
+    "mathml",
 ]
-exclude_patterns = ["_build", "generated/methods.md", "generated/norms.md"]
-generated = Path(__file__).parent / "generated"
+exclude_patterns = [
+    "_build",
+    "generated/methods.md",
+    "generated/norms.md",
+    "**sg_execution_times.rst",
+]
+generated = HERE / "generated"
 generated.mkdir(exist_ok=True)
 (generated / "methods.md").write_text(table())
 (generated / "norms.md").write_text(norms.table())
 templates_path = ["_templates"]
 html_theme = "furo"
 html_title = f"gnorm {release}"
+html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
+html_css_files = ["gnorm.css"]
+html_math_renderer = "mathml"
+
+intersphinx_mapping = {
+    name: (address, None)
+    for name, address in {
+        "python": "https://docs.python.org/3",
+        "numpy": "https://numpy.org/doc/stable",
+        "scipy": "https://docs.scipy.org/doc/scipy",
+        "sklearn": "https://scikit-learn.org/stable",
+        "cvxpy": "https://www.cvxpy.org",
+    }.items()
+    if IS_FULL
+}
+
+sphinx_gallery_conf = gallery.configuration(HERE, IS_FULL)
 
 # MyST: $formulas$, and an anchor for every heading down to the third level.
 myst_enable_extensions = ["dollarmath"]
@@ -39,7 +79,10 @@ autodoc_default_options = {
 }
 autodoc_typehints = "none"  # the docstrings state types with their shapes
 numpydoc_show_class_members = False  # autodoc lists them
-suppress_warnings = ["ref.citation"]  # a docstring may name its source without citing it in a line
+suppress_warnings = [
+    "ref.citation",  # a docstring may name its source without citing it in a line
+    "config.cache",  # the gallery is configured by functions
+]
 
 
 def skip_member(app, what, name, obj, skip, options):

@@ -1,4 +1,5 @@
-"""Layers stay balanced without being asked to.
+"""Layers stay balanced without being asked to
+===========================================
 
     python examples/plot_balance.py [figure]
 

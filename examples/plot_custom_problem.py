@@ -1,4 +1,5 @@
-"""Logistic regression under the GLN norm, along a path of penalties, from one compiled problem.
+"""Logistic regression under the GLN norm, along a path of penalties, from one compiled problem
+============================================================================================
 
     python examples/plot_custom_problem.py [figure]
 

@@ -1,4 +1,5 @@
-"""A unit that starts at zero stays there, and the limit of training is not the optimum.
+"""A unit that starts at zero stays there, and the limit of training is not the optimum
+====================================================================================
 
     python examples/plot_dead_units.py [figure]
 

@@ -1,4 +1,5 @@
-"""Held-out error against the number of training images, digits 0-4 against 5-9 of MNIST.
+"""Held-out error against the number of training images, digits 0-4 against 5-9 of MNIST
+=====================================================================================
 
 The hard-margin predictors of the GLN norm, of the FReLU norm and of the L2 norm of the predictors,
 the same gates under all of them, and a linear machine, whose C is chosen on images that are in no

@@ -1,14 +1,15 @@
-"""A homogeneous function, learnt in a box and asked for far outside of it.
+"""A homogeneous function, learnt in a box and asked for far outside of it
+=======================================================================
 
     python examples/plot_extrapolation.py [figure]
 
-The example of Polyakov (2023): f = 2 |x1|^2 |x2|^(1/2) - |x1|^(1/2) |x2|^(5/4), of degree 3 under
-G = diag(1, 2), known at 1000 points of [-1, 1]^2. Four regressors learn it as they are, and on the
-unit sphere of the dilation, which is known or estimated from the samples. They are tested on new
-points of the box and of boxes up to 100 times as large; an error is the root mean square relative
-to that of f on the same points. On boxes that the dilation itself enlarges, [-k, k] x [-k^2, k^2],
-the error of a homogeneous model is k^3 times that in the first, exactly. It prints the tables and
-saves a figure, by default to docs/images/extrapolation.png.
+The example of Polyakov (2023): ``f = 2 |x1|^2 |x2|^(1/2) - |x1|^(1/2) |x2|^(5/4)``, of degree 3
+under G = diag(1, 2), known at 1000 points of [-1, 1]^2. Four regressors learn it as they are, and
+on the unit sphere of the dilation, which is known or estimated from the samples. They are tested on
+new points of the box and of boxes up to 100 times as large; an error is the root mean square
+relative to that of f on the same points. On boxes that the dilation itself enlarges, [-k, k] x
+[-k^2, k^2], the error of a homogeneous model is k^3 times that in the first, exactly. It prints the
+tables and saves a figure, by default to docs/images/extrapolation.png.
 """
 
 import sys

@@ -1,4 +1,5 @@
-"""Gradient descent finds the max-margin predictor of the GLN norm, and not another one.
+"""Gradient descent finds the max-margin predictor of the GLN norm, and not another one
+====================================================================================
 
     python examples/plot_implicit_bias.py [figure]
 

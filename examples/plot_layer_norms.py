@@ -1,4 +1,5 @@
-"""Layers gain alike, though they do not move alike.
+"""Layers gain alike, though they do not move alike
+================================================
 
     python examples/plot_layer_norms.py [figure]
 

@@ -1,4 +1,5 @@
-"""When the largest rate is not needed, the next one counts.
+"""When the largest rate is not needed, the next one counts
+========================================================
 
     python examples/plot_lexicographic.py [figure]
 
@@ -79,21 +80,21 @@ def main(path="docs/images/lexicographic.png"):
         plane.plot(*X[y == label].T, "o", color=color, markersize=4)
     along = np.array([-through_origin[1], through_origin[0]]) / np.linalg.norm(through_origin)
     plane.plot(
-        *np.array([-5 * along, 5 * along]).T,
+        *np.array([-6 * along, 6 * along]).T,
         color=GREY,
         lw=4,
         alpha=0.5,
         label="max-margin, no bias",
     )
-    line = np.linspace(-1, 4, 2)
+    line = np.linspace(-2, 5, 2)
     V, W, b = network.weights.values()
     u = (W[0] @ V[0])[0]
     plane.plot(line, -(u[0] * line + b[0]) / u[1], "--", color=GREEN, label="trained")
-    plane.set(title="samples and boundaries", xlim=(-0.5, 3.8), ylim=(-2, 4), aspect="equal")
-    plane.legend(fontsize=7)
+    plane.set(title="samples and boundaries", xlim=(-1.4, 5), ylim=(-2.8, 3.6), aspect="equal")
+    plane.legend(fontsize=7, loc="lower right")
     steps = run.step + 1
     growth.plot(steps, run["weights"], color=BLUE, label="squared norm of the weights")
-    growth.plot(steps, run["bias"], color=RED, label="bias")
+    growth.plot(steps[1:], run["bias"][1:], color=RED, label="bias")  # 0 at first
     growth.set(xscale="log", yscale="log", xlabel="steps", title="weights and bias")
     growth.legend(fontsize=7)
     angles.plot(steps, run["to_origin"], color=GREY, label="to max-margin, no bias")

@@ -1,4 +1,5 @@
-"""Normalised features collapse to a simplex.
+"""Normalised features collapse to a simplex
+=========================================
 
     python examples/plot_neural_collapse.py [figure]
 

@@ -1,4 +1,5 @@
-"""Physical laws whose dilation is found from their data.
+"""Physical laws whose dilation is found from their data
+=====================================================
 
     python examples/plot_physical_laws.py [figure]
 

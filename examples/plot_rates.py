@@ -1,4 +1,5 @@
-"""Networks that are only quasi-homogeneous: what is conserved, what rises, where they end.
+"""Networks that are only quasi-homogeneous: what is conserved, what rises, where they end
+=======================================================================================
 
     python examples/plot_rates.py [figure]
 

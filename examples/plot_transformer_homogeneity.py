@@ -1,4 +1,5 @@
-"""Of which degree a transformer is in its weights, block by block and as a whole.
+"""Of which degree a transformer is in its weights, block by block and as a whole
+==============================================================================
 
     python examples/plot_transformer_homogeneity.py [figure]
 

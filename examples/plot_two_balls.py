@@ -1,13 +1,15 @@
-"""Two balls: a network whose weights have different rates prefers some features.
+"""Two balls: a network whose weights have different rates prefers some features
+=============================================================================
 
     python examples/plot_two_balls.py [figure]
 
 Two balls of radius r around mu and -mu are to be told apart by f(x) = a x_1 + b c x_2 (Kunin,
 Yamamura, Ma and Ganguli, 2023). Its weights have rates 1 and (1/2, 1/2), so that training minimises
-|a| alone: while the second feature separates the balls, r <= |mu_2|, nothing else is used, and the
-distance of the centres from the boundary is |mu_2|; for larger r the direction is (sqrt(r^2 -
-mu_2^2), mu_2) / r. The linear model a x_1 + b x_2 has mu as its direction throughout. It prints
-measured against predicted values, and saves a figure, by default docs/images/two_balls.png.
+``|a|`` alone: while the second feature separates the balls, ``r <= |mu_2|``, nothing else is used,
+and the distance of the centres from the boundary is ``|mu_2|``; for larger r the direction is
+``(sqrt(r^2 - mu_2^2), mu_2) / r``. The linear model a x_1 + b x_2 has mu as its direction
+throughout. It prints measured against predicted values, and saves a figure, by default
+docs/images/two_balls.png.
 """
 
 import sys
@@ -59,7 +61,7 @@ def train(make, radius):
 
 
 def draw(results, path):
-    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    figure = Figure(figsize=(12.5, 2.9), layout="constrained")
     *axes, last = figure.subplots(1, len(RADII) + 1)
     for ax, (radius, measured, straight) in zip(axes, results, strict=True):
         X, y = balls(radius)
@@ -69,12 +71,12 @@ def draw(results, path):
             along = np.array([-normal[1], normal[0]])
             ax.plot(*np.array([-3 * along, 3 * along]).T, "k" + style, linewidth=1.2, label=name)
         ax.set(xlim=(-2.3, 2.3), ylim=(-2.3, 2.3), title=f"r = {radius}", aspect="equal")
-    axes[0].legend(fontsize=7, loc="lower right")
+    axes[0].legend(fontsize=7, loc="lower right", framealpha=1)
     radii = np.linspace(0.4, np.linalg.norm(MU), 100)
     last.plot(radii, [predicted(r) @ MU for r in radii], color=GREY, label="formula")
     last.axhline(np.linalg.norm(MU), color=GREY, linestyle=":", label="linear model")
     last.plot(RADII, [d @ MU for _, d, _ in results], "o", color=BLUE, label="trained")
-    last.set(xlabel="radius r", title="distance of the centres")
+    last.set(xlabel="radius r", title="distance of the centres", box_aspect=1)
     last.legend(fontsize=7, loc="lower right")
     figure.savefig(path, dpi=110)
 

@@ -1,4 +1,5 @@
-"""Digits of any size, recognised by a classifier that has seen one size.
+"""Digits of any size, recognised by a classifier that has seen one size
+=====================================================================
 
     python examples/plot_zoomed_digits.py [figure]
 

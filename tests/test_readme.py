@@ -18,7 +18,14 @@ pytestmark = pytest.mark.skipif(
 )
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", "docs/guide.md", "docs/descent.md", "docs/atoms.md", "docs/homogeneity.md"]
+PAGES = [
+    "README.md",
+    "docs/guide.md",
+    "docs/descent.md",
+    "docs/geometry.md",
+    "docs/atoms.md",
+    "docs/homogeneity.md",
+]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 SECONDS = re.compile(r"\d+\.\d+ s\b")
@@ -82,6 +89,7 @@ def test_quickstart(elsewhere, capsys):
         pytest.param("implicit_bias", "descent", marks=pytest.mark.slow),
         pytest.param("dead_units", "descent", marks=pytest.mark.slow),
         ("layer_norms", "descent"),
+        ("geometries", "geometry"),
         pytest.param("rates", "descent", marks=pytest.mark.slow),
         pytest.param("two_balls", "descent", marks=pytest.mark.slow),
         pytest.param("neural_collapse", "descent", marks=pytest.mark.slow),

@@ -1,5 +1,6 @@
 """Descent: against ten lines that say the same, stopped and resumed bit for bit."""
 
+import base64
 import math
 import os
 import pickle
@@ -32,6 +33,7 @@ from gnorm.descent import (
     Schedule,
     Steps,
     Stop,
+    trainer,
 )
 
 N, D = 20, 4
@@ -345,6 +347,11 @@ def test_accelerated_descent_is_descent_with_settings():
         ([[np.nan, 1.0]], {}, "X contains NaN"),
         (np.ones((3, 2)), {"n_steps": 2.5}, "expected max_steps .* got 2.5"),
         (np.ones((3, 2)), {"last": 0.5}, "expected 0 < first <= last"),
+        (
+            np.ones((3, 2)),
+            {"geometry": "linf"},
+            r"expected geometry='l2' or a preconditioner, .* got Linf\(\); use Descent\(\[",
+        ),
     ],
 )
 def test_accelerated_descents_that_cannot_be(X, options, message):
@@ -417,6 +424,37 @@ def test_full_batches_use_no_random_number():
     rng = np.random.RandomState(0)
     GradientDescent(0.1, max_steps=5, random_state=rng).train(a_network(), X, y, activations)
     assert rng.randint(2**31) == np.random.RandomState(0).randint(2**31)
+
+
+# a pickle of GradientDescent(Steps(((3, 0.2), (4, 0.05))), momentum=0.9, nesterov=True,
+# max_steps=20, weight_decay=0.1) from before optimisers had parts
+OLD_PICKLE = (
+    "gASVZgEAAAAAAACMFWdub3JtLmRlc2NlbnQudHJhaW5lcpSMD0dyYWRpZW50RGVzY2VudJSTlCmBlH2UKIwIc2NoZWR1"
+    "bGWUjBdnbm9ybS5kZXNjZW50LnNjaGVkdWxlc5SMBVN0ZXBzlJOUKYGUfZSMBnN0YWdlc5RLA0c/yZmZmZmZmoaUSwRH"
+    "P6mZmZmZmZqGlIaUc2KMBGxvc3OUjBRnbm9ybS5kZXNjZW50Lmxvc3Nlc5SMCExvZ2lzdGljlJOUKYGUjAhtb21lbnR1"
+    "bZRHP+zMzMzMzM2MCG5lc3Rlcm92lIiMCmJhdGNoX3NpemWUTowJbWF4X3N0ZXBzlEsUjAx3ZWlnaHRfZGVjYXmURz+5"
+    "mZmZmZmajA5wcmVjb25kaXRpb25lcpROjAlyZXNjYWxpbmeUTowJbG9nX2V2ZXJ5lE6MCGNhbGxiYWNrlE6MCHByb2dy"
+    "ZXNzlImMDHJhbmRvbV9zdGF0ZZROdWIu"
+)
+
+
+def test_gradient_descent_is_read_from_pickles_old_and_new():
+    X, y, activations = random_problem()
+    new = GradientDescent(
+        Steps(((3, 0.2), (4, 0.05))), momentum=0.9, nesterov=True, max_steps=20, weight_decay=0.1
+    )
+    networks = []
+    for descent in (
+        new,
+        pickle.loads(base64.b64decode(OLD_PICKLE)),
+        pickle.loads(pickle.dumps(new)),
+    ):
+        networks.append(a_network())
+        descent.train(networks[-1], X, y, activations)
+    for network in networks[1:]:
+        assert_array_equal(network.parameters, networks[0].parameters)
+    with pytest.raises(AttributeError, match="has no attribute 'Ascent'"):
+        _ = trainer.Ascent
 
 
 # -- stopping and resuming -------------------------------------------------------------------------

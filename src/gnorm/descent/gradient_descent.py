@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
-from gnorm.descent.losses import ExponentialLike
 from gnorm.descent.optimizers.adam import AdaptiveMoments
 from gnorm.descent.optimizers.base import Part
 from gnorm.descent.optimizers.geometries import L2, GeometryLike, Riemannian, check_geometry
@@ -22,7 +21,7 @@ from gnorm.descent.optimizers.parts import (
     WeightDecay,
 )
 from gnorm.descent.schedules import MarginGrowth, Normalized, RisingMomentum, Schedule
-from gnorm.descent.trainer import Callback, Descent
+from gnorm.descent.trainer import Descent
 
 __all__ = ["Adam", "GradientDescent"]
 
@@ -41,17 +40,10 @@ class GradientDescent(Descent):
     schedule : float or Schedule, default=0.01
         Rates :math:`\eta_k`: a constant, or one of :class:`Constant`, :class:`Steps`,
         :class:`Decaying`, :class:`Normalized`.
-    loss : {"logistic", "exponential"} or ExponentialLike, default="logistic"
-        Loss of a margin, for :meth:`train`.
     momentum : float or callable, default=0.0
         Momentum m in [0, 1), or a function of the step such as :class:`RisingMomentum`.
     nesterov : bool, default=False
         Look ahead: :math:`w \leftarrow w + m v - \eta \nabla L(w)` with the new v.
-    batch_size : int, default=None
-        Samples of a step, drawn without repetition until all were seen, the last batch of a pass
-        as large as what is left; None takes all.
-    max_steps : int, default=1000
-        Steps of a run in all, those before it was resumed included.
     weight_decay : float, default=0.0
         Weight :math:`\lambda` of :math:`\frac{\lambda}{2} \|w\|^2`, added to the loss. Not with
         :class:`Normalized`, under which the loss has no fixed scale.
@@ -67,20 +59,9 @@ class GradientDescent(Descent):
         step goes along :math:`\nabla L \, A_l`, the gradient in the metric
         :math:`\operatorname{tr}(Z_1 A_l^{-1} Z_2^\top)`. The limit is then a max-margin solution
         in that metric. It is a geometry of its own, :class:`Riemannian`.
-    rescaling : MarginGrowth, default=None
-        Rule by which the weights are rescaled after every step; None leaves them. Only for
-        homogeneous networks, whose direction it does not change.
-    log_every : int, default=None
-        Steps between rows of the history; None spaces them geometrically, about 20 a decade, so
-        that the history does not grow with the length of the run.
-    callback : callable, default=None
-        Called as ``callback(step, network)`` for every row; the dict of numbers, strings and
-        arrays that it returns, if any, is added to the row. It must return the same names each
-        time. Raising KeyboardInterrupt in it ends the run as an interrupt from the keyboard does.
-    progress : bool, default=False
-        Whether to show a progress bar.
-    random_state : int, RandomState instance or None, default=None
-        Draws the batches.
+    **options
+        Options of :class:`Descent`: loss, batch_size, max_steps, rescaling, log_every, callback,
+        progress, random_state.
 
     Examples
     --------
@@ -103,20 +84,13 @@ class GradientDescent(Descent):
         self,
         schedule: float | Schedule = 0.01,
         *,
-        loss: str | ExponentialLike = "logistic",
         momentum: MomentumRule = 0.0,
         nesterov: bool = False,
-        batch_size: int | None = None,
-        max_steps: int = 1000,
         weight_decay: float = 0.0,
         geometry: GeometryLike = "l2",
         unit_steps: bool = False,
         preconditioner: Sequence[ArrayLike | None] | None = None,
-        rescaling: MarginGrowth | None = None,
-        log_every: int | None = None,
-        callback: Callback | None = None,
-        progress: bool = False,
-        random_state: int | np.random.RandomState | None = None,
+        **options: Any,
     ) -> None:
         rate = Rate(schedule)
         self.schedule = rate.schedule
@@ -141,17 +115,11 @@ class GradientDescent(Descent):
         parts: list[Part] = [decay] if weight_decay else []
         if unit_steps or not isinstance(self.geometry, L2):
             parts.append(Direction(self.geometry, unit_steps))
-        super().__init__(
-            [*parts, rate, velocity],
-            loss=loss,
-            batch_size=batch_size,
-            max_steps=max_steps,
-            rescaling=rescaling,
-            log_every=log_every,
-            callback=callback,
-            progress=progress,
-            random_state=random_state,
-        )
+        super().__init__([*parts, rate, velocity], **options)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Read what was pickled: before an optimiser had parts, the arguments it was made with."""
+        self.__dict__.update(state if "parts" in state else vars(GradientDescent(**state)))
 
     def _settings(self) -> str:
         return f"{self.schedule} and momentum={self.momentum}"
@@ -187,6 +155,14 @@ class GradientDescent(Descent):
         -------
         GradientDescent
             The trainer.
+
+        Raises
+        ------
+        ValueError
+            If the inputs are all zero, or in a geometry that is not Euclidean up to a metric: the
+            rate is from a bound on Euclidean curvature, and Nesterov's method needs an inner
+            product. Signs that follow it stall far from the limit. What reaches that is an
+            average before the direction, see :class:`Descent`, with the same rescaling.
         """
         lengths = np.linalg.norm(check_array(X, dtype=np.float64, input_name="X"), axis=1)
         largest = float(lengths.max())
@@ -199,7 +175,15 @@ class GradientDescent(Descent):
             "max_steps": n_steps,
             "rescaling": MarginGrowth(n_steps, last=last),
         }
-        return cls(**(settings | options))
+        descent = cls(**(settings | options))
+        if not isinstance(descent.geometry, L2 | Riemannian):
+            raise ValueError(
+                "expected geometry='l2' or a preconditioner, for which rate and momentum of "
+                f"accelerated descent are made, got {descent.geometry}; use Descent([Logarithm(), "
+                "Average(0.9), Direction(geometry), Rate(Normalized(rate, scale=geometry))], "
+                "rescaling=MarginGrowth(n_steps))"
+            )
+        return descent
 
 
 class Adam(Descent):

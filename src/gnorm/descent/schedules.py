@@ -40,9 +40,13 @@ class Norm(Protocol):
 _MOST_WRONG = 10.0  # times the first target: how negative a margin may be before weights shrink
 
 
+def is_number(value: Any) -> bool:
+    """Say whether something is a real number, which True is not."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _check_rate(rate: Any) -> None:
-    is_number = isinstance(rate, Real) and not isinstance(rate, bool)
-    if not (is_number and math.isfinite(rate) and rate > 0):
+    if not (is_number(rate) and 0 < rate < math.inf):
         raise ValueError(f"expected a finite rate > 0, got {rate!r}")
 
 
@@ -204,10 +208,12 @@ class Normalized(Schedule):
 
     def __post_init__(self) -> None:
         _check_rate(self.value)
-        if isinstance(self.scale, str) and self.scale not in ("unit", "network"):
+        if self.scale not in ("unit", "network") and not hasattr(self.scale, "norm"):
             raise ValueError(
                 f"expected scale 'unit' or 'network', got {self.scale!r}; or a Geometry"
             )
+        if not (is_number(self.power) and 0 <= self.power < math.inf):
+            raise ValueError(f"expected a finite power >= 0, got {self.power!r}")
 
     def rate(self, step: int) -> float:
         """Rate in units of the loss and the weights."""
@@ -220,6 +226,11 @@ class Normalized(Schedule):
         elif self.scale == "network":
             square = sum(float(np.vdot(W, W)) for W in weights) / len(weights)
         else:
+            if shapes := [W.shape for W in weights if W.ndim != 3]:
+                raise ValueError(
+                    "expected layers of matrices, of shape (n_contexts, n_out, n_in), with "
+                    f"scale='unit', got weights of shape {shapes[0]}; scale='network' takes any"
+                )
             squares = [float(np.einsum("coi,coi->co", W, W).max()) for W in weights[:-1]]
             square = max([*squares, float(np.square(weights[-1]).max())])
         growth = square ** (0.5 * self.power * (len(weights) - 1))
@@ -250,8 +261,8 @@ class Damped(Schedule):
 
     def __post_init__(self) -> None:
         _check_rate(self.value)
-        if not 0 <= self.power < math.inf:
-            raise ValueError(f"expected a finite power >= 0, got {self.power}")
+        if not (is_number(self.power) and 0 <= self.power < math.inf):
+            raise ValueError(f"expected a finite power >= 0, got {self.power!r}")
 
     def rate(self, step: int) -> float:
         """Rate where the weights are zero."""

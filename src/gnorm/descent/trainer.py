@@ -452,6 +452,15 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, previous)
 
 
+def __getattr__(name: str) -> Any:
+    """Find what pickles look for here: gradient descent, before it had a file of its own."""
+    if name == "GradientDescent":
+        from gnorm.descent.gradient_descent import GradientDescent
+
+        return GradientDescent
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def _check_count(value: Any, name: str) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"expected {name} to be an integer of at least 1, got {value!r}")

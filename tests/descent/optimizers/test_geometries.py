@@ -147,6 +147,8 @@ def test_a_list_is_a_geometry_for_every_layer():
         (lambda: check_geometry(["l2", "max"]), "got 'max'"),
         (lambda: Lp(1.0), "expected 1 < p < inf, got 1.0; 'l1' and 'linf' are the ends"),
         (lambda: Lp(math.inf), "expected 1 < p < inf, got inf"),
+        (lambda: Lp("4"), "expected 1 < p < inf, got '4'"),
+        (lambda: Riemannian(5), "expected a preconditioner for each layer, got 5"),
         (
             lambda: Spectral().check([np.ones((2, 3)), np.ones(4)]),
             "expected matrices of weights in the spectral geometry, got weights of shape (4,) in "

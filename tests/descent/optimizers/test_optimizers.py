@@ -3,7 +3,6 @@
 import itertools
 import math
 import re
-import signal
 
 import numpy as np
 import pytest
@@ -19,42 +18,20 @@ from gnorm.descent import (
     DivergenceError,
     GatedNetwork,
     GradientDescent,
-    HighOrder,
-    History,
     Logarithm,
     Lp,
-    MarginGrowth,
     MarginLoss,
     Momentum,
+    Network,
     Normalized,
-    Part,
-    PowerGrowth,
     Rate,
+    Spectral,
     Step,
     WeightDecay,
 )
+from gnorm.descent.layers import Bias, Dense, ReLU
 
 N, D = 20, 4
-
-# every part in an optimiser; a new one is asked for here
-OPTIMIZERS = {
-    "signs": GradientDescent(0.01, geometry="linf", unit_steps=True, max_steps=40),
-    "coordinates": GradientDescent(0.1, geometry="l1", momentum=0.5, max_steps=40),
-    "powers": GradientDescent(0.05, geometry=Lp(4.0), max_steps=40, weight_decay=0.01),
-    "spectral": GradientDescent(0.01, geometry="spectral", unit_steps=True, max_steps=40),
-    "signs of an average": Descent(
-        [Average(0.8), Direction("linf", unit_steps=True), Rate(0.01)], max_steps=40
-    ),
-    "muon": Descent(
-        [Logarithm(), Average(0.8, nesterov=True), Direction("spectral"), Rate(0.01)], max_steps=40
-    ),
-    "decayed momentum": Descent([WeightDecay(0.1), Rate(0.05), Momentum(0.7)], max_steps=40),
-    "high order": Descent([HighOrder(PowerGrowth(20.0, 1.5, "linf"))], max_steps=40),
-    "adam": Adam(0.01, max_steps=40, batch_size=7, random_state=0),
-    "adam without epsilon": Adam(Normalized(0.01), epsilon=0.0, max_steps=40),
-    "rescaled adam": Adam(Normalized(0.01), rescaling=MarginGrowth(40), max_steps=40),
-}
-every_optimizer = pytest.mark.parametrize("descent", OPTIMIZERS.values(), ids=OPTIMIZERS)
 
 
 def random_problem(seed=0):
@@ -76,16 +53,6 @@ def gradients(network, n_steps, X, y, activations, is_logarithm=False):
         if is_logarithm:
             slopes = slopes / np.mean(np.logaddexp(0, -u))
         yield k, network.gradient(X, activations, -y * slopes)
-
-
-def subclasses(cls):
-    return [cls, *(c for sub in cls.__subclasses__() for c in subclasses(sub))]
-
-
-def test_every_part_is_in_an_optimizer_of_these_tests():
-    found = {c for c in subclasses(Part)[1:] if c.__module__.startswith("gnorm.")}
-    used = {type(part) for descent in OPTIMIZERS.values() for part in descent.parts}
-    assert found == used
 
 
 # -- against the formulas --------------------------------------------------------------------------
@@ -217,44 +184,6 @@ def test_a_list_of_parts_is_gradient_descent():
     assert_array_equal(first["loss"], second["loss"])
 
 
-# -- stopping and resuming -------------------------------------------------------------------------
-
-
-def train(descent, network, history=None, max_steps=40, callback=None):
-    descent.max_steps, descent.callback = max_steps, callback
-    return descent.train(network, *random_problem(), history=history)
-
-
-@every_optimizer
-@pytest.mark.filterwarnings("ignore:training ended")
-def test_a_run_in_two_parts_is_the_same_run(descent, tmp_path):
-    whole, parts = a_network(), a_network()
-    expected = train(descent, whole)
-    train(descent, parts, max_steps=17).save(tmp_path / "run")
-    parts.parameters[:] = 7.0  # the weights come from the history
-    resumed = train(descent, parts, History.load(tmp_path / "run"))
-    assert_array_equal(parts.parameters, whole.parameters)
-    for name in expected.names:
-        assert_array_equal(resumed[name], expected[name])
-    for name, value in expected.state.items():
-        assert_array_equal(resumed.state[name], value)
-
-
-@every_optimizer
-@pytest.mark.filterwarnings("ignore:training ended")
-def test_an_interrupted_run_goes_on_as_if_nothing_had_been(descent):
-    def interrupt(step, network):
-        if step == 9:
-            signal.raise_signal(signal.SIGINT)
-
-    whole, parts = a_network(), a_network()
-    train(descent, whole)
-    with pytest.warns(UserWarning, match="training was interrupted after 10 of 40 steps"):
-        history = train(descent, parts, callback=interrupt)
-    train(descent, parts, history)
-    assert_array_equal(parts.parameters, whole.parameters)
-
-
 def test_a_history_of_another_optimizer_is_not_resumed():
     X, y, activations = random_problem()
     for one, other in itertools.permutations([Adam(0.01, max_steps=3), GradientDescent(0.1)], 2):
@@ -282,6 +211,12 @@ def test_a_history_of_another_optimizer_is_not_resumed():
         (lambda: Adam(epsilon=-1.0), "expected a finite epsilon >= 0, got -1.0"),
         (lambda: WeightDecay(math.nan), "expected a finite weight_decay >= 0, got nan"),
         (lambda: Rate(-1.0), "expected a finite rate > 0, got -1.0"),
+        (lambda: Momentum("0.9"), "expected 0 <= momentum < 1, got '0.9'"),
+        (lambda: Adam(beta1=lambda k: 0.9), "expected 0 <= beta1 < 1, got <function"),
+        (lambda: Adam(epsilon=None), "expected a finite epsilon >= 0, got None"),
+        (lambda: WeightDecay("0.1"), "expected a finite weight_decay >= 0, got '0.1'"),
+        (lambda: Normalized(0.1, power=-1.0), "expected a finite power >= 0, got -1.0"),
+        (lambda: Normalized(0.1, scale=2.0), "expected scale 'unit' or 'network', got 2.0; or a"),
         (
             lambda: Descent([Momentum(), Rate(0.1), Momentum()]).train(
                 a_network(), *random_problem()
@@ -293,6 +228,19 @@ def test_a_history_of_another_optimizer_is_not_resumed():
                 GatedNetwork.gln(D, 3, 2, bias=True), *random_problem()
             ),
             "got weights of shape (1,) in array 2 of 3",
+        ),
+        (
+            lambda: GradientDescent(Normalized(0.1, scale=Spectral())).train(
+                Network(D, [Dense(D, 3), Bias(3), ReLU(), Dense(3, 1)]), *random_problem()[:2]
+            ),
+            "expected matrices of weights in the spectral geometry, got weights of shape (3,) in",
+        ),
+        (
+            lambda: GradientDescent(Normalized(0.1)).train(
+                Network(D, [Dense(D, 3), Bias(3), ReLU(), Dense(3, 1)]), *random_problem()[:2]
+            ),
+            "expected layers of matrices, of shape (n_contexts, n_out, n_in), with scale='unit', "
+            "got weights of shape (3,); scale='network' takes any",
         ),
     ],
 )

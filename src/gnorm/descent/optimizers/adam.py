@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gnorm.descent.optimizers.base import Arrays, Part, State, Step
-from gnorm.descent.optimizers.parts import blend, check_momentum
+from gnorm.descent.optimizers.parts import blend, check_share
+from gnorm.descent.schedules import is_number
 
 __all__ = ["AdaptiveMoments"]
 
@@ -50,9 +51,9 @@ class AdaptiveMoments(Part):
     is_layerwise = False
 
     def __post_init__(self) -> None:
-        check_momentum(self.beta1, "beta1")
-        check_momentum(self.beta2, "beta2")
-        if not 0 <= self.epsilon < math.inf:
+        check_share(self.beta1, "beta1")
+        check_share(self.beta2, "beta2")
+        if not (is_number(self.epsilon) and 0 <= self.epsilon < math.inf):
             raise ValueError(f"expected a finite epsilon >= 0, got {self.epsilon!r}")
 
     def start(self, weights: Arrays) -> State:

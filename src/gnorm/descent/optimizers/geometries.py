@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gnorm.descent.optimizers.base import Arrays
+from gnorm.descent.schedules import is_number
 from gnorm.gated import FloatArray
 
 __all__ = [
@@ -142,7 +143,7 @@ class Lp(Geometry):
     p: float
 
     def __post_init__(self) -> None:
-        if not 1 < self.p < math.inf:
+        if not (is_number(self.p) and 1 < self.p < math.inf):
             raise ValueError(
                 f"expected 1 < p < inf, got {self.p!r}; 'l1' and 'linf' are the ends of that range"
             )
@@ -273,6 +274,7 @@ class Spectral(Geometry):
 
     def norm(self, weights: Arrays) -> float:
         """Largest singular value."""
+        self.check(weights)
         return max(float(np.linalg.norm(W, ord=2, axis=(-2, -1)).max()) for W in weights)
 
     def steepest(self, gradient: Arrays) -> float:
@@ -305,6 +307,8 @@ class Riemannian(Geometry):
     """
 
     def __init__(self, matrices: Sequence[ArrayLike | None]) -> None:
+        if not isinstance(matrices, Sequence | np.ndarray):
+            raise ValueError(f"expected a preconditioner for each layer, got {matrices!r}")
         self.matrices = [None if A is None else np.asarray(A, dtype=float) for A in matrices]
 
     def __repr__(self) -> str:

@@ -36,6 +36,7 @@ from numpy.typing import ArrayLike
 from gnorm.descent.optimizers.base import Arrays, Part, State, Step
 from gnorm.descent.optimizers.geometries import GeometryLike, check_geometry
 from gnorm.descent.optimizers.parts import absolute
+from gnorm.descent.schedules import is_number
 
 if TYPE_CHECKING:  # the trainer and what it trains know this room
     from gnorm.descent.losses import ExponentialLike
@@ -79,9 +80,9 @@ class PowerGrowth:
     """
 
     def __init__(self, M: float, p: float, geometry: GeometryLike = "l2") -> None:
-        if not 0 < M < math.inf:
+        if not (is_number(M) and 0 < M < math.inf):
             raise ValueError(f"expected a finite M > 0, got {M!r}")
-        if not 1 < p < math.inf:
+        if not (is_number(p) and 1 < p < math.inf):
             raise ValueError(f"expected 1 < p < inf, got {p!r}")
         self.M, self.p, self.q = M, p, p / (p - 1.0)
         self.geometry = check_geometry(geometry)

@@ -16,7 +16,7 @@ import numpy as np
 
 from gnorm.descent.optimizers.base import Arrays, Part, State, Step
 from gnorm.descent.optimizers.geometries import GeometryLike, check_geometry
-from gnorm.descent.schedules import Constant, Schedule
+from gnorm.descent.schedules import Constant, Schedule, is_number
 from gnorm.gated import FloatArray
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "WeightDecay",
     "absolute",
     "blend",
-    "check_momentum",
+    "check_share",
 ]
 
 MomentumRule: TypeAlias = float | Callable[[int], float]
@@ -72,7 +72,7 @@ class WeightDecay(Part):
     value: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.value < math.inf:
+        if not (is_number(self.value) and 0 <= self.value < math.inf):
             raise ValueError(f"expected a finite weight_decay >= 0, got {self.value!r}")
 
     def apply(self, update: Arrays, state: State, step: Step) -> None:
@@ -151,10 +151,16 @@ def _momentum(rule: MomentumRule, number: int) -> float:
     return value
 
 
-def check_momentum(rule: MomentumRule, name: str = "momentum") -> None:
+def check_momentum(rule: MomentumRule) -> None:
     """Raise a ValueError if a momentum is neither a function nor in [0, 1)."""
-    if not callable(rule) and not 0 <= rule < 1:
-        raise ValueError(f"expected 0 <= {name} < 1, got {rule}")
+    if not callable(rule):
+        check_share(rule, "momentum")
+
+
+def check_share(value: float, name: str) -> None:
+    """Raise a ValueError if a weight of the past is not in [0, 1)."""
+    if not (is_number(value) and 0 <= value < 1):
+        raise ValueError(f"expected 0 <= {name} < 1, got {value!r}")
 
 
 @dataclass(frozen=True)
