@@ -1,7 +1,7 @@
 """Sphinx configuration: `make docs`. Nothing is fetched, so the build works offline.
 
 `GNORM_DOCS=full` runs every example of the gallery that needs no data of its own, minutes instead
-of seconds, and fetches the inventories to which names of other projects are linked.
+of seconds.
 """
 
 import os
@@ -18,6 +18,8 @@ import gallery  # noqa: E402
 
 IS_FULL = os.environ.get("GNORM_DOCS") == "full"
 
+nitpicky = True  # a reference that leads nowhere is an error
+
 project = "gnorm"
 author = "the gnorm developers"
 copyright = "2026, the gnorm developers"
@@ -28,11 +30,11 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.intersphinx",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     "gallery",
+    "links",
     "mathml",
 ]
 exclude_patterns = [
@@ -52,18 +54,6 @@ html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"
 html_css_files = ["gnorm.css"]
 html_math_renderer = "mathml"
-
-intersphinx_mapping = {
-    name: (address, None)
-    for name, address in {
-        "python": "https://docs.python.org/3",
-        "numpy": "https://numpy.org/doc/stable",
-        "scipy": "https://docs.scipy.org/doc/scipy",
-        "sklearn": "https://scikit-learn.org/stable",
-        "cvxpy": "https://www.cvxpy.org",
-    }.items()
-    if IS_FULL
-}
 
 sphinx_gallery_conf = gallery.configuration(HERE, IS_FULL)
 

@@ -33,7 +33,7 @@ class GradientDescent(Descent):
 
     In another geometry than the Euclidean one, :math:`\|g\|_* \, d(g)` takes the place of the
     gradient g, with d(g) the steepest direction of unit norm; see
-    :mod:`gnorm.descent.optimizers.geometries`.
+    :mod:`gnorm.descent`.
 
     Parameters
     ----------

@@ -143,4 +143,4 @@ class Solution:
 
 
 class MarginSolution(Solution):
-    """A :class:`Solution` for the hinge loss, as :func:`gnorm.max_margin` returns it."""
+    """A solution for the hinge loss, as :func:`gnorm.max_margin` returns it."""

@@ -94,7 +94,7 @@ class Direction(Part):
 
     See Also
     --------
-    gnorm.descent.optimizers.geometries : the norms and their directions.
+    gnorm.descent : the norms and their directions.
     """
 
     def __init__(self, geometry: GeometryLike = "l2", unit_steps: bool = False) -> None:
