@@ -29,6 +29,7 @@ from gnorm.estimators.data import (
     check_positive,
     in_parallel,
 )
+from gnorm.estimators.effects import ReadableUnits, context_means
 from gnorm.gates import HyperplaneGates, ReLUGates
 from gnorm.gates.base import Gates
 from gnorm.gates.columns import column_indices, is_frame, take_columns, take_rows
@@ -58,7 +59,7 @@ class OnOffGates:
         return ReLUGates(self.n_units, cutoff=self.cutoff, random_state=self.random_state)
 
 
-class GatedEstimator(BaseEstimator):
+class GatedEstimator(ReadableUnits, BaseEstimator):
     """Fit, warm start and evaluation, for a classifier or regressor to inherit from.
 
     A subclass gives parameters and default gates, the loss (:meth:`_loss_of`), the training data
@@ -207,6 +208,7 @@ class GatedEstimator(BaseEstimator):
     def _prepare(self, data: TrainingData) -> tuple[Any, Any]:
         """Return the design of the distinct samples and how the samples map to them."""
         activations = self._fit_activations(self._seen_by_gates(data.X, data.source))
+        self._note_partition(activations)
         X = self._augmented(data.X)
         return prepare(X, data.y, activations, data.weight, norm=self.norm)
 
@@ -332,11 +334,7 @@ class GatedEstimator(BaseEstimator):
         is_shared = getattr(self.gates_, "is_shared_", None)
         if is_shared is None or not np.any(is_shared) or len(is_shared) != self.zeta_.shape[1]:
             return None
-        means = np.zeros_like(self.zeta_[:, :, :1])
-        for h in np.flatnonzero(is_shared):
-            n_contexts = len(self.gates_.context_names_[h])
-            means[:, h, 0] = self.zeta_[:, h, :n_contexts].mean(axis=1)
-        return means
+        return context_means(self.zeta_, self._context_counts(), is_shared)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

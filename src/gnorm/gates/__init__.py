@@ -10,7 +10,7 @@ of weight 0 as absent, and the order of the samples does not matter.
 """
 
 from gnorm.gates.category import CategoryGates
-from gnorm.gates.fixed import FixedGates
+from gnorm.gates.fixed import FixedGates, OpenGates
 from gnorm.gates.hyperplanes import HyperplaneGates, ReLUGates
 from gnorm.gates.joined import JoinedGates
 from gnorm.gates.quantile import QuantileGates
@@ -21,6 +21,7 @@ __all__ = [
     "FixedGates",
     "HyperplaneGates",
     "JoinedGates",
+    "OpenGates",
     "QuantileGates",
     "ReLUGates",
     "TreeGates",
