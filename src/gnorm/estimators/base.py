@@ -205,9 +205,12 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
             kept = gates.fit(seen, data.truth, sample_weight=data.weight)
         self.gates_ = kept
 
-    def _prepare(self, data: TrainingData) -> tuple[Any, Any]:
+    def _prepare(
+        self, data: TrainingData, activations: np.ndarray | None = None
+    ) -> tuple[Any, Any]:
         """Return the design of the distinct samples and how the samples map to them."""
-        activations = self._fit_activations(self._seen_by_gates(data.X, data.source))
+        if activations is None:
+            activations = self._fit_activations(self._seen_by_gates(data.X, data.source))
         self._note_partition(activations)
         X = self._augmented(data.X)
         return prepare(X, data.y, activations, data.weight, norm=self.norm)

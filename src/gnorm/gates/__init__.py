@@ -14,6 +14,7 @@ from gnorm.gates.fixed import FixedGates, OpenGates
 from gnorm.gates.hyperplanes import HyperplaneGates, ReLUGates
 from gnorm.gates.joined import JoinedGates
 from gnorm.gates.quantile import QuantileGates
+from gnorm.gates.selected import SelectedGates
 from gnorm.gates.trees import TreeGates
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "OpenGates",
     "QuantileGates",
     "ReLUGates",
+    "SelectedGates",
     "TreeGates",
 ]
