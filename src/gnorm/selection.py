@@ -56,7 +56,7 @@ __all__ = [
     "stability_selection",
 ]
 
-_DECADES = 4  # of the path on which units come, from the least C worth solving for
+_DECADES = 3  # of the path on which units come, from the least C worth solving for
 _STEPS = 6  # of each of them
 
 
@@ -277,8 +277,8 @@ class UnitSelectionCV(MetaEstimatorMixin, BaseEstimator):
         scorer = scorer_of(model, self.scoring)
         self.Cs_ = grid_of(self.Cs, clone(model), data)
         self.n_tried_ = np.arange(most + 1) if self.n_units_to_select == "cv" else np.array([most])
-        options = (self.n_tried_, self.Cs_, scorer, metadata)
-        tasks = [partial(_score_split, model, data, *split, *options) for split in splits]
+        task = partial(_score_split, model, data, self.n_tried_, self.Cs_, scorer, metadata)
+        tasks = [partial(task, train, test) for train, test in splits]
         progress = "split" if self.verbose else None
         parts = in_parallel(self.n_jobs, tasks, progress=progress)
         scores, gaps = map(np.stack, zip(*parts, strict=True))
@@ -318,8 +318,8 @@ class UnitSelectionCV(MetaEstimatorMixin, BaseEstimator):
         k, c = np.unravel_index(np.nanargmax(means), means.shape)
         error = np.std(scores[:, k, c], ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else 0.0
         best_of = np.nanmax(np.where(np.isnan(means), -np.inf, means), axis=1)
-        k = int(np.argmax(best_of >= means[k, c] - self.n_standard_errors * error))
-        return int(self.n_tried_[k]), float(self.Cs_[np.nanargmax(means[k])])
+        least = int(np.argmax(best_of >= means[k, c] - self.n_standard_errors * error))
+        return int(self.n_tried_[least]), float(self.Cs_[np.nanargmax(means[least])])
 
     @_delegates("predict")  # type: ignore[untyped-decorator]
     def predict(self, X: Any) -> np.ndarray:
@@ -414,12 +414,12 @@ class UnitSelectionCV(MetaEstimatorMixin, BaseEstimator):
 def _score_split(
     model: Any,
     data: TrainingData,
-    train: np.ndarray,
-    test: np.ndarray,
     n_tried: np.ndarray,
     Cs: np.ndarray,
     scorer: Any,
     metadata: dict[str, Any],
+    train: np.ndarray,
+    test: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score each number of units and each C on one split; runs in a worker."""
     model, part = on_part(model, data, train)
