@@ -51,9 +51,11 @@ from gnorm.solvers.path import least_C
 __all__ = [
     "PermutationNull",
     "StabilitySelection",
+    "UnitPath",
     "UnitSelectionCV",
     "permutation_null",
     "stability_selection",
+    "unit_path",
 ]
 
 _DECADES = 3  # of the path on which units come, from the least C worth solving for
@@ -79,25 +81,98 @@ def _with_open_unit(estimator: Any) -> Any:
 def _entries(model: Any, part: TrainingData, most: int) -> np.ndarray:
     """Positions of the first units to come with C, for an estimator with fitted gates.
 
-    Those that come at the same step of the path are in the order of their importance there.
+    A unit has come when it has sqrt(tol) of the largest importance. Those that come at the same
+    step of the path are in the order of their importance there.
     """
     loss = model._loss_of(part)
     design, merged = model._prepare(part)
     least = min(least_C(design, merged, y, loss) for y in model._problems(part))
     if not np.isfinite(least):
         return np.empty(0, dtype=np.intp)
-    order: list[int] = []
+    order: list[np.intp] = []
     # upwards half a decade at a time: beyond the units that are asked for it would get slow
     n_steps = _STEPS // 2
     for part_of_path in range(2 * _DECADES):
         powers = (part_of_path * n_steps + np.arange(n_steps)) / _STEPS
         path = path_of(model, part, least * 10.0**powers, prepared=(design, merged))
         for importances in [model.unit_importances_ for _ in path][::-1]:
+            # what a solution to a tolerance leaves of a unit may be more than nothing
+            least_importance = np.sqrt(model.tol) * np.max(importances)
             coming = np.argsort(-importances, kind="stable")
-            order += [int(h) for h in coming if importances[h] > 0 and h not in order]
+            order += [h for h in coming if importances[h] > least_importance and h not in order]
         if len(order) >= most:
             break
     return np.array(order[:most], dtype=np.intp)
+
+
+@dataclass(frozen=True, eq=False)
+class UnitPath:
+    """Importances of units along C.
+
+    Attributes
+    ----------
+    Cs : ndarray of shape (n_Cs,)
+        Weights of the loss, increasing.
+    importances : ndarray of shape (n_Cs, n_units)
+        ``unit_importances_`` at each C, without the open unit.
+    unit_names : ndarray of str objects of shape (n_units,)
+        Names of the units.
+    duality_gaps : ndarray of shape (n_Cs,)
+        Largest certified gap of the problems at each C.
+    """
+
+    Cs: np.ndarray
+    importances: np.ndarray
+    unit_names: np.ndarray
+    duality_gaps: np.ndarray
+
+
+def unit_path(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike,
+    *,
+    Cs: int | ArrayLike = 20,
+    sample_weight: ArrayLike | None = None,
+) -> UnitPath:
+    """How important each unit is along C: which come first, and how they grow.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any of :mod:`gnorm.estimators` with a parameter `C`; it stays unfitted.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Inputs.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Labels or targets.
+    Cs : int or array-like of float, default=20
+        Weights of the loss. An int is the length of a geometric grid over four decades from the
+        least C worth solving for.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative factors of ``C``.
+
+    Returns
+    -------
+    UnitPath
+        Importances for each C.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is none of gnorm with a parameter `C`.
+    ValueError
+        For malformed input.
+    """
+    model = _with_open_unit(estimator)
+    data = model._checked(X, y, sample_weight)
+    grid = grid_of(Cs, clone(model), data)
+    model, data = on_part(model, data, np.arange(len(data.kept)))
+    steps = [
+        (model.unit_importances_[1:], max(solution.duality_gap for solution in solutions))
+        for solutions in path_of(model, data, grid)
+    ][::-1]
+    importances, gaps = map(np.array, zip(*steps, strict=True))
+    return UnitPath(grid, importances, model.gates_.gates_[1].get_feature_names_out(), gaps)
 
 
 def _restricted(model: Any, units: np.ndarray) -> Any:
