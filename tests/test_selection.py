@@ -207,7 +207,7 @@ def test_within_scikit_learn():
         ({"n_units_to_select": "all"}, ValueError, "n_units_to_select must be an int or 'cv'"),
         ({"n_units_to_select": -1}, ValueError, "n_units_to_select == -1, must be >= 0"),
         ({"max_units": 0}, ValueError, "max_units == 0, must be >= 1"),
-        ({"n_units_to_select": 9}, ValueError, "expected 9 units that change the rule, got 8"),
+        ({"n_units_to_select": 9}, ValueError, r"expected 9 units that change the rule, got \d"),
     ],
 )
 def test_parameters_are_checked(options, error, sentence):

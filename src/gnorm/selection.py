@@ -58,7 +58,7 @@ __all__ = [
     "unit_path",
 ]
 
-_DECADES = 3  # of the path on which units come, from the least C worth solving for
+_DECADES = 4  # of the path on which units come, from the least C worth solving for
 _STEPS = 6  # of each of them
 
 
@@ -81,8 +81,8 @@ def _with_open_unit(estimator: Any) -> Any:
 def _entries(model: Any, part: TrainingData, most: int) -> np.ndarray:
     """Positions of the first units to come with C, for an estimator with fitted gates.
 
-    A unit has come when it has sqrt(tol) of the largest importance. Those that come at the same
-    step of the path are in the order of their importance there.
+    A unit has come when its importance is more than an inexact solution may leave of it. Those
+    that come at the same step of the path are in the order of their importance there.
     """
     loss = model._loss_of(part)
     design, merged = model._prepare(part)
@@ -95,9 +95,10 @@ def _entries(model: Any, part: TrainingData, most: int) -> np.ndarray:
     for part_of_path in range(2 * _DECADES):
         powers = (part_of_path * n_steps + np.arange(n_steps)) / _STEPS
         path = path_of(model, part, least * 10.0**powers, prepared=(design, merged))
-        for importances in [model.unit_importances_ for _ in path][::-1]:
-            # what a solution to a tolerance leaves of a unit may be more than nothing
-            least_importance = np.sqrt(model.tol) * np.max(importances)
+        steps = [(model.unit_importances_, model.norm_) for _ in path]
+        for importances, norms in steps[::-1]:
+            # a gap leaves of a unit that the optimum drops up to gap / (1 - |V_h|^2 / max |V|^2)
+            least_importance = 10 * model.tol * np.linalg.norm(norms)
             coming = np.argsort(-importances, kind="stable")
             order += [h for h in coming if importances[h] > least_importance and h not in order]
         if len(order) >= most:
