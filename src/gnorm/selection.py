@@ -243,9 +243,9 @@ class UnitSelectionCV(MetaEstimatorMixin, BaseEstimator):
         The estimator, fitted to all samples on the selected units.
     n_units_ : int
         How many units are selected, without the open one.
-    selected_units_ : ndarray of int of shape (n_units_,)
+    selected_units_ : ndarray of int of shape (n_selected,)
         Their positions in the gates of `estimator`, in the order in which they come.
-    selected_names_ : ndarray of str objects of shape (n_units_,)
+    selected_names_ : ndarray of str objects of shape (n_selected,)
         Their names.
     C_ : float
         Weight of the loss for them.

@@ -32,7 +32,13 @@ from gnorm.estimators.data import (
 from gnorm.estimators.effects import ReadableUnits, context_means
 from gnorm.gates import HyperplaneGates, ReLUGates
 from gnorm.gates.base import Gates
-from gnorm.gates.columns import column_indices, is_frame, take_columns, take_rows
+from gnorm.gates.columns import (
+    column_indices,
+    columns_of_text,
+    is_frame,
+    take_columns,
+    take_rows,
+)
 from gnorm.losses import Loss
 from gnorm.norms import Norm
 from gnorm.solvers import Near, NotSeparableError, Solution
@@ -152,9 +158,10 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
             return validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, **options)
         self._choose_columns(X)
         features = take_columns(X, self.feature_columns_)
-        return check_X_y(
-            features, y, accept_sparse="csr", dtype=np.float64, estimator=self, **options
-        )
+        with _text_named(features):
+            return check_X_y(
+                features, y, accept_sparse="csr", dtype=np.float64, estimator=self, **options
+            )
 
     @property
     def _has_selectors(self) -> bool:
@@ -312,7 +319,8 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
         else:
             validate_data(self, source, reset=False, skip_check_array=True)
             features = take_columns(source, self.feature_columns_)
-            X = check_array(features, accept_sparse="csr", dtype=np.float64)
+            with _text_named(features):
+                X = check_array(features, accept_sparse="csr", dtype=np.float64)
         seen = self._seen_by_gates(X, source)
         shared = self._shared_rules()
         values = np.empty((X.shape[0], len(self.zeta_)))
@@ -355,6 +363,21 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
             state["context_intercepts_"] = state.pop("intercept_")
         state.pop("_before", None)  # a start in the words of that version: the next fit starts anew
         super().__setstate__(state)
+
+
+@contextmanager
+def _text_named(features: Any) -> Iterator[None]:
+    """Say which columns of text are no numbers, where that is why a check fails."""
+    try:
+        yield
+    except ValueError as error:
+        texts = columns_of_text(features)
+        if not texts:
+            raise
+        raise ValueError(
+            f"expected numbers in features, got text in {', '.join(map(repr, texts))}; columns of "
+            "levels go to segment"
+        ) from error
 
 
 def _learned_from(gates: Any, data: TrainingData) -> str:
