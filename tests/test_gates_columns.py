@@ -13,7 +13,14 @@ from sklearn.base import clone
 from sklearn.compose import make_column_selector
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gnorm.gates import CategoryGates, FixedGates, HyperplaneGates, JoinedGates, QuantileGates
+from gnorm.gates import (
+    CategoryGates,
+    FixedGates,
+    HyperplaneGates,
+    JoinedGates,
+    OpenGates,
+    QuantileGates,
+)
 from gnorm.gates.columns import column_indices
 
 
@@ -40,6 +47,7 @@ def first_is_positive(X):
         CategoryGates(),
         CategoryGates(handle_unknown="context", max_levels=3),
         QuantileGates(),
+        OpenGates(),
         JoinedGates([CategoryGates(), QuantileGates(n_bins=2)]),
         JoinedGates(
             [(HyperplaneGates(3, random_state=0), [0]), HyperplaneGates(2, 4, random_state=1)]
@@ -54,6 +62,7 @@ ALL = [
     CategoryGates(["colour", "shape", "sold", "size"]),
     QuantileGates(["size", "price"]),
     JoinedGates([CategoryGates(["colour"]), (QuantileGates(n_bins=2), ["size"])]),
+    JoinedGates([OpenGates(), CategoryGates(["colour"])]),
 ]
 
 

@@ -254,13 +254,29 @@ def test_scikit_learn_around_it():
         ({"segment": []}, ValueError, "expected segment to leave at least one column, got none"),
         ({"segment": slice(None)}, ValueError, "expected features to leave at least one column"),
         ({"features": 1.5}, TypeError, "features must be names, positions"),
-        ({"segment": ["price"]}, ValueError, "could not convert string to float"),
+        (
+            {"segment": ["price"]},
+            ValueError,
+            "expected numbers in features, got text in 'region', ",
+        ),
     ],
 )
 def test_selectors_are_checked(selectors, error, sentence):
     X, _, target = table(20)
     with pytest.raises(error, match=sentence):
         GLNNormRegressor(gates=CategoryGates(), **selectors).fit(X, target)
+
+
+def test_text_among_the_numbers_of_later_samples_is_named():
+    X, _, target = table(40)
+    model = GLNNormRegressor(gates=CategoryGates(), segment=SEGMENT).fit(X, target)
+    later = X.astype({"age": object})
+    later.loc[later.index[3], "age"] = "unknown"
+    with pytest.raises(ValueError, match="expected numbers in features, got text in 'age'"):
+        model.predict(later)
+    later.loc[later.index[3], "age"] = np.inf
+    with pytest.raises(ValueError, match="contains infinity"):
+        model.predict(later)
 
 
 def test_other_columns_are_refused():

@@ -29,9 +29,16 @@ from gnorm.estimators.data import (
     check_positive,
     in_parallel,
 )
+from gnorm.estimators.effects import ReadableUnits, context_means
 from gnorm.gates import HyperplaneGates, ReLUGates
 from gnorm.gates.base import Gates
-from gnorm.gates.columns import column_indices, is_frame, take_columns, take_rows
+from gnorm.gates.columns import (
+    column_indices,
+    columns_of_text,
+    is_frame,
+    take_columns,
+    take_rows,
+)
 from gnorm.losses import Loss
 from gnorm.norms import Norm
 from gnorm.solvers import Near, NotSeparableError, Solution
@@ -58,7 +65,7 @@ class OnOffGates:
         return ReLUGates(self.n_units, cutoff=self.cutoff, random_state=self.random_state)
 
 
-class GatedEstimator(BaseEstimator):
+class GatedEstimator(ReadableUnits, BaseEstimator):
     """Fit, warm start and evaluation, for a classifier or regressor to inherit from.
 
     A subclass gives parameters and default gates, the loss (:meth:`_loss_of`), the training data
@@ -151,9 +158,10 @@ class GatedEstimator(BaseEstimator):
             return validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, **options)
         self._choose_columns(X)
         features = take_columns(X, self.feature_columns_)
-        return check_X_y(
-            features, y, accept_sparse="csr", dtype=np.float64, estimator=self, **options
-        )
+        with _text_named(features):
+            return check_X_y(
+                features, y, accept_sparse="csr", dtype=np.float64, estimator=self, **options
+            )
 
     @property
     def _has_selectors(self) -> bool:
@@ -204,9 +212,13 @@ class GatedEstimator(BaseEstimator):
             kept = gates.fit(seen, data.truth, sample_weight=data.weight)
         self.gates_ = kept
 
-    def _prepare(self, data: TrainingData) -> tuple[Any, Any]:
+    def _prepare(
+        self, data: TrainingData, activations: np.ndarray | None = None
+    ) -> tuple[Any, Any]:
         """Return the design of the distinct samples and how the samples map to them."""
-        activations = self._fit_activations(self._seen_by_gates(data.X, data.source))
+        if activations is None:
+            activations = self._fit_activations(self._seen_by_gates(data.X, data.source))
+        self._note_partition(activations)
         X = self._augmented(data.X)
         return prepare(X, data.y, activations, data.weight, norm=self.norm)
 
@@ -307,7 +319,8 @@ class GatedEstimator(BaseEstimator):
         else:
             validate_data(self, source, reset=False, skip_check_array=True)
             features = take_columns(source, self.feature_columns_)
-            X = check_array(features, accept_sparse="csr", dtype=np.float64)
+            with _text_named(features):
+                X = check_array(features, accept_sparse="csr", dtype=np.float64)
         seen = self._seen_by_gates(X, source)
         shared = self._shared_rules()
         values = np.empty((X.shape[0], len(self.zeta_)))
@@ -332,11 +345,7 @@ class GatedEstimator(BaseEstimator):
         is_shared = getattr(self.gates_, "is_shared_", None)
         if is_shared is None or not np.any(is_shared) or len(is_shared) != self.zeta_.shape[1]:
             return None
-        means = np.zeros_like(self.zeta_[:, :, :1])
-        for h in np.flatnonzero(is_shared):
-            n_contexts = len(self.gates_.context_names_[h])
-            means[:, h, 0] = self.zeta_[:, h, :n_contexts].mean(axis=1)
-        return means
+        return context_means(self.zeta_, self._context_counts(), is_shared)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -354,6 +363,21 @@ class GatedEstimator(BaseEstimator):
             state["context_intercepts_"] = state.pop("intercept_")
         state.pop("_before", None)  # a start in the words of that version: the next fit starts anew
         super().__setstate__(state)
+
+
+@contextmanager
+def _text_named(features: Any) -> Iterator[None]:
+    """Say which columns of text are no numbers, where that is why a check fails."""
+    try:
+        yield
+    except ValueError as error:
+        texts = columns_of_text(features)
+        if not texts:
+            raise
+        raise ValueError(
+            f"expected numbers in features, got text in {', '.join(map(repr, texts))}; columns of "
+            "levels go to segment"
+        ) from error
 
 
 def _learned_from(gates: Any, data: TrainingData) -> str:

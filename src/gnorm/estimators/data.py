@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from numbers import Integral, Real
 from typing import Any
@@ -15,6 +15,7 @@ from joblib import hash as joblib_hash
 from scipy import sparse
 from sklearn import config_context, get_config
 from sklearn.utils import check_scalar
+from tqdm import tqdm
 
 from gnorm.estimators.filters import kept_filters
 from gnorm.gates.columns import take_rows
@@ -221,8 +222,12 @@ def check_positive(value: Any, name: str, *, is_infinite_allowed: bool = False) 
         raise ValueError(f"{name} == {value}, must be > 0 and finite")
 
 
-def in_parallel(n_jobs: int | None, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+def in_parallel(
+    n_jobs: int | None, tasks: Sequence[Callable[[], Any]], *, progress: str | None = None
+) -> list[Any]:
     """Run tasks by joblib, in threads by default, which share the inputs and their Gram matrix.
+
+    With ``progress``, what to call one of them, a bar shows how many are done.
 
     Workers see scikit-learn's configuration, which each thread has of its own. Its own ``Parallel``
     sets the filters of warnings in each worker as well; those are global, and left behind by
@@ -232,12 +237,14 @@ def in_parallel(n_jobs: int | None, tasks: Sequence[Callable[[], Any]]) -> list[
     is_number = isinstance(n_jobs, Integral) and n_jobs != 0
     if n_jobs is not None and not is_number:
         raise ValueError(f"expected n_jobs other than 0, an integer, or None, got {n_jobs!r}")
-    parallel = Parallel(n_jobs=n_jobs, prefer="threads")
+    return_as = "list" if progress is None else "generator"
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as=return_as)
+    bar = partial(tqdm, total=len(tasks), disable=progress is None, unit=progress or "")
     if len(tasks) == 1 or parallel.n_jobs == 1:
-        return [task() for task in tasks]
+        return list(bar(task() for task in tasks))
     config = get_config()
     with one_blas_thread(), kept_filters():
-        return list(parallel(delayed(_configured)(config, task) for task in tasks))
+        return list(bar(parallel(delayed(_configured)(config, task) for task in tasks)))
 
 
 def _configured(config: dict[str, Any], task: Callable[[], Any]) -> Any:

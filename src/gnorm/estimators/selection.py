@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from functools import partial
 from numbers import Integral
 from time import perf_counter
@@ -20,12 +21,21 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 
 from gnorm.estimators.base import of_all_samples
 from gnorm.estimators.data import TrainingData, in_parallel
-from gnorm.solvers import NotSeparableError, Status
+from gnorm.solvers import NotSeparableError, Solution, Status
 from gnorm.solvers.api import share_gram
 from gnorm.solvers.path import check_Cs, least_C, solve_path
 from gnorm.solvers.problem import Problem
 
-__all__ = ["PathCV"]
+__all__ = [
+    "PathCV",
+    "grid_of",
+    "on_part",
+    "path_of",
+    "scorer_of",
+    "scores_of",
+    "splits_of",
+    "warn_of",
+]
 
 _DECADES = 4.0  # of the default grid, beginning at the least C worth solving for
 
@@ -79,15 +89,15 @@ class PathCV:
         with self._all_or_nothing():
             data = self._checked(X, y, sample_weight)
             of_splitter, of_scorer = self._routed(sample_weight, params)
-            splits = self._splits(data, of_splitter)
-            self.Cs_ = self._grid(data)
+            splits = splits_of(self.cv, data, of_splitter, is_classifier=is_classifier(self))
+            self.Cs_ = grid_of(self.Cs, self._for_worker(), data)
             task = partial(_score, self._for_worker(), data, self.Cs_, self._scorer(), of_scorer)
             tasks = [
                 partial(task, train, test, f"split {number} of {len(splits)}")
                 for number, (train, test) in enumerate(splits, 1)
             ]
             scores, gaps = map(np.stack, zip(*in_parallel(self.n_jobs, tasks), strict=True))
-            self._warn(scores, gaps)
+            warn_of(scores, gaps, self.tol)
             self.scores_ = scores
             self.C_ = self._best(scores)
             if self.refit:
@@ -131,8 +141,7 @@ class PathCV:
         return {}, {} if sample_weight is None else {"sample_weight": sample_weight}
 
     def _scorer(self: Any) -> Any:
-        default = "accuracy" if is_classifier(self) else "r2"
-        return get_scorer(default if self.scoring is None else self.scoring)
+        return scorer_of(self, self.scoring)
 
     def _best(self: Any, scores: np.ndarray) -> float:
         """The C of the best mean score."""
@@ -144,73 +153,81 @@ class PathCV:
             )
         return float(self.Cs_[np.nanargmax(means)])
 
-    def _warn(self: Any, scores: np.ndarray, gaps: np.ndarray) -> None:
-        """Warn of what the splits found, which may have been in other processes."""
-        if unfinished := np.count_nonzero(gaps > self.tol):
-            warnings.warn(
-                f"{unfinished} of {gaps.size} solves of the cross-validation stopped above "
-                f"tol={self.tol:.1e}, at relative duality gaps up to {np.max(gaps):.1e}",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        if n_without := np.count_nonzero(np.isnan(scores)):
-            warnings.warn(
-                f"{n_without} of {scores.size} scores are NaN; a C with one of them is not chosen",
-                stacklevel=3,
-            )
-
     def _for_worker(self: Any) -> Any:
         """Return the estimator without what is of no use to a worker and may not get there."""
         return clone(type(self)(**self.get_params(deep=False) | {"cv": None, "scoring": None}))
 
-    def _splits(
-        self: Any, data: TrainingData, metadata: dict[str, Any]
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Training and test part of each split, as indices of the samples of positive weight.
 
-        An int splits these; splits of the caller are about all samples.
-        """
-        if isinstance(self.cv, list | tuple):
-            for split in self.cv:
-                _checked_split(split, data.n_samples)
-        cv = check_cv(self.cv, data.y, classifier=is_classifier(self))
-        if self.cv is None or isinstance(self.cv, Integral):
-            return list(cv.split(data.X, data.y))
-        position = np.full(data.n_samples, -1)
-        position[data.kept] = np.arange(len(data.kept))
-        y = np.zeros((data.n_samples, *data.y.shape[1:]), dtype=data.y.dtype)
-        y[data.kept] = data.y
-        splits = cv.split(np.zeros((data.n_samples, 1)), y, **metadata)
-        parts = []
-        for split in splits:
-            rows = [position[part] for part in _checked_split(split, data.n_samples)]
-            parts.append((rows[0][rows[0] >= 0], rows[1][rows[1] >= 0]))
-        if not parts:
-            raise ValueError("expected at least one split, got none")
-        if any(len(part) == 0 for split in parts for part in split):
-            raise ValueError("expected splits with samples of positive weight, got an empty part")
-        return parts
+def scorer_of(estimator: Any, scoring: Any) -> Any:
+    """Return the scorer of a name or callable; None is the accuracy or R²."""
+    default = "accuracy" if is_classifier(estimator) else "r2"
+    return get_scorer(default if scoring is None else scoring)
 
-    def _grid(self: Any, data: TrainingData) -> np.ndarray:
-        """Return the Cs to choose from, increasing."""
-        loss = self._loss_of(data)
-        if hasattr(self.Cs, "__len__") and not isinstance(self.Cs, str):
-            Cs = check_Cs(self.Cs)
-            if np.isinf(Cs[-1]) and not loss.allows_infinite_C:
-                raise ValueError(f"expected finite Cs for the loss {loss!r}, got inf")
-            return Cs
-        check_scalar(self.Cs, "Cs", Integral, min_val=1)
-        model = self._for_worker()
-        model._see_columns(data)
-        model._fit_gates(data)
-        design, merged = model._prepare(data)
-        least = min(least_C(design, merged, y, loss) for y in self._problems(data))
-        if not np.isfinite(least):
-            raise ValueError(
-                "the best predictor is zero for every C, as classes coincide in every unit or "
-                "targets are zero, so that there is no scale for C; pass the Cs to choose from"
-            )
-        return np.geomspace(least, 10.0**_DECADES * least, self.Cs)
+
+def warn_of(scores: np.ndarray, gaps: np.ndarray, tol: float) -> None:
+    """Warn of what the splits found, which may have been in other processes."""
+    if unfinished := np.count_nonzero(gaps > tol):
+        warnings.warn(
+            f"{unfinished} of {gaps.size} solves of the cross-validation stopped above "
+            f"tol={tol:.1e}, at relative duality gaps up to {np.max(gaps):.1e}",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    if n_without := np.count_nonzero(np.isnan(scores)):
+        warnings.warn(
+            f"{n_without} of {scores.size} scores are NaN; a C with one of them is not chosen",
+            stacklevel=3,
+        )
+
+
+def splits_of(
+    given: Any, data: TrainingData, metadata: dict[str, Any], *, is_classifier: bool
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test part of each split, as indices of the samples of positive weight.
+
+    An int splits these; splits of the caller are about all samples.
+    """
+    if isinstance(given, list | tuple):
+        for split in given:
+            _checked_split(split, data.n_samples)
+    cv = check_cv(given, data.y, classifier=is_classifier)
+    if given is None or isinstance(given, Integral):
+        return list(cv.split(data.X, data.y))
+    position = np.full(data.n_samples, -1)
+    position[data.kept] = np.arange(len(data.kept))
+    y = np.zeros((data.n_samples, *data.y.shape[1:]), dtype=data.y.dtype)
+    y[data.kept] = data.y
+    splits = cv.split(np.zeros((data.n_samples, 1)), y, **metadata)
+    parts = []
+    for split in splits:
+        rows = [position[part] for part in _checked_split(split, data.n_samples)]
+        parts.append((rows[0][rows[0] >= 0], rows[1][rows[1] >= 0]))
+    if not parts:
+        raise ValueError("expected at least one split, got none")
+    if any(len(part) == 0 for split in parts for part in split):
+        raise ValueError("expected splits with samples of positive weight, got an empty part")
+    return parts
+
+
+def grid_of(given: Any, model: Any, data: TrainingData) -> np.ndarray:
+    """Return the Cs to choose from, increasing, for an estimator that may be fitted for it."""
+    loss = model._loss_of(data)
+    if hasattr(given, "__len__") and not isinstance(given, str):
+        Cs = check_Cs(given)
+        if np.isinf(Cs[-1]) and not loss.allows_infinite_C:
+            raise ValueError(f"expected finite Cs for the loss {loss!r}, got inf")
+        return Cs
+    check_scalar(given, "Cs", Integral, min_val=1)
+    model._see_columns(data)
+    model._fit_gates(data)
+    design, merged = model._prepare(data)
+    least = min(least_C(design, merged, y, loss) for y in model._problems(data))
+    if not np.isfinite(least):
+        raise ValueError(
+            "the best predictor is zero for every C, as classes coincide in every unit or "
+            "targets are zero, so that there is no scale for C; pass the Cs to choose from"
+        )
+    return np.geomspace(least, 10.0**_DECADES * least, given)
 
 
 def _checked_split(split: Any, n_samples: int) -> list[np.ndarray]:
@@ -253,30 +270,8 @@ def _score(
         Duality gaps of what was scored.
     """
     start = perf_counter()
-    held_out = data.part(test)
-    model = clone(model)
-    model._see_columns(data)
-    part = model._weighted(data.part(train))
-    model._check_part(part)
-    model._fit_gates(part)
-    design, merged = model._prepare(part)
-    loss, problems = model._loss_of(part), model._problems(part)
-    options = {option: getattr(model, option) for option in ("method", "tol", "max_iter")}
-    at_one = Problem(design, loss, problems[0][merged.rows], merged.times(1.0))
-    options["memory_limit"] = share_gram(design, at_one, model.method, model.memory_limit)
-    metadata = {key: _of_samples(value, held_out) for key, value in metadata.items()}
-    scores, gaps = np.empty(len(Cs)), np.empty((len(problems), len(Cs)))
-    # from the largest C down, all problems side by side
-    paths = [solve_path(design, merged, y, loss, Cs, **options) for y in problems]
-    try:
-        for k, solutions in zip(reversed(range(len(Cs))), zip(*paths, strict=True), strict=True):
-            if any(solution.status is Status.INTERRUPTED for solution in solutions):
-                raise KeyboardInterrupt  # some of the scores are no basis for a choice
-            model._take(list(solutions), problems, loss, part)
-            scores[k] = scorer(model, held_out.inputs, held_out.truth, **metadata)
-            gaps[:, k] = [solution.duality_gap for solution in solutions]
-    except NotSeparableError as error:
-        raise of_all_samples(error, part) from None
+    model, part = on_part(model, data, train)
+    scores, gaps = scores_of(model, part, data.part(test), Cs, scorer, metadata)
     if model.verbose:
         best = int(np.argmax(np.where(np.isnan(scores), -np.inf, scores)))
         print(
@@ -285,6 +280,55 @@ def _score(
             flush=True,
         )
     return scores, gaps
+
+
+def on_part(model: Any, data: TrainingData, train: np.ndarray) -> tuple[Any, TrainingData]:
+    """Return a clone with gates fitted to the training part of a split, and that part."""
+    model = clone(model)
+    model._see_columns(data)
+    part = model._weighted(data.part(train))
+    model._check_part(part)
+    model._fit_gates(part)
+    return model, part
+
+
+def scores_of(
+    model: Any,
+    part: TrainingData,
+    held_out: TrainingData,
+    Cs: np.ndarray,
+    scorer: Any,
+    metadata: dict[str, Any],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score an estimator with fitted gates, solved on a part for each C, on what is held out."""
+    metadata = {key: _of_samples(value, held_out) for key, value in metadata.items()}
+    scores = np.empty(len(Cs))
+    gaps: list[list[float]] = []
+    # from the largest C down
+    for k, solutions in zip(reversed(range(len(Cs))), path_of(model, part, Cs), strict=True):
+        scores[k] = scorer(model, held_out.inputs, held_out.truth, **metadata)
+        gaps.insert(0, [solution.duality_gap for solution in solutions])
+    return scores, np.transpose(gaps)
+
+
+def path_of(
+    model: Any, part: TrainingData, Cs: np.ndarray, *, prepared: tuple[Any, Any] | None = None
+) -> Iterator[list[Solution]]:
+    """Let an estimator with fitted gates have the solutions for each C, from the largest down."""
+    design, merged = model._prepare(part) if prepared is None else prepared
+    loss, problems = model._loss_of(part), model._problems(part)
+    options = {option: getattr(model, option) for option in ("method", "tol", "max_iter")}
+    at_one = Problem(design, loss, problems[0][merged.rows], merged.times(1.0))
+    options["memory_limit"] = share_gram(design, at_one, model.method, model.memory_limit)
+    paths = [solve_path(design, merged, y, loss, Cs, **options) for y in problems]
+    try:
+        for solutions in zip(*paths, strict=True):  # all problems side by side
+            if any(solution.status is Status.INTERRUPTED for solution in solutions):
+                raise KeyboardInterrupt  # some of the solutions are no basis for a choice
+            model._take(list(solutions), problems, loss, part)
+            yield list(solutions)
+    except NotSeparableError as error:
+        raise of_all_samples(error, part) from None
 
 
 def _of_samples(value: Any, data: TrainingData) -> Any:

@@ -681,6 +681,17 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
     def _shared_rules(self) -> None:
         """Nothing is shared between contexts."""
 
+    def _named_units(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """One unit, whose contexts are called after the ones that are on in each of the gates."""
+        names = getattr(self.gates_, "context_names_", None)
+        if names is None:
+            names = [[str(c) for c in range(self.contexts_.shape[2])]] * self.contexts_.shape[1]
+        joined = [
+            ", ".join("/".join(of_unit[c] for c in np.flatnonzero(on)) for of_unit, on in pairs)
+            for pairs in (zip(names, context, strict=True) for context in self.contexts_)
+        ]
+        return np.array(["context"], dtype=object), [np.array(joined, dtype=object)]
+
     def _one_unit(self, activations: np.ndarray) -> np.ndarray:
         """One unit, one context for each global context seen in training."""
         known = {context.tobytes(): i for i, context in enumerate(self.contexts_)}

@@ -10,10 +10,11 @@ of weight 0 as absent, and the order of the samples does not matter.
 """
 
 from gnorm.gates.category import CategoryGates
-from gnorm.gates.fixed import FixedGates
+from gnorm.gates.fixed import FixedGates, OpenGates
 from gnorm.gates.hyperplanes import HyperplaneGates, ReLUGates
 from gnorm.gates.joined import JoinedGates
 from gnorm.gates.quantile import QuantileGates
+from gnorm.gates.selected import SelectedGates
 from gnorm.gates.trees import TreeGates
 
 __all__ = [
@@ -21,7 +22,9 @@ __all__ = [
     "FixedGates",
     "HyperplaneGates",
     "JoinedGates",
+    "OpenGates",
     "QuantileGates",
     "ReLUGates",
+    "SelectedGates",
     "TreeGates",
 ]

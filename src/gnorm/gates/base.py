@@ -13,7 +13,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gnorm.gates.columns import column_indices, column_names, is_frame
 
-__all__ = ["BoolArray", "FloatArray", "Gates", "PartitionGates", "check_sample_weight"]
+__all__ = [
+    "BoolArray",
+    "FloatArray",
+    "Gates",
+    "PartitionGates",
+    "check_sample_weight",
+    "validate_columns",
+]
 
 FloatArray: TypeAlias = NDArray[np.float64]
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -168,6 +175,19 @@ class Gates(TransformerMixin, BaseEstimator):
         return np.array(self._unit_names(), dtype=object)
 
 
+def validate_columns(gates: Any, X: Any, *, reset: bool, **options: Any) -> Any:
+    """Return columns of any type, a data frame as it is, anything else as an array."""
+    if is_frame(X):  # its columns have types of their own
+        if min(X.shape) == 0:
+            axis = "sample(s)" if X.shape[0] == 0 else "feature(s)"
+            raise ValueError(
+                f"Found array with 0 {axis} (shape={X.shape}) while a minimum of 1 is required"
+            )
+        validate_data(gates, X, reset=reset, skip_check_array=True)
+        return X
+    return validate_data(gates, X, dtype=None, ensure_all_finite=False, reset=reset, **options)
+
+
 class PartitionGates(Gates):
     """Units that part the samples by a column each; a gate adds _learn_column and _codes.
 
@@ -182,15 +202,7 @@ class PartitionGates(Gates):
         return tags
 
     def _validate(self, X: Any, *, reset: bool) -> Any:
-        if is_frame(X):  # as it is: its columns have types of their own
-            if min(X.shape) == 0:
-                axis = "sample(s)" if X.shape[0] == 0 else "feature(s)"
-                raise ValueError(
-                    f"Found array with 0 {axis} (shape={X.shape}) while a minimum of 1 is required"
-                )
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            return X
-        return validate_data(self, X, dtype=None, ensure_all_finite=False, reset=reset)
+        return validate_columns(self, X, reset=reset)
 
     def _default_columns(self, X: Any) -> NDArray[np.intp]:
         raise NotImplementedError

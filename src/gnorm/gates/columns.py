@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-__all__ = ["column", "column_indices", "column_names", "is_frame", "take_columns", "take_rows"]
+__all__ = [
+    "column",
+    "column_indices",
+    "column_names",
+    "columns_of_text",
+    "is_frame",
+    "take_columns",
+    "take_rows",
+]
 
 
 def is_frame(X: Any) -> bool:
@@ -23,6 +31,17 @@ def column_names(X: Any) -> list[str]:
     if is_frame(X):
         return [str(name) for name in X.columns]
     return [f"x{j}" for j in range(X.shape[1])]
+
+
+def columns_of_text(X: Any) -> list[str]:
+    """Names of the columns in which some value is a string."""
+    if sparse.issparse(X):
+        return []
+    return [
+        name
+        for j, name in enumerate(column_names(X))
+        if any(isinstance(value, str) for value in column(X, j).tolist())
+    ]
 
 
 def column_indices(X: Any, columns: Any, what: str = "columns") -> NDArray[np.intp]:

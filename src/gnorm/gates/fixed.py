@@ -1,4 +1,4 @@
-"""Gates from any function of the samples."""
+"""Gates from any function of the samples, and the unit that is always on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from gnorm.gates.base import BoolArray, FloatArray, Gates
+from gnorm.gates.base import BoolArray, FloatArray, Gates, validate_columns
 
-__all__ = ["FixedGates"]
+__all__ = ["FixedGates", "OpenGates"]
 
 
 class FixedGates(Gates):
@@ -85,3 +85,50 @@ class FixedGates(Gates):
         if activations.dtype != bool:
             raise TypeError(f"func must return activations of dtype bool, got {activations.dtype}")
         return activations
+
+
+class OpenGates(Gates):
+    """One unit that is always on: its weights are a rule that all samples share.
+
+    Joined with others (:class:`JoinedGates`), it lets the norm keep the shared rule without any of
+    their units. Without it some unit that parts the samples must carry the shared rule, and those
+    are kept that change nothing.
+
+    Attributes
+    ----------
+    context_names_ : list of ndarray of str objects
+        Name of the context.
+    n_features_in_ : int
+        Number of columns seen by `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Their names, if `X` has string column names.
+
+    Examples
+    --------
+    >>> from gnorm.gates import CategoryGates, JoinedGates, OpenGates
+    >>> gates = JoinedGates([OpenGates(), CategoryGates()]).fit([["red"], ["blue"]])
+    >>> [list(names) for names in gates.context_names_]
+    [['all'], ['blue', 'red']]
+    """
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
+
+    def _validate(self, X: Any, *, reset: bool) -> Any:
+        return validate_columns(self, X, reset=reset, accept_sparse="csr")
+
+    def _learn(self, X: Any, y: Any, weights: FloatArray) -> None:
+        self.context_names_ = [np.array(["all"], dtype=object)]
+
+    def _activate(self, X: Any) -> BoolArray:
+        return np.ones((X.shape[0], 1, 1), dtype=bool)
+
+    def _n_units(self) -> int:
+        return 1
+
+    def _unit_names(self) -> list[str]:
+        return ["shared"]

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import get_tags
-from sklearn.utils.validation import validate_data
 
-from gnorm.gates.base import BoolArray, FloatArray, Gates
+from gnorm.gates.base import BoolArray, FloatArray, Gates, validate_columns
 from gnorm.gates.columns import column_indices, is_frame, take_columns
 
 __all__ = ["JoinedGates"]
@@ -70,12 +69,7 @@ class JoinedGates(Gates):
         return tags
 
     def _validate(self, X: Any, *, reset: bool) -> Any:
-        if is_frame(X):  # each of the gates checks what it sees
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            return X
-        return validate_data(
-            self, X, accept_sparse="csr", dtype=None, ensure_all_finite=False, reset=reset
-        )
+        return validate_columns(self, X, reset=reset, accept_sparse="csr")
 
     def _learn(self, X: Any, y: Any, weights: FloatArray) -> None:
         if not isinstance(self.gates, list | tuple) or not self.gates:

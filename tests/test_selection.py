@@ -1,0 +1,327 @@
+"""How many units, how surely, and against chance."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from gnorm import (
+    CategoryGates,
+    FReLURegressor,
+    GLNNormClassifier,
+    GLNNormRegressor,
+    GLNNormRegressorCV,
+    GLNNormSVC,
+    HyperplaneGates,
+    JoinedGates,
+    OpenGates,
+    SelectedGates,
+    TreeGates,
+)
+from gnorm.selection import (
+    StabilitySelection,
+    UnitSelectionCV,
+    permutation_null,
+    stability_selection,
+)
+
+SEGMENT = [f"s{k}" for k in range(8)]
+GATES = CategoryGates()
+REGRESSOR = GLNNormRegressor(gates=GATES, segment=SEGMENT, C=0.05)
+CLASSIFIER = GLNNormClassifier(gates=GATES, segment=SEGMENT, C=0.3)
+
+
+def table(n_samples=160, changes=(3,), seed=0):
+    """Columns s0 to s7, of which some change the slope of x, and y of the sum of the rules."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame({name: rng.choice(list("abc"), n_samples) for name in SEGMENT})
+    X["x"], X["z"] = rng.normal(size=(2, n_samples))
+    target = X["x"] + X["z"] + 0.3 * rng.normal(size=n_samples)
+    for k in changes:
+        target += X[f"s{k}"].map({"a": -2.0, "b": 0.0, "c": 2.0}) * X["x"]
+    return X, np.where(target > 0, "yes", "no"), target.to_numpy()
+
+
+def selector(estimator, **options):
+    return UnitSelectionCV(estimator, **({"cv": 3, "max_units": 2, "Cs": 3} | options))
+
+
+# ------------------------------------------------------------------------------- selected gates
+
+
+@parametrize_with_checks([SelectedGates(HyperplaneGates(3, random_state=0), [2, 0])])
+def test_scikit_learn_checks_of_gates(estimator, check):
+    check(estimator)
+
+
+def test_selected_gates_are_those_units():
+    X, _, _ = table()
+    gates = CategoryGates(SEGMENT).fit(X)
+    some = SelectedGates(FrozenEstimator(gates), [5, 0]).fit(X)
+    assert_array_equal(some.transform(X), gates.transform(X)[:, [5, 0]])
+    assert list(some.get_feature_names_out()) == ["s5", "s0"]
+    assert some.is_shared_.all()
+    assert [list(names) for names in some.context_names_] == [["a", "b", "c"]] * 2
+    one = SelectedGates(JoinedGates([OpenGates(), CategoryGates(SEGMENT)]), [0]).fit(X)
+    assert one.transform(X).shape == (len(X), 1, 1)
+
+
+@pytest.mark.parametrize("units", [[], [8], [-1], [0, 0], [0.5], 1])
+def test_units_are_checked(units):
+    X, _, _ = table(20)
+    with pytest.raises(ValueError, match="units must"):
+        SelectedGates(CategoryGates(SEGMENT), units).fit(X)
+
+
+# ------------------------------------------------------------------------------------- how many
+
+
+@pytest.mark.slow
+@parametrize_with_checks(
+    [
+        UnitSelectionCV(GLNNormRegressor(2, random_state=0), cv=2, Cs=2, max_units=1),
+        UnitSelectionCV(GLNNormClassifier(2, random_state=0), cv=2, Cs=2, max_units=1),
+    ]
+)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [REGRESSOR, CLASSIFIER, GLNNormSVC(gates=GATES, segment=SEGMENT)],
+)
+def test_the_unit_that_changes_the_rule_is_selected(estimator):
+    X, y, target = table()
+    found = selector(estimator).fit(X, y if is_classifier(estimator) else target)
+    assert found.selected_names_[0] == "s3"
+    assert 1 <= found.n_units_ == len(found.selected_units_) == len(found.selected_names_)
+    assert list(found.estimator_.unit_names_) == ["shared", *found.selected_names_]
+    assert found.scores_.shape == (3, 3, 3)
+    assert found.C_ in found.Cs_
+    assert list(found.feature_names_in_) == list(X.columns)
+    assert is_classifier(found) == is_classifier(estimator)
+    assert is_regressor(found) == is_regressor(estimator)
+    again = pickle.loads(pickle.dumps(found))
+    assert_array_equal(again.predict(X), found.predict(X))
+    assert found.score(X, y if is_classifier(estimator) else target) > 0.9
+
+
+def test_no_unit_is_a_choice():
+    X, _, target = table(changes=())
+    found = selector(REGRESSOR).fit(X, target)
+    assert (found.n_units_, list(found.selected_units_)) == (0, [])
+    assert found.score(X, target) > 0.9
+    # one rule for all: that of a linear model
+    ends = LinearRegression().fit(X[["x", "z"]], found.predict(X))
+    assert_allclose(ends.predict(X[["x", "z"]]), found.predict(X), atol=1e-9)
+
+
+def test_a_number_of_units():
+    X, _, target = table(changes=(3, 6))
+    found = selector(REGRESSOR, n_units_to_select=2).fit(X, target)
+    assert sorted(found.selected_names_) == ["s3", "s6"]
+    assert found.n_tried_.tolist() == [2]
+    by_hand = clone(REGRESSOR).set_params(
+        gates=JoinedGates([OpenGates(), CategoryGates(sorted(found.selected_names_))]),
+        C=found.C_,
+    )
+    assert_allclose(by_hand.fit(X, target).predict(X), found.predict(X), atol=0.05)
+
+
+def test_the_rule_of_standard_errors():
+    scores = np.zeros((4, 3, 2))
+    scores[:, 0] = 0.5
+    scores[:, 1, 1] = [0.8, 0.9, 1.0, 0.9]
+    scores[:, 2, 0] = [0.83, 0.93, 1.03, 0.93]
+    one, none = selector(REGRESSOR), selector(REGRESSOR, n_standard_errors=0)
+    for each in (one, none):
+        each.n_tried_, each.Cs_ = np.arange(3), np.array([0.1, 1.0])
+    assert one._chosen(scores) == (1, 1.0)  # within 0.041 of the best
+    assert none._chosen(scores) == (2, 0.1)
+    scores[0, 2, 0] = np.nan
+    assert none._chosen(scores) == (1, 1.0)
+
+
+@pytest.mark.slow
+def test_less_shrinkage_than_of_all_units():
+    """The trial that this is for: fewer units, and a smaller error."""
+    X, _, target = table(300)
+    later, _, truth = table(1000, seed=1)
+    found = selector(REGRESSOR, Cs=6).fit(X, target)
+    path = GLNNormRegressorCV(gates=GATES, segment=SEGMENT, cv=3, Cs=6).fit(X, target)
+    assert found.n_units_ < len(path.selected_units_)
+    assert found.score(later, truth) > path.score(later, truth)
+
+
+def test_unknown_levels_follow_the_shared_rule():
+    X, y, _ = table()
+    X["s0"], X["s3"] = "same", X["s3"].where(X.index % 9 > 0, None)
+    found = selector(CLASSIFIER).fit(X, y)
+    effects = found.estimator_.effects_
+    unknown = X.assign(**dict.fromkeys(SEGMENT, "new"))
+    expected = X[["x", "z"]].to_numpy() @ effects.shared[0, :2] + effects.shared[0, 2]
+    assert_allclose(found.decision_function(unknown), expected, atol=1e-9)
+    assert_allclose(found.predict_proba(unknown).sum(axis=1), 1.0)
+    assert np.all(found.predict_log_proba(X) < 0)
+
+
+def test_sample_weights_are_copies_that_stay_together():
+    X, _, target = table(40)
+    weights = np.random.default_rng(0).integers(0, 3, len(X))
+    copies = np.repeat(np.arange(len(X)), weights)
+    splits = [(np.arange(0, 20), np.arange(20, 40)), (np.arange(20, 40), np.arange(0, 20))]
+    of_copies = [tuple(np.flatnonzero(np.isin(copies, part)) for part in split) for split in splits]
+    estimator = clone(REGRESSOR).set_params(tol=1e-9)
+    options = {"max_units": 1, "Cs": [0.1, 1.0]}
+    weighted = selector(estimator, cv=splits, **options).fit(X, target, sample_weight=weights)
+    copied = selector(estimator, cv=of_copies, **options).fit(X.iloc[copies], target[copies])
+    assert_allclose(weighted.scores_, copied.scores_, atol=1e-5)
+    assert_allclose(weighted.predict(X), copied.predict(X), atol=1e-5)
+
+
+def test_within_scikit_learn():
+    X, _, target = table()
+    scores = cross_val_score(selector(REGRESSOR, max_units=1, Cs=2), X, target, cv=2)
+    assert scores.min() > 0.8
+    with pytest.raises(NotFittedError):
+        selector(REGRESSOR).predict(X)
+    assert not hasattr(selector(REGRESSOR), "predict_proba")
+    assert not hasattr(selector(GLNNormSVC()), "predict_proba")
+    assert hasattr(selector(CLASSIFIER), "predict_proba")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"estimator": LinearRegression()}, TypeError, "expected an estimator of gnorm at a given"),
+        ({"estimator": GLNNormRegressorCV()}, TypeError, "expected an estimator of gnorm at a"),
+        ({"n_units_to_select": "all"}, ValueError, "n_units_to_select must be an int or 'cv'"),
+        ({"n_units_to_select": -1}, ValueError, "n_units_to_select == -1, must be >= 0"),
+        ({"max_units": 0}, ValueError, "max_units == 0, must be >= 1"),
+        ({"n_units_to_select": 9}, ValueError, r"expected 9 units that change the rule, got \d"),
+    ],
+)
+def test_parameters_are_checked(options, error, sentence):
+    X, _, target = table(40)
+    with pytest.raises(error, match=sentence):
+        selector(**({"estimator": REGRESSOR, "Cs": [1.0], "cv": 2} | options)).fit(X, target)
+
+
+def test_units_that_close():
+    X, _, target = table()
+    model = FReLURegressor(4, random_state=0)
+    found = selector(model, max_units=2, Cs=[0.1, 1.0], cv=2).fit(X[["x", "z"]], target)
+    assert 0 <= found.n_units_ <= 2
+
+
+# ----------------------------------------------------------------------------------- how surely
+
+
+@pytest.mark.parametrize("estimator", [REGRESSOR, CLASSIFIER])
+def test_stable_units(estimator):
+    X, y, target = table()
+    truth = y if is_classifier(estimator) else target
+    options = {"n_resamples": 4, "random_state": 0, "n_units_to_select": 1}
+    found = stability_selection(estimator, X, truth, **options)
+    assert isinstance(found, StabilitySelection)
+    assert found.unit_names[found.selected].tolist() == ["s3"]
+    assert found.mean_selected == 1
+    assert found.bound == pytest.approx(1 / (0.8 * 8))
+    again = stability_selection(estimator, X, truth, **options)
+    assert_array_equal(again.frequencies, found.frequencies)
+    assert_allclose(found.frequencies.sum(), 1.0)
+
+
+@pytest.mark.slow
+def test_the_bound_holds_where_nothing_changes_the_rule():
+    X, _, _ = table(changes=())
+    # q = 2 of 8 units in halves; few are stable, at most q² / ((2 pi - 1) M) in the mean
+    false = [
+        len(
+            stability_selection(
+                REGRESSOR,
+                X.sample(frac=1, random_state=seed).reset_index(drop=True)[[*SEGMENT, "x", "z"]],
+                np.random.default_rng(seed).normal(size=len(X)),
+                n_units_to_select=2,
+                n_resamples=10,
+                random_state=seed,
+            ).selected
+        )
+        for seed in range(3)
+    ]
+    assert np.mean(false) <= 4 / (0.8 * 8)
+
+
+def test_halves_have_no_sample_in_common():
+    from gnorm.selection import _halves, _with_open_unit
+
+    X, y, _ = table(61)
+    data = _with_open_unit(CLASSIFIER)._checked(X, y, None)
+    first, second = _halves(data, np.random.RandomState(0))
+    assert len(np.intersect1d(first, second)) == 0
+    assert abs(len(first) - 30) <= 1
+    assert len(first) == len(second)
+    with pytest.raises(ValueError, match="expected 2 samples of each class or more, got 1"):
+        stability_selection(CLASSIFIER, X.iloc[:5], ["a", "a", "b", "a", "a"], n_resamples=2)
+
+
+def test_weight_zero_is_absence():
+    X, _, target = table(80)
+    weight = (np.arange(80) < 60).astype(float)
+    options = {"n_resamples": 4, "random_state": 0}
+    whole = stability_selection(REGRESSOR, X, target, sample_weight=weight, **options)
+    part = stability_selection(REGRESSOR, X.iloc[:60], target[:60], **options)
+    assert_array_equal(whole.frequencies, part.frequencies)
+
+
+# --------------------------------------------------------------------------------- against chance
+
+
+@pytest.mark.parametrize("estimator", [REGRESSOR, CLASSIFIER])
+def test_permuted_units(estimator, capsys):
+    X, y, target = table()
+    truth = y if is_classifier(estimator) else target
+    options = {"n_permutations": 19, "random_state": 0, "progress": True}
+    null = permutation_null(estimator, X, truth, **options)
+    assert "permutation" in capsys.readouterr().err
+    assert null.importances.shape == null.null_importances.shape == (19, 8)
+    assert null.pvalues[3] == 0.05
+    assert null.pvalues.min() == 0.05
+    assert np.median(np.delete(null.pvalues, 3)) > 0.05
+    assert list(null.unit_names) == SEGMENT
+    by_two = permutation_null(estimator, X, truth, n_jobs=2, **options)
+    assert_array_equal(by_two.pvalues, null.pvalues)
+
+
+def test_without_permutation_both_are_the_same():
+    """The importances of a unit and of its copy, for an order that changes nothing."""
+    from gnorm.estimators.selection import on_part
+    from gnorm.selection import _beside_permuted, _with_open_unit
+
+    X, _, target = table(80)
+    model = _with_open_unit(REGRESSOR).set_params(tol=1e-10)
+    data = model._checked(X, target, None)
+    model, data = on_part(model, data, np.arange(80))
+    activations = model._activations(model._seen_by_gates(data.X, data.source))
+    both = _beside_permuted(model, data, activations, np.arange(80))
+    assert both[3] + both[8 + 3] > 0.5
+    alone = clone(model).fit(X, target).unit_importances_[1:]
+    assert_allclose(both[:8] + both[8:], alone, atol=1e-3)
+
+
+def test_gates_that_know_the_targets_have_no_null():
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    X, _, target = table(40)
+    model = GLNNormRegressor(gates=TreeGates(ExtraTreesRegressor(3)))
+    with pytest.raises(ValueError, match="expected gates that do not learn from targets"):
+        permutation_null(model, X[["x", "z"]], target)
