@@ -245,10 +245,10 @@ def test_one_feature_without_constant():
 
 def test_what_the_walk_cannot_take():
     with pytest.raises(ValueError, match="expected at most 3 features"):
-        relu_max_margin(np.ones((4, 4)), [1, -1, 1, -1], 1.0)
+        relu_max_margin(np.ones((4, 4)), [1, -1, 1, -1], 1.0, oracle="exact")
     X, y = data(100, 3)
     with pytest.raises(MemoryError, match=r"samples needs .* more than"):
-        relu_max_margin(X, y, memory_limit=1e4)
+        relu_max_margin(X, y, memory_limit=1e4, oracle="exact")
 
 
 @pytest.mark.parametrize(

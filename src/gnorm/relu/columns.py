@@ -24,11 +24,14 @@ __all__ = ["Best", "Search", "generate", "merged", "reduced"]
 _MOST_NEW = 100  # columns a round
 _INNER = 0.1  # gap of the master problem, in units of the tolerance
 _INNER_SHARE = 0.3  # ... and of the last gap, while that is larger
+_GAINED = 0.01  # of the gap that a round must gain for columns to be dropped
+_TIGHTENED = 0.3  # ... times this for each round that brought nothing
 _LOOSEST = 1e-2  # ... but no looser
 _GRACE = 0  # rounds that an idle column stays
 _IDLE = 0.05  # slack, relative, from which a column is idle
 _MIX = 0.5  # of the best dual point in the second search of a round: it damps the oscillation
-_PATIENCE = 6  # rounds without a better gap before the solve counts as stalled
+_SHARPNESS = 0.02  # least precision, relative to the tolerance, that is asked of a bound
+_PATIENCE = 12  # rounds without a better gap before the solve counts as stalled
 _ZERO = 1e-11  # inner product, relative to the sample, that counts as zero in a merge
 _SEPARATED = 0.5  # gap from which on a hard margin does without the columns of its start
 _HEAVY = 1e-4  # of the largest coefficient: merged neurons of less do not become columns
@@ -37,12 +40,15 @@ _SHARE = 1e-12  # of the norm: neurons of less are left out
 
 
 class Search(Protocol):
-    """What finds neurons: an oracle, see :class:`gnorm.relu.oracle.Oracle`."""
+    """What finds neurons: :class:`gnorm.relu.oracle.Oracle`, :class:`gnorm.relu.ascent.Ascent`."""
 
     is_exact: bool
 
     def find(self, b: np.ndarray, least: float = 0.0, most: int = 50) -> Found:
         """Local maxima of :math:`|h|` and an upper bound over the sphere."""
+
+    def sharpened(self, b: np.ndarray, found: Found, precision: float) -> Found:
+        """The same with a bound so much above the first value, relative, if it can be had."""
 
 
 @dataclass(eq=False)
@@ -61,8 +67,8 @@ class Best:
         Its value, and the bound over all neurons before it was scaled.
     local_gap : float
         Gap over the neurons that were found.
-    n_iter : int
-        Rounds.
+    n_iter, n_columns : int
+        Rounds, and columns at the end of them.
     """
 
     neurons: np.ndarray
@@ -74,6 +80,7 @@ class Best:
     dual_norm: float = np.inf
     local_gap: float = np.inf
     n_iter: int = 0
+    n_columns: int = 0
     is_interrupted: bool = False
 
     @property
@@ -200,6 +207,7 @@ def generate(
     tol: float,
     *,
     max_iter: int = 200,
+    max_neurons: int | None = None,
     report: Report | None = None,
 ) -> Best:
     """Minimise over all neurons.
@@ -218,6 +226,8 @@ def generate(
         Relative gap at which to stop.
     max_iter : int, default=200
         Most rounds.
+    max_neurons : int, default=None
+        Most columns that a round may have, None for any number.
     report : callable, default=None
         Called with every round.
 
@@ -227,6 +237,7 @@ def generate(
         The best primal and dual point.
     """
     run = _Generation(problem, X, search, _Columns(X, *start), tol)
+    run.most = np.inf if max_neurons is None else max_neurons
     best = run.best
     try:
         while best.n_iter < max_iter:
@@ -258,6 +269,8 @@ class _Generation:
         self.best = Best(np.empty((0, X.shape[1])), np.empty(0), np.zeros(len(X)))
         self.best.primal_value, _ = primal_value(problem, 0.0, np.zeros(len(X)))
         self.guess: np.ndarray | None = None
+        self.value = self.best.primal_value  # of the round before
+        self.most = np.inf
         self.least, self.improved_at = np.inf, 0
         self.is_complete = False  # the last round brought no new column
 
@@ -274,6 +287,7 @@ class _Generation:
         """Solve over the columns at hand and keep the network, its neurons merged."""
         # the columns of the last round without a new one are solved to the end
         looseness = min(_LOOSEST, _INNER_SHARE * min(self.best.gap, self.best.local_gap))
+        looseness *= _TIGHTENED ** max(0, self.best.n_iter - self.improved_at - 2)
         self.inner = max(_INNER * self.tol, 0.0 if self.is_complete else looseness)
         point = solve_master(self.problem, self.columns.A, self.inner, self.guess)
         self.guess = point.dual_coef
@@ -285,32 +299,49 @@ class _Generation:
 
     def look(self) -> list[Found]:
         """Search at the dual point, and between it and the best: either may give the bound."""
-        assert self.guess is not None
+        assert self.guess is not None  # there was a solve
         points = [self.guess]
-        if np.isfinite(self.best.dual_value):
+        if self.problem.is_hard.any() and np.isfinite(self.best.dual_value):
             points.append(_MIX * self.best.dual_coef + (1 - _MIX) * self.guess)
-        found = []
-        for b in points:
-            largest = float(np.max(b @ self.columns.A))
-            found.append(self.search.find(b, (1.0 - _IDLE) * largest, _MOST_NEW))
-            self._bound(b, found[-1], largest)
+        return [self._look(b) for b in points]
+
+    def _look(self, b: np.ndarray) -> Found:
+        """Search at a dual point and keep its bound if it is the best."""
+        best, value = self.best, self.best.primal_value
+        largest = float(np.max(b @ self.columns.A))
+        found = self.search.find(b, (1.0 - _IDLE) * largest, _MOST_NEW)
+        if b is self.guess:
+            best.local_gap = self._local_gap(b, found, largest)
+            if best.local_gap <= self.tol:  # nothing to add: now a sharp bound is worth its time
+                self._keep_bound(b, found, largest)
+                allowed = (self.tol - best.local_gap) * value
+                precision = max(_SHARPNESS * self.tol, 0.5 * allowed / max(largest**2, allowed))
+                if best.gap > self.tol:
+                    found = self.search.sharpened(b, found, precision)
+                    best.local_gap = self._local_gap(b, found, largest)
+        self._keep_bound(b, found, largest)
         return found
 
-    def _bound(self, b: np.ndarray, found: Found, largest: float) -> None:
-        """Keep the bound of a dual point if it is the best."""
-        problem, best = self.problem, self.best
+    def _local_gap(self, b: np.ndarray, found: Found, largest: float) -> float:
         attained = max(largest, float(np.abs(found.values[0])))
-        bound = max(found.bound, attained)
+        dual, _ = dual_value(self.problem, b, attained)
+        return relative_gap(self.best.primal_value, dual)
+
+    def _keep_bound(self, b: np.ndarray, found: Found, largest: float) -> None:
+        problem, best = self.problem, self.best
+        bound = max(found.bound, largest, float(np.abs(found.values[0])))
         dual, theta = dual_value(problem, b, bound)
         if dual > best.dual_value:
             best.dual_value, best.dual_norm = dual, theta * bound
             best.dual_coef = problem.loss.feasible(problem.y, theta * b, problem.C)
-        best.local_gap = relative_gap(best.primal_value, dual_value(problem, b, attained)[0])
 
     def exchange(self, point: MasterPoint, found: list[Found]) -> bool:
         """Drop idle columns and add new ones; return whether another round is worth it."""
         columns, (neurons, coefs) = self.columns, self.network
-        columns.drop(point)
+        # columns that are left out come back if nothing was gained: the rounds would go in circles
+        if self.value - self.best.primal_value >= _GAINED * self.gap * self.value:
+            columns.drop(point)
+        self.value = self.best.primal_value
         n_new = sum(columns.add(each.neurons, np.sign(each.values)) for each in found)
         # until the gap is small all of the network stays: alone it may be what separates
         least_kept = _HEAVY if self.best.gap < _SEPARATED else 0.0
@@ -321,6 +352,9 @@ class _Generation:
         if n_new == 0 and self.inner <= _INNER * self.tol:
             return False
         self.is_complete = n_new == 0
+        self.best.n_columns = len(columns.signs)
+        if self.best.n_columns > self.most:
+            return False
         return self.best.n_iter - self.improved_at <= _PATIENCE
 
 
