@@ -53,7 +53,13 @@ if TYPE_CHECKING:
         ReLUGates,
         TreeGates,
     )
-    from gnorm.relu import ReLUSolution, relu_max_margin
+    from gnorm.relu import (
+        ReLUNormClassifier,
+        ReLUNormRegressor,
+        ReLUNormSVC,
+        ReLUSolution,
+        relu_max_margin,
+    )
     from gnorm.solvers import (
         MarginSolution,
         NormPath,
@@ -89,6 +95,9 @@ __all__ = [
     "NotSeparableError",
     "QuantileGates",
     "ReLUGates",
+    "ReLUNormClassifier",
+    "ReLUNormRegressor",
+    "ReLUNormSVC",
     "ReLUSolution",
     "ShallowGLNSVC",
     "Solution",
@@ -140,6 +149,9 @@ _MODULE_OF = {
     "NotSeparableError": "solvers",
     "QuantileGates": "gates",
     "ReLUGates": "gates",
+    "ReLUNormClassifier": "relu",
+    "ReLUNormRegressor": "relu",
+    "ReLUNormSVC": "relu",
     "ReLUSolution": "relu",
     "ShallowGLNSVC": "estimators",
     "Solution": "solvers",

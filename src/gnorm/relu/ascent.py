@@ -124,7 +124,7 @@ def ascend(
     Returns
     -------
     ndarray of shape (n_features,)
-        Unit vector of no smaller value, from which no ridge or valley that is left alone gains. Where
+        Unit vector of no smaller value. Leaving a single ridge or valley gains nothing there; where
         several meet it may be short of a local maximum.
     """
     lengths = np.linalg.norm(X, axis=1) if lengths is None else lengths
