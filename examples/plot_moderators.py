@@ -1,4 +1,5 @@
-"""Which of 40 segmentations change a linear rule: found, counted, and read.
+"""Which of 40 segmentations change a linear rule: found, counted, and read
+========================================================================
 
     python examples/plot_moderators.py [figure]
 

@@ -56,7 +56,13 @@ if TYPE_CHECKING:
         SelectedGates,
         TreeGates,
     )
-    from gnorm.relu import ReLUSolution, relu_max_margin
+    from gnorm.relu import (
+        ReLUNormClassifier,
+        ReLUNormRegressor,
+        ReLUNormSVC,
+        ReLUSolution,
+        relu_max_margin,
+    )
     from gnorm.solvers import (
         MarginSolution,
         NormPath,
@@ -93,6 +99,9 @@ __all__ = [
     "OpenGates",
     "QuantileGates",
     "ReLUGates",
+    "ReLUNormClassifier",
+    "ReLUNormRegressor",
+    "ReLUNormSVC",
     "ReLUSolution",
     "SelectedGates",
     "ShallowGLNSVC",
@@ -147,6 +156,9 @@ _MODULE_OF = {
     "OpenGates": "gates",
     "QuantileGates": "gates",
     "ReLUGates": "gates",
+    "ReLUNormClassifier": "relu",
+    "ReLUNormRegressor": "relu",
+    "ReLUNormSVC": "relu",
     "ReLUSolution": "relu",
     "SelectedGates": "gates",
     "ShallowGLNSVC": "estimators",

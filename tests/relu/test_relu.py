@@ -77,6 +77,9 @@ def test_oracle_is_never_below_brute_force_and_is_attained(n_features, kind, n_s
     assert found.bound <= brute * 1.1 + 1e-12
     assert_allclose(largest(X, b, found.neurons[:1]), found.bound, rtol=1e-12)
     assert_allclose(np.linalg.norm(found.neurons, axis=1), 1.0)
+    # where nothing is as large as asked for, that is the bound
+    for least in (0.5 * found.bound, 1.5 * found.bound + 1.0):
+        assert_allclose(exact_oracle(X).find(b, least).bound, max(found.bound, least), rtol=1e-12)
 
 
 def test_merged_neurons_compute_the_same_on_the_samples():
@@ -242,10 +245,10 @@ def test_one_feature_without_constant():
 
 def test_what_the_walk_cannot_take():
     with pytest.raises(ValueError, match="expected at most 3 features"):
-        relu_max_margin(np.ones((4, 4)), [1, -1, 1, -1], 1.0)
+        relu_max_margin(np.ones((4, 4)), [1, -1, 1, -1], 1.0, oracle="exact")
     X, y = data(100, 3)
     with pytest.raises(MemoryError, match=r"samples needs .* more than"):
-        relu_max_margin(X, y, memory_limit=1e4)
+        relu_max_margin(X, y, memory_limit=1e4, oracle="exact")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,14 @@
 """Two-layer ReLU networks of any width, solved over all neurons with a certificate."""
 
 from gnorm.relu.api import relu_max_margin
+from gnorm.relu.estimators import ReLUNormClassifier, ReLUNormRegressor, ReLUNormSVC
 from gnorm.relu.solution import ReLUSolution, ReLUStatus
 
-__all__ = ["ReLUSolution", "ReLUStatus", "relu_max_margin"]
+__all__ = [
+    "ReLUNormClassifier",
+    "ReLUNormRegressor",
+    "ReLUNormSVC",
+    "ReLUSolution",
+    "ReLUStatus",
+    "relu_max_margin",
+]

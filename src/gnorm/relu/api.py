@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 
 from gnorm.losses import Loss, Multinomial, get_loss
-from gnorm.relu.columns import Best, generate
+from gnorm.relu.ascent import Ascent
+from gnorm.relu.columns import Best, Search, generate
 from gnorm.relu.master import problem_of
-from gnorm.relu.oracle import Lines, Oracle, exact_oracle, walk_bytes
+from gnorm.relu.oracle import Lines, exact_oracle, walk_bytes
 from gnorm.relu.solution import ReLUSolution, ReLUStatus, relu_values
 from gnorm.solvers.certify import relative_gap
 from gnorm.solvers.memory import available_memory
@@ -33,6 +35,7 @@ from gnorm.solvers.validation import check_lengths, check_options, check_samples
 __all__ = ["relu_max_margin"]
 
 _N_DIRECTIONS = 1  # random ones, along which the first neurons of a hard margin have their kinks
+_ORACLES = ("auto", "exact", "bounded", "local")
 _N_RANDOM = 20  # further neurons at the start
 _MAX_ITER = 200  # rounds; a hard margin of 150 samples in the plane took about 40
 
@@ -45,9 +48,11 @@ def relu_max_margin(
     loss: str | Loss = "hinge",
     tol: float = 1e-6,
     max_iter: int | None = None,
+    max_neurons: int | None = None,
+    oracle: str = "auto",
     memory_limit: float | None = None,
     sample_weight: ArrayLike | None = None,
-    random_state: int = 0,
+    random_state: int | np.random.RandomState | None = 0,
     verbose: int = 0,
 ) -> ReLUSolution:
     r"""Two-layer ReLU network of any width, of least norm and loss, with a certificate.
@@ -66,8 +71,7 @@ def relu_max_margin(
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
-        Inputs of at most three features, the constant included. With three the walk takes time and
-        memory quadratic in the number of samples.
+        Inputs, the constant feature included.
     y : array-like of shape (n_samples,)
         Labels -1 and 1 for a margin loss, else real targets.
     C : float or array-like of shape (n_samples,), default=inf
@@ -78,12 +82,22 @@ def relu_max_margin(
         Relative duality gap at which to stop.
     max_iter : int, default=None
         Most rounds of column generation; None for 200.
+    max_neurons : int, default=None
+        Neurons in use, of both signs, at which to stop; None for any number. The solution has at
+        most as many as samples in any case.
+    oracle : {"auto", "exact", "bounded", "local"}, default="auto"
+        How neurons are found. "exact" walks along the arrangement, for at most three features; with
+        three it takes time and memory quadratic in the number of samples. "bounded" ascends from
+        many starts and, where that finds nothing more, branches and bounds: with four features the
+        gap reached is ``tol`` like that of a walk, from six on it may stay wide. "local" leaves
+        the branching out; its gap is that of a relaxation. "auto" is "exact" where that can be
+        afforded, else "bounded".
     memory_limit : float, default=None
         Most memory in bytes that the walk may take; None for half of what is free.
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative factors of C.
-    random_state : int, default=0
-        Seed of the directions of the first neurons.
+    random_state : int, RandomState instance or None, default=0
+        Draws the directions of the first neurons, and the starts of the ascents.
     verbose : int, default=0
         1 prints a line a round.
 
@@ -98,14 +112,15 @@ def relu_max_margin(
         If no network separates the samples with ``C=inf``; carries a certificate. With a constant
         feature only samples that coincide and differ in their labels are in the way.
     MemoryError
-        If the walk needs more than `memory_limit`; says how much.
+        If the walk is asked for and needs more than `memory_limit`; says how much.
     ValueError
-        For malformed input, and for more than three features.
+        For malformed input, and for a walk along more than three features.
 
     Warns
     -----
     ConvergenceWarning
-        If the gap reached is above ``tol``; the solution is valid, with the gap it states.
+        If the gap reached is above ``tol``; the solution is valid, with the gap it states. The
+        status "bounded" or "local" says that no better neuron was found, which is no certificate.
 
     References
     ----------
@@ -131,23 +146,26 @@ def relu_max_margin(
     gates = np.ones((n_samples, 1, 1), dtype=bool)  # without gates samples merge by X and y
     X, targets, gates, weight = check_samples(np.asarray(X), y, gates, loss, C, sample_weight)
     check_lengths(X)
-    _check_walk(X, memory_limit)
+    most_rounds = _MAX_ITER if max_iter is None else int(max_iter)
+    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    limit = available_memory() if memory_limit is None else float(memory_limit)
     loss = loss.fitted_to(targets[weight > 0])
     rows = merge_samples(X, targets, gates, weight)
     distinct = np.ascontiguousarray(X[rows.rows])
     problem = problem_of(loss, targets[rows.rows], rows.times(1.0))
-    oracle = exact_oracle(distinct)
+    search = _search(oracle, distinct, limit, seed)
     try:
-        _raise_if_not_separable(problem, oracle.lines)
+        _raise_if_not_separable(problem, Lines(distinct))
     except NotSeparableError as error:
         raise NotSeparableError(rows.expand(error.certificate), error.residual) from None
     best = generate(
         problem,
         distinct,
-        _first_neurons(problem, distinct, oracle, random_state),
-        oracle,
+        _first_neurons(problem, distinct, search, seed),
+        search,
         tol,
-        max_iter=_MAX_ITER if max_iter is None else int(max_iter),
+        max_iter=most_rounds,
+        max_neurons=max_neurons,
         report=_print_round if verbose else None,
     )
     b = rows.expand(best.dual_coef)
@@ -169,7 +187,7 @@ def relu_max_margin(
         dual_norm=best.dual_norm,
         dual_coef=np.abs(b) if loss.is_margin else b,
         support=np.flatnonzero(b),
-        status=_status(best, tol, _MAX_ITER if max_iter is None else int(max_iter)),
+        status=_status(best, tol, most_rounds, max_neurons, search),
         n_iter=best.n_iter,
         seconds=time.perf_counter() - start,
     )
@@ -183,29 +201,41 @@ def relu_max_margin(
     return solution
 
 
-def _check_walk(X: np.ndarray, memory_limit: float | None) -> None:
-    """Raise if the walk cannot be afforded, and say what would do."""
+def _search(oracle: str, X: np.ndarray, limit: float, seed: int) -> Search:
+    """Return what finds neurons; a walk only where it can be afforded."""
+    if oracle not in _ORACLES:
+        raise ValueError(f"expected oracle to be one of {_ORACLES}, got {oracle!r}")
+    need = walk_bytes(*X.shape)
+    if oracle == "auto":
+        oracle = "exact" if need <= limit else "bounded"
+    if oracle != "exact":
+        return Ascent(X, oracle == "bounded", seed)
     if X.shape[1] > 3:
         raise ValueError(
             f"expected at most 3 features, the constant included, got {X.shape[1]}: the exact "
-            "search over all neurons takes n_samples ** n_features operations; project the "
-            "inputs, or fix the gates, as gnorm.FReLUClassifier does"
+            'search over all neurons takes n_samples ** n_features operations; oracle="bounded" '
+            "takes any number, with a bound that may be less sharp"
         )
-    need = walk_bytes(*X.shape)
-    limit = available_memory() if memory_limit is None else float(memory_limit)
     if need > limit:
         raise MemoryError(
             f"the walk along the arrangement of {len(X)} samples needs {need:.1e} bytes, more than "
-            f"the {limit:.1e} allowed; fewer samples, merged ones, or fixed gates would do"
+            f'the {limit:.1e} allowed; fewer samples, merged ones, or oracle="bounded" would do'
         )
+    return exact_oracle(X)
 
 
-def _status(best: Best, tol: float, max_iter: int) -> ReLUStatus:
+def _status(
+    best: Best, tol: float, max_iter: int, max_neurons: int | None, oracle: Search
+) -> ReLUStatus:
     if best.gap <= tol:
         return ReLUStatus.OPTIMAL
     if best.is_interrupted:
         return ReLUStatus.INTERRUPTED
-    return ReLUStatus.MAX_ITER if best.n_iter >= max_iter else ReLUStatus.STALLED
+    if best.local_gap <= tol and isinstance(oracle, Ascent):
+        return ReLUStatus.BOUNDED if oracle.is_branching else ReLUStatus.LOCAL
+    if best.n_iter >= max_iter or (max_neurons is not None and best.n_columns > max_neurons):
+        return ReLUStatus.MAX_ITER
+    return ReLUStatus.STALLED
 
 
 def _print_round(n_iter: int, primal: float, dual: float, n_columns: float) -> None:
@@ -240,7 +270,7 @@ def _raise_if_not_separable(problem: Problem, lines: Lines) -> None:
 
 
 def _first_neurons(
-    problem: Problem, X: np.ndarray, oracle: Oracle, random_state: int
+    problem: Problem, X: np.ndarray, search: Search, random_state: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Neurons to begin with; they separate what can be separated.
 
@@ -250,7 +280,7 @@ def _first_neurons(
     rng = np.random.default_rng(random_state)
     n_features = X.shape[1]
     slope = -problem.loss.derivative(problem.y, np.zeros(len(X)), np.ones(len(X)))
-    U = [oracle.find(slope).neurons, rng.normal(size=(_N_RANDOM, n_features)), np.eye(n_features)]
+    U = [search.find(slope).neurons, rng.normal(size=(_N_RANDOM, n_features)), np.eye(n_features)]
     if problem.is_hard.any():
         for _ in range(_N_DIRECTIONS if n_features > 2 else 1):
             plane = _plane(X, rng)

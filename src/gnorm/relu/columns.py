@@ -21,13 +21,17 @@ from gnorm.solvers.run import Report
 
 __all__ = ["Best", "Search", "generate", "merged", "reduced"]
 
-_MOST_NEW = 40  # columns a round
+_MOST_NEW = 100  # columns a round
 _INNER = 0.1  # gap of the master problem, in units of the tolerance
-_INNER_SHARE = 0.02  # ... and of the last gap, while that is larger
+_INNER_SHARE = 0.3  # ... and of the last gap, while that is larger
+_GAINED = 0.01  # of the gap that a round must gain for columns to be dropped
+_TIGHTENED = 0.3  # ... times this for each round that brought nothing
 _LOOSEST = 1e-2  # ... but no looser
 _GRACE = 0  # rounds that an idle column stays
 _IDLE = 0.05  # slack, relative, from which a column is idle
-_PATIENCE = 6  # rounds without a better gap before the solve counts as stalled
+_MIX = 0.5  # of the best dual point in the second search of a round: it damps the oscillation
+_SHARPNESS = 0.02  # least precision, relative to the tolerance, that is asked of a bound
+_PATIENCE = 12  # rounds without a better gap before the solve counts as stalled
 _ZERO = 1e-11  # inner product, relative to the sample, that counts as zero in a merge
 _SEPARATED = 0.5  # gap from which on a hard margin does without the columns of its start
 _HEAVY = 1e-4  # of the largest coefficient: merged neurons of less do not become columns
@@ -36,12 +40,15 @@ _SHARE = 1e-12  # of the norm: neurons of less are left out
 
 
 class Search(Protocol):
-    """What finds neurons: an oracle, see :class:`gnorm.relu.oracle.Oracle`."""
+    """What finds neurons: :class:`gnorm.relu.oracle.Oracle`, :class:`gnorm.relu.ascent.Ascent`."""
 
     is_exact: bool
 
     def find(self, b: np.ndarray, least: float = 0.0, most: int = 50) -> Found:
         """Local maxima of :math:`|h|` and an upper bound over the sphere."""
+
+    def sharpened(self, b: np.ndarray, found: Found, precision: float) -> Found:
+        """The same with a bound so much above the first value, relative, if it can be had."""
 
 
 @dataclass(eq=False)
@@ -60,8 +67,8 @@ class Best:
         Its value, and the bound over all neurons before it was scaled.
     local_gap : float
         Gap over the neurons that were found.
-    n_iter : int
-        Rounds.
+    n_iter, n_columns : int
+        Rounds, and columns at the end of them.
     """
 
     neurons: np.ndarray
@@ -73,6 +80,7 @@ class Best:
     dual_norm: float = np.inf
     local_gap: float = np.inf
     n_iter: int = 0
+    n_columns: int = 0
     is_interrupted: bool = False
 
     @property
@@ -146,24 +154,24 @@ def merged(X: np.ndarray, neurons: np.ndarray, coefs: np.ndarray) -> tuple[np.nd
     sides = (heights > _ZERO * length[:, None]).astype(np.int8)
     sides -= heights < -_ZERO * length[:, None]
     vectors = neurons * np.abs(coefs)[:, None]
-    out_vectors: list[np.ndarray] = []
-    out_sides: list[np.ndarray] = []
-    out_signs: list[float] = []
+    signs = np.sign(coefs)
+    together, out_sides, out_signs = (
+        np.zeros_like(vectors),
+        np.zeros_like(sides),
+        np.zeros(len(signs)),
+    )
+    n_out = 0
     for j in np.argsort(-np.abs(coefs), kind="stable").tolist():
-        sign = float(np.sign(coefs[j]))
-        for k, side in enumerate(out_sides):
-            if out_signs[k] == sign and not np.any(side * sides[:, j] < 0):
-                out_vectors[k] = out_vectors[k] + vectors[j]
-                out_sides[k] = np.where(side == 0, sides[:, j], side)
-                break
-        else:
-            out_vectors.append(vectors[j])
-            out_sides.append(sides[:, j])
-            out_signs.append(sign)
-    together = np.array(out_vectors).reshape(-1, X.shape[1])
+        meets = np.min(out_sides[:, :n_out] * sides[:, j, None], axis=0, initial=0) >= 0
+        fits = np.flatnonzero(meets & (out_signs[:n_out] == signs[j]))
+        k = int(fits[0]) if len(fits) else n_out
+        n_out = max(n_out, k + 1)
+        together[k] += vectors[j]
+        out_sides[:, k] = np.where(out_sides[:, k] == 0, sides[:, j], out_sides[:, k])
+        out_signs[k] = signs[j]
     sizes = np.linalg.norm(together, axis=1)
     kept = sizes > 0
-    return together[kept] / sizes[kept, None], (np.array(out_signs) * sizes)[kept]
+    return together[kept] / sizes[kept, None], (out_signs * sizes)[kept]
 
 
 def reduced(X: np.ndarray, neurons: np.ndarray, coefs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -199,6 +207,7 @@ def generate(
     tol: float,
     *,
     max_iter: int = 200,
+    max_neurons: int | None = None,
     report: Report | None = None,
 ) -> Best:
     """Minimise over all neurons.
@@ -217,6 +226,8 @@ def generate(
         Relative gap at which to stop.
     max_iter : int, default=200
         Most rounds.
+    max_neurons : int, default=None
+        Most columns that a round may have, None for any number.
     report : callable, default=None
         Called with every round.
 
@@ -225,48 +236,18 @@ def generate(
     Best
         The best primal and dual point.
     """
-    columns = _Columns(X, *start)
-    nothing = np.empty((0, X.shape[1])), np.empty(0)
-    best = Best(*nothing, np.zeros(len(X)))
-    value, _ = primal_value(problem, 0.0, np.zeros(len(X)))
-    best.primal_value = value
-    guess, improved_at, least, is_complete = None, 0, np.inf, False
+    run = _Generation(problem, X, search, _Columns(X, *start), tol)
+    run.most = np.inf if max_neurons is None else max_neurons
+    best = run.best
     try:
-        for round_ in range(1, max_iter + 1):
-            best.n_iter = round_
-            # the columns of the last round without a new one are solved to the end
-            looseness = min(_LOOSEST, _INNER_SHARE * min(best.gap, best.local_gap))
-            inner = max(_INNER * tol, 0.0 if is_complete else looseness)
-            point = solve_master(problem, columns.A, inner, guess)
-            guess = point.dual_coef
-            neurons, coefs = _take(problem, X, columns, point, best)
-            largest = float(np.max(guess @ columns.A))
-            found = search.find(guess, (1.0 - _IDLE) * largest, _MOST_NEW)
-            attained = max(largest, float(np.abs(found.values[0])))
-            bound = max(found.bound, attained)
-            dual, theta = dual_value(problem, guess, bound)
-            if dual > best.dual_value:
-                best.dual_value, best.dual_norm = dual, theta * bound
-                best.dual_coef = problem.loss.feasible(problem.y, theta * guess, problem.C)
-            best.local_gap = relative_gap(
-                best.primal_value, dual_value(problem, guess, attained)[0]
-            )
+        while best.n_iter < max_iter:
+            best.n_iter += 1
+            point = run.solve()
+            found = run.look()
             if report is not None:
-                report(round_, best.primal_value, best.dual_value, float(len(columns.signs)))
-            if best.gap <= tol or (not search.is_exact and best.local_gap <= tol):
+                report(best.n_iter, best.primal_value, best.dual_value, float(len(point.coefs)))
+            if run.is_done or not run.exchange(point, found):
                 break
-            if best.gap < _SEPARATED or not problem.is_hard.any():
-                columns.drop(point)
-            n_new = columns.add(found.neurons, np.sign(found.values))
-            least_kept = _HEAVY if best.gap < _SEPARATED else 0.0
-            heavy = np.abs(coefs) > least_kept * np.max(np.abs(coefs), initial=0.0)
-            n_new += columns.add(neurons[heavy], np.sign(coefs[heavy]))
-            now = best.gap if search.is_exact else best.local_gap
-            if now < 0.9 * least:
-                least, improved_at = now, round_
-            if (n_new == 0 and inner <= _INNER * tol) or round_ - improved_at > _PATIENCE:
-                break
-            is_complete = n_new == 0
     except KeyboardInterrupt:
         best.is_interrupted = True
         if not np.isfinite(best.primal_value):
@@ -277,14 +258,104 @@ def generate(
     return best
 
 
-def _take(
-    problem: Problem, X: np.ndarray, columns: _Columns, point: MasterPoint, best: Best
-) -> tuple[np.ndarray, np.ndarray]:
-    """Merge the neurons of a point, keep them if they are the best, and return them."""
-    on = point.coefs > _SHARE * np.sum(point.coefs)
-    neurons, coefs = merged(X, columns.signed[on], (columns.signs * point.coefs)[on])
-    _keep(problem, X, neurons, coefs, best)
-    return neurons, coefs
+class _Generation:
+    """The rounds of a column generation, and the best points that they left."""
+
+    def __init__(
+        self, problem: Problem, X: np.ndarray, search: Search, columns: _Columns, tol: float
+    ) -> None:
+        self.problem, self.X, self.search, self.columns = problem, X, search, columns
+        self.tol = tol
+        self.best = Best(np.empty((0, X.shape[1])), np.empty(0), np.zeros(len(X)))
+        self.best.primal_value, _ = primal_value(problem, 0.0, np.zeros(len(X)))
+        self.guess: np.ndarray | None = None
+        self.value = self.best.primal_value  # of the round before
+        self.most = np.inf
+        self.least, self.improved_at = np.inf, 0
+        self.is_complete = False  # the last round brought no new column
+
+    @property
+    def gap(self) -> float:
+        """The gap that the search can close: a local one has no part in the bound."""
+        return self.best.gap if self.search.is_exact else self.best.local_gap
+
+    @property
+    def is_done(self) -> bool:
+        return self.best.gap <= self.tol or self.gap <= self.tol
+
+    def solve(self) -> MasterPoint:
+        """Solve over the columns at hand and keep the network, its neurons merged."""
+        # the columns of the last round without a new one are solved to the end
+        looseness = min(_LOOSEST, _INNER_SHARE * min(self.best.gap, self.best.local_gap))
+        looseness *= _TIGHTENED ** max(0, self.best.n_iter - self.improved_at - 2)
+        self.inner = max(_INNER * self.tol, 0.0 if self.is_complete else looseness)
+        point = solve_master(self.problem, self.columns.A, self.inner, self.guess)
+        self.guess = point.dual_coef
+        on = point.coefs > _SHARE * np.sum(point.coefs)
+        signed = self.columns.signs * point.coefs
+        self.network = merged(self.X, self.columns.signed[on], signed[on])
+        _keep(self.problem, self.X, *self.network, self.best)
+        return point
+
+    def look(self) -> list[Found]:
+        """Search at the dual point, and between it and the best: either may give the bound."""
+        assert self.guess is not None  # there was a solve
+        points = [self.guess]
+        if self.problem.is_hard.any() and np.isfinite(self.best.dual_value):
+            points.append(_MIX * self.best.dual_coef + (1 - _MIX) * self.guess)
+        return [self._look(b) for b in points]
+
+    def _look(self, b: np.ndarray) -> Found:
+        """Search at a dual point and keep its bound if it is the best."""
+        best, value = self.best, self.best.primal_value
+        largest = float(np.max(b @ self.columns.A))
+        found = self.search.find(b, (1.0 - _IDLE) * largest, _MOST_NEW)
+        if b is self.guess:
+            best.local_gap = self._local_gap(b, found, largest)
+            if best.local_gap <= self.tol:  # nothing to add: now a sharp bound is worth its time
+                self._keep_bound(b, found, largest)
+                allowed = (self.tol - best.local_gap) * value
+                precision = max(_SHARPNESS * self.tol, 0.5 * allowed / max(largest**2, allowed))
+                if best.gap > self.tol:
+                    found = self.search.sharpened(b, found, precision)
+                    best.local_gap = self._local_gap(b, found, largest)
+        self._keep_bound(b, found, largest)
+        return found
+
+    def _local_gap(self, b: np.ndarray, found: Found, largest: float) -> float:
+        attained = max(largest, float(np.abs(found.values[0])))
+        dual, _ = dual_value(self.problem, b, attained)
+        return relative_gap(self.best.primal_value, dual)
+
+    def _keep_bound(self, b: np.ndarray, found: Found, largest: float) -> None:
+        problem, best = self.problem, self.best
+        bound = max(found.bound, largest, float(np.abs(found.values[0])))
+        dual, theta = dual_value(problem, b, bound)
+        if dual > best.dual_value:
+            best.dual_value, best.dual_norm = dual, theta * bound
+            best.dual_coef = problem.loss.feasible(problem.y, theta * b, problem.C)
+
+    def exchange(self, point: MasterPoint, found: list[Found]) -> bool:
+        """Drop idle columns and add new ones; return whether another round is worth it."""
+        columns, (neurons, coefs) = self.columns, self.network
+        # columns that are left out come back if nothing was gained: the rounds would go in circles
+        if self.value - self.best.primal_value >= _GAINED * self.gap * self.value:
+            columns.drop(point)
+        self.value = self.best.primal_value
+        n_new = sum(columns.add(each.neurons, np.sign(each.values)) for each in found)
+        # until the gap is small all of the network stays: alone it may be what separates
+        least_kept = _HEAVY if self.best.gap < _SEPARATED else 0.0
+        heavy = np.abs(coefs) > least_kept * np.max(np.abs(coefs), initial=0.0)
+        n_new += columns.add(neurons[heavy], np.sign(coefs[heavy]))
+        if self.gap < 0.9 * self.least:
+            self.least, self.improved_at = self.gap, self.best.n_iter
+        if n_new == 0 and self.inner <= _INNER * self.tol:
+            return False
+        self.is_complete = n_new == 0
+        self.best.n_columns = len(columns.signs)
+        if self.best.n_columns > self.most:
+            return False
+        return self.best.n_iter - self.improved_at <= _PATIENCE
 
 
 def _keep(

@@ -32,7 +32,7 @@ _PARALLEL = 1e-13  # sine of the angle below which two samples are on one line
 _SLACK = 1e-12  # relative, in the tests of local maxima: rounding may not lose one
 _BLOCK = 2_000_000  # crossings that are walked at a time
 _STATIC_COPIES = 6  # arrays of the size of all crossings that are kept
-_SAME = 1e-9  # distance below which two directions count as one
+_SAME = 1e-8  # spacing of the grid on which directions that meet count as one
 
 
 class Found(NamedTuple):
@@ -140,24 +140,25 @@ class Oracle(ABC):
         """
         weights, linear = self.lines.folded(b)
         U = self.candidates(weights, linear, least)
-        bound = 0.0
         if len(U) == 0:  # all below: any direction will do
-            U, bound = np.eye(self.lines.X.shape[1]), least
+            U = np.eye(self.lines.X.shape[1])
         values = self.lines.values(b, U)
         order = np.argsort(-np.abs(values), kind="stable")
         chosen = distinct(U, order, most)
-        return Found(U[chosen], values[chosen], max(bound, float(np.abs(values[order[0]]))))
+        return Found(U[chosen], values[chosen], max(least, float(np.abs(values[order[0]]))))
+
+    def sharpened(self, b: np.ndarray, found: Found, precision: float) -> Found:
+        """Return what was found: its bound is exact."""
+        _ = b, precision
+        return found
 
 
 def distinct(U: np.ndarray, order: np.ndarray, most: int, apart: float = _SAME) -> np.ndarray:
-    """The first `most` of an order of unit vectors that are not the same as one before."""
-    chosen: list[int] = []
-    for i in order[: 20 * most].tolist():
-        if not chosen or np.min(np.sum((U[chosen] - U[i]) ** 2, axis=1)) > apart**2:
-            chosen.append(i)
-            if len(chosen) == most:
-                break
-    return np.array(chosen, dtype=int)
+    """The first `most` of an order of unit vectors that differ on a grid of spacing `apart`."""
+    some = order[: 20 * most]
+    _, first = np.unique(np.round(U[some] / apart), axis=0, return_index=True)
+    chosen: np.ndarray = some[np.sort(first)[:most]]
+    return chosen
 
 
 class _Point(Oracle):

@@ -19,6 +19,10 @@ class ReLUStatus(Enum):
 
     OPTIMAL = "optimal"
     """The relative gap over all neurons is at most ``tol``."""
+    BOUNDED = "bounded"
+    """No neuron was found that improves it; the bound over all neurons leaves the gap it says."""
+    LOCAL = "local"
+    """No neuron was found that improves it, and no sharp bound was asked for."""
     MAX_ITER = "max_iter"
     """The rounds or neurons allowed were spent first; the gap says how far the point is."""
     STALLED = "stalled"

@@ -1,0 +1,87 @@
+"""The estimators of networks of any width: scikit-learn's contract, and what they solve."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.base import is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import gnorm
+from gnorm import relu
+from gnorm.relu import ReLUNormClassifier, ReLUNormRegressor, ReLUNormSVC, relu_max_margin
+from gnorm.solvers import NotSeparableError
+
+KINDS = [getattr(relu, name) for name in relu.__all__ if name.startswith("ReLUNorm")]
+
+
+def data(n_samples=40, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_samples, 2))
+    return X, np.abs(X[:, 0]) + X[:, 1]
+
+
+@pytest.mark.slow
+@parametrize_with_checks([kind(max_iter=3, tol=1e-2) for kind in KINDS])
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_solves_the_problem_with_a_constant_feature(kind):
+    X, y = data()
+    loss = {"ReLUNormSVC": "hinge", "ReLUNormClassifier": "log_loss"}
+    targets = np.sign(y - 1) if is_classifier(kind()) else y
+    model = kind(intercept_scaling=2.0, tol=1e-5).fit(X, targets)
+    augmented = np.column_stack((X, np.full(len(X), 2.0)))
+    solution = relu_max_margin(
+        augmented, targets, 1.0, loss=loss.get(kind.__name__, "squared_error"), tol=1e-5
+    )
+    assert model.status_ == ["optimal"]
+    assert_allclose(model.norm_, solution.norm)
+    hidden, output = model.to_network()[0]
+    values = np.maximum(augmented @ hidden.T, 0) @ output
+    assert_allclose(values, solution.decision_values(augmented), rtol=1e-9, atol=1e-12)
+    assert model.score(X, targets) > 0.8
+    assert getattr(gnorm, kind.__name__) is kind
+
+
+def test_classes_against_the_rest():
+    X, y = data()
+    labels = np.array(["a", "b", "c"])[np.digitize(y, [0.3, 1.2])]
+    model = ReLUNormClassifier(C=10.0, tol=1e-3).fit(X, labels)
+    assert model.decision_function(X).shape == (40, 3)
+    assert_allclose(model.predict_proba(X).sum(axis=1), 1.0)
+    assert model.score(X, labels) > 0.9
+    assert not hasattr(ReLUNormClassifier(loss="hinge"), "predict_proba")
+
+
+def test_weights_and_class_weights():
+    X, y = data()
+    labels = (y > 1.0).astype(int)
+    weight = np.where(labels == 1, 3.0, 1.0)
+    by_sample = ReLUNormSVC().fit(X, labels, weight)
+    by_class = ReLUNormSVC(class_weight={1: 3.0}).fit(X, labels)
+    assert_allclose(by_sample.decision_function(X), by_class.decision_function(X))
+
+
+def test_hard_margins():
+    X, y = data(20)
+    model = ReLUNormSVC(C=np.inf).fit(X, y > 1.0)
+    assert model.score(X, y > 1.0) == 1.0
+    assert_allclose(model.margin_, 1 / model.norm_, rtol=1e-6)
+    with pytest.raises(NotSeparableError):
+        ReLUNormSVC(C=np.inf).fit(np.zeros((2, 1)), [0, 1])
+
+
+def test_what_is_refused_and_what_is_warned_of():
+    X, y = data()
+    with pytest.raises(ValueError, match="expected a loss of labels"):
+        ReLUNormClassifier(loss="squared_error").fit(X, y > 1)
+    with pytest.raises(ValueError, match="expected a loss of targets"):
+        ReLUNormRegressor(loss="hinge").fit(X, y)
+    with pytest.raises(ValueError, match="expected samples of positive weight of at least 2"):
+        ReLUNormSVC().fit(X, np.ones(40))
+    rng = np.random.default_rng(0)
+    with pytest.warns(ConvergenceWarning, match="local"):
+        ReLUNormSVC(oracle="local", tol=1e-2).fit(rng.normal(size=(8, 4)), np.arange(8) % 2)
