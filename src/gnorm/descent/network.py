@@ -146,7 +146,7 @@ class Network:
             rng = check_random_state(random_state)
             initial = [W for layer in self._owners for W in layer.initial(rng)]
             parameters = np.concatenate([*(W.ravel() for W in initial), np.empty(0)])
-        size = self._starts[-1]
+        size = self._n_parameters
         values = np.array(parameters, dtype=float)
         if values.shape != (size,) or not np.isfinite(values).all():
             raise ValueError(
@@ -207,8 +207,9 @@ class Network:
         self.names = tuple(names)
         self.n_outputs = widths[-1]
         self.is_separable = all(node.layer.is_separable for node in nodes)
-        self._shapes = tuple(shapes)
-        self._starts = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)]).tolist()
+        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)]).tolist()
+        self._parts = [(slice(*ends[i : i + 2]), shape) for i, shape in enumerate(shapes)]
+        self._n_parameters = ends[-1]
         self._plan_passes()
 
     def _plan_passes(self) -> None:
@@ -252,10 +253,7 @@ class Network:
         list of ndarray
             One view an array, in the order of `names`.
         """
-        starts = self._starts
-        return [
-            vector[starts[i] : starts[i + 1]].reshape(shape) for i, shape in enumerate(self._shapes)
-        ]
+        return [vector[part].reshape(shape) for part, shape in self._parts]
 
     def unflatten(self, vector: FloatArray) -> list[FloatArray]:
         """Views of the parts that the trainer treats as layers: all arrays.
