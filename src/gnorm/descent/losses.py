@@ -144,8 +144,11 @@ class Logistic(ExponentialLike):
     def log_mean(self, u: ArrayLike) -> tuple[float, FloatArray]:
         """Mean loss and its gradient, without logarithms where the losses are numbers."""
         u = np.asarray(u, dtype=float)
-        if not abs(least := u.min()) <= _TAIL:
-            return (Exponential() if least > 0 else super()).log_mean(u)
+        least = u.min()
+        if least > _TAIL:
+            return Exponential().log_mean(u)
+        if not least >= -_TAIL:
+            return super().log_mean(u)
         decay = np.exp(-np.abs(u))
         values = np.log1p(decay)
         values += np.maximum(-u, 0.0)
