@@ -21,6 +21,7 @@ from gnorm.descent.linear import (
     MatrixMargins,
     MatrixRegression,
     balanced_factors,
+    effective_rank,
     end_to_end,
     unbalancedness,
 )
@@ -117,6 +118,7 @@ __all__ = [
     "check_rates",
     "compare",
     "conserved",
+    "effective_rank",
     "end_to_end",
     "euler_residual",
     "gradient_structure",
