@@ -11,7 +11,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
 
 import gnorm.descent.layers
-from gnorm.descent import Network, check_rates, layers
+from gnorm.descent import (
+    Descent,
+    Direction,
+    Lp,
+    Network,
+    Rate,
+    check_rates,
+    layer_norms,
+    layers,
+)
 from gnorm.descent.layers import (
     Attention,
     BatchNorm,
@@ -217,6 +226,43 @@ def test_other_rates_are_not_valid(make):
         assert check_rates(network, wrong, X, gates) > 1e-4
         with pytest.raises(ValueError, match="expected rates for which"):
             polytope.check(wrong)
+
+
+@every_example
+def test_norms_of_the_arrays_in_every_geometry(make):
+    """Each by its definition; a geometry of matrices acts on what the layer says is one."""
+    layer = make()
+    network = Network(layer.n_in or 4, [layer])
+    network.parameters[:] = np.random.default_rng(0).normal(size=network.parameters.shape)
+    for name, exponent in [("l1", 1), ("l2", 2), ("linf", np.inf)]:
+        expected = [np.linalg.norm(W.ravel(), exponent) for W in network.weights.values()]
+        assert_allclose(list(layer_norms(network, name).values()), expected)
+    cubes = [np.sum(np.abs(W) ** 3) ** (1 / 3) for W in network.weights.values()]
+    assert_allclose(list(layer_norms(network, Lp(3)).values()), cubes)
+    shapes = list(layer.matrices.values())
+    assert [np.prod(s) for s in shapes] == [np.prod(s) for s in layer.shapes.values()]
+    if any(len(shape) < 3 for shape in shapes):
+        with pytest.raises(ValueError, match="expected matrices of weights in the spectral geom"):
+            layer_norms(network, "spectral")
+        return
+    weights = zip(network.weights.values(), shapes, strict=True)
+    largest = [max(np.linalg.norm(A, 2) for A in W.reshape(shape)) for W, shape in weights]
+    assert_allclose(list(layer_norms(network, "spectral").values()), largest)
+
+
+def test_the_matrix_of_a_convolution_is_what_a_place_reads_to_its_outputs():
+    network = Network(8, [Convolution(4, 3, 2, 5), Dense(20, 1)], random_state=0)
+    kernels, output = network.weights.values()
+    got = layer_norms(network, ["spectral", "l1"])
+    assert_allclose(got["convolution_0.kernels"], np.linalg.norm(kernels.reshape(5, 6), 2))
+    assert_allclose(got["dense_1.weights"], np.abs(output).sum())
+    before = kernels.copy()
+    X, y = np.random.default_rng(0).normal(size=(6, 8)), np.array([1, -1] * 3)
+    parts = [Direction("spectral", unit_steps=True), Rate(0.1)]
+    Descent(parts, max_steps=1).train(network, X, y)
+    # one polar factor, not one for each channel; the gradient has as many directions as places
+    values = np.linalg.svd((kernels - before).reshape(5, 6), compute_uv=False)
+    assert_allclose(values, [0.1] * 4 + [0], atol=1e-12)
 
 
 @every_example

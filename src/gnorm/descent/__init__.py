@@ -8,6 +8,7 @@ from gnorm.descent.diagnostics import (
     conserved,
     euler_residual,
     inconsistency,
+    layer_norms,
     margin_ratio,
     seminorm,
 )
@@ -125,6 +126,7 @@ __all__ = [
     "inconsistency",
     "kkt_point",
     "kkt_residual",
+    "layer_norms",
     "margin_ratio",
     "matrix_factorization",
     "seminorm",

@@ -160,6 +160,7 @@ class Network:
         widths = [self.n_features]  # of the input, then of every node
         owned: dict[int, tuple[int, ...]] = {}
         self._owners: list[Layer] = []
+        self._matrices: list[tuple[int, ...]] = []
         names: list[str] = []
         shapes: list[tuple[int, ...]] = []
 
@@ -178,6 +179,7 @@ class Network:
             if id(layer) not in owned:
                 first = len(shapes)
                 shapes.extend(layer.shapes.values())
+                self._matrices.extend(layer.matrices[own] for own in layer.shapes)
                 names.extend(f"{name}.{own}" for own in layer.shapes)
                 owned[id(layer)] = tuple(range(first, len(shapes)))
                 self._owners.append(layer)
@@ -256,7 +258,7 @@ class Network:
         return [vector[part].reshape(shape) for part, shape in self._parts]
 
     def unflatten(self, vector: FloatArray) -> list[FloatArray]:
-        """Views of the parts that the trainer treats as layers: all arrays.
+        """Views of the arrays as the trainer takes them: as matrices where they are any.
 
         Parameters
         ----------
@@ -266,9 +268,11 @@ class Network:
         Returns
         -------
         list of ndarray
-            One view an array.
+            One view an array, in the shapes that the layers say in ``matrices``.
         """
-        return self.split(vector)
+        return [
+            a.reshape(shape) for a, shape in zip(self.split(vector), self._matrices, strict=True)
+        ]
 
     @property
     def weights(self) -> dict[str, FloatArray]:

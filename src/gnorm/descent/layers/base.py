@@ -95,6 +95,14 @@ class Layer(ABC):
         """Shape of each array of weights, by name."""
         return {}
 
+    @property
+    def matrices(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each array for norms of matrices, (n_matrices, n_out, n_in), by name.
+
+        As it is by default; what is a vector stays one, and has no such norm.
+        """
+        return self.shapes
+
     def n_outputs(self, n_in: int) -> int:
         """Number of outputs for a number of inputs.
 

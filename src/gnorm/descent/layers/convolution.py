@@ -70,6 +70,11 @@ class Convolution(DegreeOne):
         """One array, of shape (n_out_channels, n_in_channels, kernel_size)."""
         return {"kernels": (self.n_out_channels, self.n_in_channels, self.kernel_size)}
 
+    @property
+    def matrices(self) -> dict[str, tuple[int, ...]]:
+        """One matrix, from what a place reads to its outputs."""
+        return {"kernels": (1, self.n_out_channels, self.n_in_channels * self.kernel_size)}
+
     def n_outputs(self, n_in: int) -> int:
         """Channels times length."""
         super().n_outputs(n_in)
