@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from gnorm.descent import GatedNetwork, GradientDescent, Network, kkt_point
+from gnorm.descent import Damped, GatedNetwork, GradientDescent, MarginLoss, Network, kkt_point
 from gnorm.descent.kkt import gram_of
 from gnorm.descent.layers import (
     Attention,
@@ -23,6 +23,7 @@ from gnorm.descent.layers import (
     positionwise,
     residual,
 )
+from gnorm.descent.margins import output_coefficients
 
 N, D = 14, 6
 
@@ -117,6 +118,48 @@ def test_training_brings_both_to_zero():
     other = kkt_point(network, X, y, tol=5.0)
     assert_same(point, other)
     assert_allclose(point.multipliers, other.multipliers, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["convolutions", "diagonal", "in two places", "by positions"])
+def test_the_multipliers_of_lyu_and_li_are_no_better(name):
+    """Theirs are explicit on the exponential loss, with a residual that is an angle.
+
+    With margins q and degree L, mu_n = q_min^(1 - 2/L) |w| e^(-q_n) / |grad| of the sum of losses give
+    epsilon = gamma^(-1/L) sqrt(2 - 2 cos(w, -grad)) for gamma = q_min / |w|^L. (Lyu and Li, 2020.)
+    """
+    network, X, y = problem(name)
+    if "in two places" in name:
+        chain = [layer for layer in in_two_places() if not isinstance(layer, Bias)]
+        network = Network(D, chain, parameters=network.parameters[: 2 * D * D - 3 * D])
+        y = network.decision_function(X).argmax(axis=1)
+    degree = network.degree
+    network.parameters *= 3.0
+    gap = []
+    for _ in range(4):
+        objective = MarginLoss(network, X, y, loss="exponential")
+        q, w = objective.margins(), network.parameters
+        gradient = np.empty_like(w)
+        objective.gradient(None, gradient)
+        size = np.linalg.norm(w)
+        cosine = -(w @ gradient) / (size * np.linalg.norm(gradient))
+        gamma = q.min() / size**degree
+        theirs = gamma ** (-1 / degree) * np.sqrt(2 - 2 * cosine)
+        log_loss = np.log(np.mean(np.exp(q.min() - q))) - q.min()
+        slopes = np.exp(-q - log_loss) / len(q)  # those that the gradient, relative to it, has
+        mu = q.min() ** (1 - 2 / degree) * size * slopes / np.linalg.norm(gradient)
+        point = kkt_point(network, X, y, tol=1e9)
+        assert point.epsilon <= theirs * (1 + 1e-9)
+        # by hand: their combination of the gradients at the rescaled weights
+        other = network.copy()
+        other.parameters /= q.min() ** (1 / degree)
+        forward = other.forward(*other.check_inputs(X, None))
+        combined = np.empty_like(w)
+        labels = y.astype(float)
+        other.backward(forward, output_coefficients(mu, labels, other.n_outputs), combined)
+        assert_allclose(np.linalg.norm(other.parameters - combined), theirs, rtol=1e-6)
+        gap.append(theirs)
+        GradientDescent(Damped(0.1), loss="exponential", max_steps=100).train(network, X, y)
+    assert gap[-1] < gap[0]
 
 
 # -- inner products --------------------------------------------------------------------------------
