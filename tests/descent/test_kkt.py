@@ -124,8 +124,9 @@ def test_training_brings_both_to_zero():
 def test_the_multipliers_of_lyu_and_li_are_no_better(name):
     """Theirs are explicit on the exponential loss, with a residual that is an angle.
 
-    With margins q and degree L, mu_n = q_min^(1 - 2/L) |w| e^(-q_n) / |grad| of the sum of losses give
-    epsilon = gamma^(-1/L) sqrt(2 - 2 cos(w, -grad)) for gamma = q_min / |w|^L. (Lyu and Li, 2020.)
+    With margins q, degree L and the gradient of the sum of losses, they are
+    mu_n = q_min^(1 - 2/L) |w| e^(-q_n) / |grad|, and with gamma = q_min / |w|^L they have
+    epsilon = gamma^(-1/L) sqrt(2 - 2 cos(w, -grad)). (Lyu and Li, 2020.)
     """
     network, X, y = problem(name)
     if "in two places" in name:
