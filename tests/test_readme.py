@@ -79,10 +79,10 @@ def test_quickstart(elsewhere, capsys):
     ("name", "page"),
     [
         ("balance", "descent"),
+        pytest.param("depth", "descent", marks=pytest.mark.slow),
         pytest.param("implicit_bias", "descent", marks=pytest.mark.slow),
         pytest.param("dead_units", "descent", marks=pytest.mark.slow),
         ("layer_norms", "descent"),
-        pytest.param("depth", "descent", marks=pytest.mark.slow),
         pytest.param("rates", "descent", marks=pytest.mark.slow),
         pytest.param("two_balls", "descent", marks=pytest.mark.slow),
         pytest.param("neural_collapse", "descent", marks=pytest.mark.slow),
