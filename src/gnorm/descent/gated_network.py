@@ -167,9 +167,7 @@ class GatedNetwork(Network):
         n_contexts : int or sequence of int, default=2
             Number of contexts of the units of every hidden layer.
         init : {"orthogonal", "kaiming_normal"}, default="orthogonal"
-            Initialisation. "orthogonal" gives every context a random matrix with orthonormal rows,
-            or columns where it has more rows [1]_; "kaiming_normal" independent entries of
-            variance :math:`2 / n_{in}` [2]_.
+            Initialisation of the matrices, see :class:`~gnorm.descent.layers.Dense`.
         scale : float, default=1.0
             Factor of the initial weights, positive.
         bias : bool, default=False
@@ -181,13 +179,6 @@ class GatedNetwork(Network):
         -------
         GatedNetwork
             The network.
-
-        References
-        ----------
-        .. [1] A. M. Saxe, J. L. McClelland and S. Ganguli (2014). Exact solutions to the nonlinear
-           dynamics of learning in deep linear neural networks. ICLR. arXiv:1312.6120.
-        .. [2] K. He, X. Zhang, S. Ren and J. Sun (2015). Delving deep into rectifiers. ICCV.
-           arXiv:1502.01852.
         """
         return cls._random(
             n_features, n_units, n_contexts, Gate.FIXED, init, scale, bias, random_state
