@@ -86,6 +86,7 @@ def test_quickstart(elsewhere, capsys):
     ("name", "page"),
     [
         ("balance", "descent"),
+        pytest.param("depth", "descent", marks=pytest.mark.slow),
         pytest.param("implicit_bias", "descent", marks=pytest.mark.slow),
         pytest.param("dead_units", "descent", marks=pytest.mark.slow),
         ("layer_norms", "descent"),

@@ -11,7 +11,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
 
 import gnorm.descent.layers
-from gnorm.descent import Network, check_rates, layers
+from gnorm.descent import (
+    Descent,
+    Direction,
+    GradientDescent,
+    Lp,
+    Network,
+    Rate,
+    check_rates,
+    layer_norms,
+    layers,
+)
 from gnorm.descent.layers import (
     Attention,
     BatchNorm,
@@ -68,7 +78,7 @@ def found():
                 and not kind.__name__.startswith("_")
             ):
                 kinds.add(kind)
-    return sorted(kinds - {Layer}, key=lambda kind: kind.__name__)
+    return sorted((k for k in kinds if not inspect.isabstract(k)), key=lambda kind: kind.__name__)
 
 
 def examples():
@@ -168,9 +178,12 @@ def test_derivatives_equal_finite_differences(make, place):
         change = network.tangent(forward, direction, N)
         assert_allclose(change.ravel(), direction @ jacobian, atol=1e-7 * size)
         assert_allclose(np.vdot(change, coef), gradient @ direction, rtol=1e-10, atol=1e-12)
-        by_row = [network.backward(forward, coef), network.backward(forward, coef, gradient)]
-        for one, other in zip(*by_row, strict=True):
-            assert_array_equal(one, other)
+        # the factors of the gradient of each array, one pair for every place that it stands in
+        factors = network.backward(forward, coef)
+        for part, pairs in zip(network.split(gradient), factors, strict=True):
+            total = sum(left.T @ right for left, right in pairs)
+            assert_allclose(part.ravel(), np.ravel(total), atol=1e-12 * size * coef.size)
+            assert all(len(left) == len(right) and len(left) % N == 0 for left, right in pairs)
 
 
 @every_example
@@ -217,6 +230,43 @@ def test_other_rates_are_not_valid(make):
 
 
 @every_example
+def test_norms_of_the_arrays_in_every_geometry(make):
+    """Each by its definition; a geometry of matrices acts on what the layer says is one."""
+    layer = make()
+    network = Network(layer.n_in or 4, [layer])
+    network.parameters[:] = np.random.default_rng(0).normal(size=network.parameters.shape)
+    for name, exponent in [("l1", 1), ("l2", 2), ("linf", np.inf)]:
+        expected = [np.linalg.norm(W.ravel(), exponent) for W in network.weights.values()]
+        assert_allclose(list(layer_norms(network, name).values()), expected)
+    cubes = [np.sum(np.abs(W) ** 3) ** (1 / 3) for W in network.weights.values()]
+    assert_allclose(list(layer_norms(network, Lp(3)).values()), cubes)
+    shapes = list(layer.matrices.values())
+    assert [np.prod(s) for s in shapes] == [np.prod(s) for s in layer.shapes.values()]
+    if any(len(shape) < 3 for shape in shapes):
+        with pytest.raises(ValueError, match="expected matrices of weights in the spectral geom"):
+            layer_norms(network, "spectral")
+        return
+    weights = zip(network.weights.values(), shapes, strict=True)
+    largest = [max(np.linalg.norm(A, 2) for A in W.reshape(shape)) for W, shape in weights]
+    assert_allclose(list(layer_norms(network, "spectral").values()), largest)
+
+
+def test_the_matrix_of_a_convolution_is_what_a_place_reads_to_its_outputs():
+    network = Network(8, [Convolution(4, 3, 2, 5), Dense(20, 1)], random_state=0)
+    kernels, output = network.weights.values()
+    got = layer_norms(network, ["spectral", "l1"])
+    assert_allclose(got["convolution_0.kernels"], np.linalg.norm(kernels.reshape(5, 6), 2))
+    assert_allclose(got["dense_1.weights"], np.abs(output).sum())
+    before = kernels.copy()
+    X, y = np.random.default_rng(0).normal(size=(6, 8)), np.array([1, -1] * 3)
+    parts = [Direction("spectral", unit_steps=True), Rate(0.1)]
+    Descent(parts, max_steps=1).train(network, X, y)
+    # one polar factor, not one for each channel; the gradient has as many directions as places
+    values = np.linalg.svd((kernels - before).reshape(5, 6), compute_uv=False)
+    assert_allclose(values, [0.1] * 4 + [0], atol=1e-12)
+
+
+@every_example
 def test_smooth_layers_have_no_kinks_and_others_have_both_sides(make):
     layer = make()
     network, X, gates, rng = problem(layer, alone)
@@ -238,8 +288,8 @@ def test_smooth_layers_have_no_kinks_and_others_have_both_sides(make):
         nudged[2, 1] = 1e-9 if side else -1e-9
         _, other = layer.forward(weights, nudged, gate)
         assert_array_equal(
-            layer.backward(weights, on_side, ones, None, True),
-            layer.backward(weights, other, ones, None, True),
+            layer.backward(weights, on_side, ones, True)[0],
+            layer.backward(weights, other, ones, True)[0],
         )
 
 
@@ -374,6 +424,11 @@ def test_batches_that_have_no_statistics():
     network = Network(3, [BatchNorm(3), Dense(3, 1)], random_state=0)
     with pytest.raises(ValueError, match=r"at least two samples in a batch of BatchNorm.*, got 1"):
         network.decision_function([[1.0, 2.0, 3.0]])
+    X, y = np.random.default_rng(0).normal(size=(4, 3)), np.array([1, -1, 1, -1])
+    with pytest.raises(ValueError, match=r"at least two samples in a batch of BatchNorm.*, got 1"):
+        GradientDescent(0.1, batch_size=3, random_state=0).train(
+            network, X, y
+        )  # what is left of a pass is one
     with pytest.raises(ValueError, match="that differ along axis 0 where eps is 0, got 1 that do"):
         network.decision_function([[1.0, 2.0, 3.0], [2.0, 4.0, 3.0]])
 

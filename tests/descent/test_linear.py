@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.integrate import solve_ivp
+from scipy.integrate import quad, solve_ivp
 from scipy.linalg import polar
 
 from gnorm.descent import (
@@ -29,6 +29,7 @@ from gnorm.descent import (
     Rate,
     Spectral,
     balanced_factors,
+    effective_rank,
     end_to_end,
     unbalancedness,
 )
@@ -279,6 +280,159 @@ def test_depth_lowers_the_rank():
         errors.append(np.linalg.norm((objective.product - M)[~is_seen]) / np.linalg.norm(M))
     assert shares[0] > 3 * shares[1] > 9 * shares[2]
     assert errors[0] > errors[1] > errors[2]
+
+
+def entries(M):
+    """Half the squared distance from M, over the number of its entries."""
+    return MatrixRegression(np.eye(M.size).reshape(-1, *M.shape), M.ravel())
+
+
+def descend(M, start, depth, rate, max_steps):
+    """Descent in time of the flow of half the squared distance; all steps are logged."""
+    objective = DeepLinear(entries(M), balanced_factors(start, depth))
+    descent = GradientDescent(rate * M.size, max_steps=max_steps, log_every=1)
+    history = descent.minimize(objective)
+    return rate * np.asarray(history.step), M.size * history.loss, history["singular_values"]
+
+
+def time_of_a_value(depth, start, end, target):
+    """Time in which a singular value grows: s' = N s^(2 - 2/N) (target - s)."""
+    return quad(lambda s: 1 / (depth * s ** (2 - 2 / depth) * (target - s)), start, end)[0]
+
+
+@settings(max_examples=40)
+@given(
+    st.tuples(st.integers(1, 4), st.integers(1, 4)), st.integers(1, 5), st.integers(0, 2**32 - 1)
+)
+def test_the_loss_falls_between_the_least_and_the_largest_coefficient(shape, depth, seed):
+    rng = np.random.default_rng(seed)
+    W, G = rng.normal(size=shape), rng.normal(size=shape)
+    metric = EndToEndMetric(W, depth)
+    least, largest = metric.acceleration
+    fall, square = np.vdot(G, metric.gradient(G)), np.vdot(G, G)
+    assert least * square <= fall * (1 + 1e-12)
+    assert fall <= largest * square * (1 + 1e-12)
+    U, values, Vt = np.linalg.svd(W)
+    for extreme, place in [(least, np.argmin), (largest, np.argmax)]:  # both are attained
+        a, b = np.unravel_index(place(metric.coefficients), shape)
+        H = np.outer(U[:, a], Vt[b])
+        assert_allclose(np.vdot(H, metric.gradient(H)), extreme, rtol=1e-9, atol=1e-12)
+    if shape[0] == shape[1]:
+        assert least >= depth * values.min() ** (2 - 2 / depth) * (1 - 1e-9)
+        threshold = depth ** (-depth / (2 * depth - 2)) if depth > 1 else 0.5
+        scaled = EndToEndMetric(threshold * W / values.min(), depth)
+        assert scaled.acceleration[0] >= 1 - 1e-9
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_depth_accelerates_from_where_its_coefficients_are_above_one(depth):
+    """Any loss is reached within 1/kappa of the time of one layer, and when the formula says so."""
+    threshold = depth ** (-depth / (2 * depth - 2))
+    values, rate = np.array([2.0, 1.5, 1.2]), 2.5e-3
+    Q, _ = np.linalg.qr(a_matrix((3, 3), seed=4))
+    M, start = (Q * values) @ Q.T, np.eye(3)  # the same singular vectors: values move alone
+    kappa = depth * 1.0 ** (2 - 2 / depth)
+    assert kappa >= 1
+    assert start[0, 0] > threshold
+    times, losses, _ = descend(M, start, depth, rate, 1500)
+    plain, others, _ = descend(M, start, 1, rate, 1500)
+    for share in (0.5, 0.1, 0.01, 1e-3):
+        goal = share * losses[0]
+        reached = times[np.argmax(losses <= goal)]
+        by_one = plain[np.argmax(others <= goal)]
+        assert_allclose(by_one, 0.5 * np.log(1 / share), rtol=0.02, atol=2 * rate)
+        assert reached <= by_one / kappa + rate
+        ends = solve_ivp(
+            lambda t, s: depth * s ** (2 - 2 / depth) * (values - s),
+            (0, reached),
+            np.ones(3),
+            rtol=1e-9,
+            atol=1e-12,
+        ).y[:, -1]
+        assert_allclose(0.5 * np.sum((values - ends) ** 2), goal, rtol=0.1)
+
+
+def test_depth_slows_down_below_the_threshold_and_deeper_ones_more():
+    """From a hundredth of the target, in the times that the formula says."""
+    M, start, rate = np.diag([1.0, 1.0]), 0.01 * np.eye(2), 0.02
+    reached = []
+    for depth in (1, 2, 3, 4):
+        expected = time_of_a_value(depth, 0.01, 0.9, 1.0)
+        times, losses, _ = descend(M, start, depth, rate, round(1.2 * expected / rate))
+        reached.append(times[np.argmax(losses <= 0.01)])
+        assert_allclose(reached[-1], expected, rtol=0.03)
+    assert (np.diff(reached) > 0.3).all()
+    assert EndToEndMetric(start, 2).acceleration[1] < 1
+
+
+def test_the_least_coefficient_bounds_the_rate_of_a_convex_loss():
+    """With curvatures from mu to L, and singular vectors that turn."""
+    rng = np.random.default_rng(0)
+    roots = np.sqrt(np.linspace(0.5, 2.0, 9))
+    rotation, _ = np.linalg.qr(rng.normal(size=(9, 9)))
+    A = (roots[:, None] * rotation).reshape(9, 3, 3)
+    M = 2 * np.eye(3) + 0.3 * rng.normal(size=(3, 3))
+    function = MatrixRegression(A, A.reshape(9, -1) @ M.ravel())
+    mu, rate = 0.5 / 9, 0.01
+    for depth in (2, 3):
+        objective = DeepLinear(function, balanced_factors(1.2 * np.eye(3), depth))
+        kappas = []
+
+        def watch(step, subject, kappas=kappas, depth=depth):
+            kappas.append(EndToEndMetric(subject.product, depth).acceleration[0])
+
+        descent = GradientDescent(rate, max_steps=2000, log_every=50, callback=watch)
+        history = descent.minimize(objective)
+        kappa = min(kappas)
+        assert kappa > 1
+        bound = history.loss[0] * np.exp(-2 * kappa * mu * rate * np.asarray(history.step))
+        assert (history.loss <= bound * (1 + 1e-9)).all()
+        assert history.loss[-1] < 1e-2 * history.loss[0]
+
+
+def test_singular_values_grow_one_after_the_other_with_depth():
+    """The effective rank on the way to a matrix of full rank, from a small start."""
+    values, size = np.array([4.0, 2.0, 1.0]), 1e-3
+    M, start = np.diag(values), size * np.eye(3)
+    least = []
+    for depth, rate, n_steps in [(1, 0.01, 800), (2, 0.01, 800), (3, 0.02, 1500)]:
+        times, losses, seen = descend(M, start, depth, rate, n_steps)
+        flow = solve_ivp(
+            lambda t, s, N=depth: N * s ** (2 - 2 / N) * (values - s),
+            (0, times[-1]),
+            np.full(3, size),
+            t_eval=times[:: n_steps // 8],
+            rtol=1e-9,
+            atol=1e-12,
+        ).y
+        ranks = effective_rank(seen)
+        half = np.argmax(seen[:, 0] >= 0.5 * values[0])
+        if depth == 1:  # all at once: the shares are those of the target from the start on
+            assert_allclose(seen[half] / seen[half, 0], values / values[0], rtol=1e-2)
+            assert (np.diff(ranks) < 1e-9).all()
+        else:
+            assert seen[half, 1] < 0.05 * seen[half, 0]
+        assert_allclose(seen[:: n_steps // 8].T, flow, rtol=0.25, atol=0.02)
+        assert losses[-1] < 1e-2 * losses[0]
+        least.append(ranks.min())
+    assert_allclose(least[0], effective_rank(values), rtol=1e-2)
+    assert least[0] > 2.5
+    assert least[1] < 1.2
+    assert least[2] < least[1]
+
+
+@given(st.lists(st.floats(0, 1e3), min_size=1, max_size=6).filter(lambda v: max(v) > 1e-3))
+def test_the_effective_rank_is_between_one_and_the_rank(values):
+    rank = effective_rank(values)
+    assert 1 - 1e-9 <= rank <= np.count_nonzero(values) + 1e-9
+    assert_allclose(effective_rank(np.multiply(7.0, values)), rank, rtol=1e-9)
+    assert_allclose(effective_rank([3.0] * len(values)), len(values))
+
+
+def test_what_has_no_effective_rank():
+    assert np.isnan(effective_rank([0.0, 0.0]))
+    with pytest.raises(ValueError, match=r"expected singular values >= 0, got -1\.0"):
+        effective_rank([2.0, -1.0])
 
 
 # -- several outputs: the norm that the optimiser induces ------------------------------------------

@@ -111,6 +111,17 @@ def test_log_mean_is_the_logarithm_of_the_mean(loss, u):
 
 
 @every_loss
+@given(st.lists(st.floats(-60, 60), min_size=1, max_size=8), st.floats(-45, 45))
+def test_log_mean_is_the_same_by_logarithms(loss, u, shift):
+    """Wherever the smallest margin is, and so whichever formula is taken."""
+    u = np.array(u) + shift
+    log_loss, weights = loss.log_mean(u)
+    expected = ExponentialLike.log_mean(loss, u)
+    assert_allclose(log_loss, expected[0], rtol=1e-12, atol=1e-13)
+    assert_allclose(weights, expected[1], rtol=1e-11)
+
+
+@every_loss
 @pytest.mark.parametrize("size", [1e4, 1e6])
 @pytest.mark.parametrize("signs", [[1, 1], [-1, -1], [-1, 1], [1, 1.0001, -1e-9]])
 def test_margins_of_any_size_have_finite_means_and_slopes(loss, size, signs):

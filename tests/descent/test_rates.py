@@ -444,6 +444,34 @@ def test_two_balls_are_separated_along_the_direction_of_the_formula(radius):
         assert kkt_point(network, X, y, rates=[1.0, 0.5, 0.5]).residual < 1e-6
 
 
+def test_an_output_bias_that_is_not_needed_is_left_behind():
+    """The largest rate is not needed to separate: lower rates are minimised, without the bias."""
+    rng = np.random.default_rng(0)
+    y = np.where(np.arange(40) < 20, 1, -1)
+    X = rng.normal(size=(40, 2)) + np.outer(y, [1.0, 0.5]) * 3 + [1.5, -1.0]
+    network = Network(2, [Dense(2, 3), Dense(3, 1), Bias(1)], random_state=0)
+    assert_allclose(network.rates().choose(), [0.5, 0.5, 1.0])
+    GradientDescent(Damped(0.2), max_steps=6000).train(network, X, y)
+    V, W, bias = network.weights.values()
+    direction = (W[0] @ V[0])[0]
+    margins = y * network.decision_function(X)
+    separators = []
+    for with_bias in (False, True):
+        A = np.column_stack([X, np.ones(40)]) if with_bias else X
+        result = minimize(
+            lambda u: 0.5 * u[:2] @ u[:2],
+            np.append(direction, bias)[: A.shape[1]] / margins.min(),
+            constraints={"type": "ineq", "fun": lambda u, A=A: y * (A @ u) - 1},
+        )
+        separators.append(result.x[:2])
+    angles = [
+        np.arccos(direction @ u / np.linalg.norm(direction) / np.linalg.norm(u)) for u in separators
+    ]
+    assert angles[1] > 0.2  # the two separators are far from each other
+    assert angles[0] < 0.02
+    assert abs(bias[0]) < 0.02 * margins.min()
+
+
 def test_normalised_features_of_a_class_collapse_and_classes_form_a_simplex():
     y = np.repeat(np.arange(4), 5)
     for layer in (LayerNorm(3, center=False), BatchNorm(3)):

@@ -9,19 +9,21 @@ are on a kink themselves, a linear program decides.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 
-from gnorm.gated import FloatArray
+from gnorm.gated import BoolArray, FloatArray
 from gnorm.homogeneity import ClarkeSubdifferential
 
 if TYPE_CHECKING:
     from gnorm.descent.network import Activations, Network, Pass
 
-__all__ = ["KINK_TOL", "pieces", "subdifferential"]
+__all__ = ["KINK_TOL", "Side", "Sides", "adjacent_sides", "kinked", "on_sides", "subdifferential"]
 
 # Of the largest input of the layer: the rounding of a sum of thousands of products is 1e-13 of it.
 KINK_TOL = 1e-10
@@ -32,8 +34,58 @@ _OPENING = 1e-9
 _MAX_PIECES = 4096  # adjacent to a kink, of which each costs a gradient: twelve closing gates
 
 
-def pieces(network: Network, forward: Pass, rows: slice, tol: float = KINK_TOL) -> list[Pass]:
-    """Smooth pieces of a network next to its weights, at one sample.
+class Side(NamedTuple):
+    """Which side of its kink a unit is on.
+
+    Attributes
+    ----------
+    node : int
+        Number of the node.
+    row : int
+        Row of the unit among those of its sample.
+    unit : int
+        Number of the unit.
+    is_upper : bool
+        Whether its input is positive.
+    """
+
+    node: int
+    row: int
+    unit: int
+    is_upper: bool
+
+
+Sides: TypeAlias = tuple[Side, ...]
+
+
+def kinked(forward: Pass, tol: float = KINK_TOL) -> BoolArray:
+    """Samples at which an input of a ReLU counts as zero.
+
+    Parameters
+    ----------
+    forward : Pass
+        Forward pass.
+    tol : float, default=1e-10
+        What counts as zero, relative to the largest input of the same layer.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_samples,)
+        Whether there is more than one piece, or may be.
+    """
+    n_samples = len(forward.values)
+    found = np.zeros(n_samples, dtype=bool)
+    for node, cache in zip(forward.nodes, forward.caches, strict=True):
+        mask = node.layer.kinks(cache, tol)
+        if mask is not None:
+            found |= mask.reshape(n_samples, -1).any(axis=1)
+    return found
+
+
+def adjacent_sides(
+    network: Network, forward: Pass, sample: int, tol: float = KINK_TOL
+) -> list[Sides]:
+    """Sides of the kinks that changes of the weights bring about at one sample.
 
     Parameters
     ----------
@@ -41,54 +93,83 @@ def pieces(network: Network, forward: Pass, rows: slice, tol: float = KINK_TOL) 
         The network.
     forward : Pass
         Forward pass of the sample, alone or among others.
-    rows : slice
-        Its place among the samples of the pass, as a slice of one.
+    sample : int
+        Its place among the samples of the pass.
     tol : float, default=1e-10
         What counts as zero before a ReLU, relative to the largest input of the same layer.
 
     Returns
     -------
-    list of Pass
-        One pass for each piece, which differ in the slopes of the units on a kink; the given one
-        where there is none.
+    list of tuple of Side
+        For each smooth piece next to the weights the sides of the units on a kink, none of them
+        where there is no kink.
 
     Raises
     ------
     ValueError
         If there are more than 4096 pieces.
     """
-    n_samples = len(forward.values)
-    found: list[tuple[Pass, list[FloatArray]]] = [(forward, [])]
+    found: list[tuple[Sides, list[FloatArray]]] = [((), [])]
     for number, node in enumerate(network.nodes):
         mask = node.layer.kinks(forward.caches[number], tol)
         if mask is None:
             continue
-        per_sample = len(mask) // n_samples  # rows, more than one where positions are split
-        own = np.zeros(len(mask), dtype=bool)
-        own[rows.start * per_sample : rows.stop * per_sample] = True
-        for row, unit in np.argwhere(mask & own[:, None]):
-            one = np.zeros_like(mask)
-            one[row, unit] = True
+        per_sample = len(mask) // len(forward.values)  # rows: more than one where positions split
+        first = sample * per_sample
+        for row, unit in np.argwhere(mask[first : first + per_sample]):
+            one = np.zeros(mask.shape)
+            one[first + row, unit] = 1.0
             halves = []
-            for piece, normals in found:
+            for sides, normals in found:
                 slope = np.empty_like(network.parameters)
-                network.propagate(piece, node.parents, one.astype(float), slope)
+                piece = on_sides(forward, {sample: sides})
+                network.propagate(piece, node.parents, one, slope)
                 size = float(np.linalg.norm(slope))
                 if size <= _STILL * max(1.0, float(np.linalg.norm(network.parameters))):
-                    halves.append((piece, normals))  # no change of the weights moves it
+                    halves.append((sides, normals))  # no change of the weights moves it
                     continue
-                for side in (True, False):
-                    cone = [*normals, slope / size if side else -slope / size]
+                for is_upper in (True, False):
+                    cone = [*normals, slope / size if is_upper else -slope / size]
                     if _has_interior(np.array(cone)):
-                        cache = node.layer.with_sides(piece.caches[number], one, np.array([side]))
-                        halves.append((piece.with_cache(number, cache), cone))
+                        side = Side(number, int(row), int(unit), is_upper)
+                        halves.append(((*sides, side), cone))
             found = halves
             if len(found) > _MAX_PIECES:
                 raise ValueError(
                     f"expected at most {_MAX_PIECES} pieces next to the weights, got more: too "
                     "many units are zero"
                 )
-    return [piece for piece, _ in found]
+    return [sides for sides, _ in found]
+
+
+def on_sides(forward: Pass, sides: Mapping[int, Sides]) -> Pass:
+    """Pass in which some samples are on given sides of their kinks.
+
+    Parameters
+    ----------
+    forward : Pass
+        Forward pass.
+    sides : mapping of int to tuple of Side
+        The sides of the samples that are on kinks, by their place in the pass.
+
+    Returns
+    -------
+    Pass
+        Pass whose derivatives are those of the pieces.
+    """
+    caches = list(forward.caches)
+    for number in {side.node for given in sides.values() for side in given}:
+        layer, cache = forward.nodes[number].layer, caches[number]
+        shape = np.asarray(layer.kinks(cache, 0.0)).shape
+        mask, is_upper = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+        per_sample = shape[0] // len(forward.values)
+        for sample, given in sides.items():
+            for side in given:
+                if side.node == number:
+                    place = sample * per_sample + side.row, side.unit
+                    mask[place], is_upper[place] = True, side.is_upper
+        caches[number] = layer.with_sides(cache, mask, is_upper[mask])
+    return replace(forward, caches=caches)
 
 
 def _has_interior(normals: FloatArray) -> bool:
@@ -155,8 +236,8 @@ def subdifferential(
     coef = np.zeros((1, network.n_outputs))
     coef[0, output] = 1.0
     gradients = []
-    for piece in pieces(network, forward, slice(0, 1), tol):
+    for sides in adjacent_sides(network, forward, 0, tol):
         gradient = np.empty_like(network.parameters)
-        network.backward(piece, coef, gradient)
+        network.backward(on_sides(forward, {0: sides}), coef, gradient)
         gradients.append(gradient)
     return ClarkeSubdifferential(gradients)

@@ -27,6 +27,7 @@ from gnorm.descent.gated_network import Gate, GatedNetwork
 from gnorm.descent.kkt import kkt_residual
 from gnorm.descent.network import Activations, Network
 from gnorm.descent.objective import MarginLoss
+from gnorm.descent.optimizers.geometries import GeometryLike, PerLayer, check_geometry
 from gnorm.descent.rates import Rates, spread
 from gnorm.gated import FloatArray
 from gnorm.solvers import MarginSolution
@@ -39,6 +40,7 @@ __all__ = [
     "conserved",
     "euler_residual",
     "inconsistency",
+    "layer_norms",
     "margin_ratio",
     "seminorm",
 ]
@@ -126,6 +128,44 @@ def seminorm(network: Network, rates: Rates) -> float:
         If the rates are not valid.
     """
     return float(np.sqrt(spread(network, rates) @ np.square(network.parameters)))
+
+
+def layer_norms(network: Network, geometry: GeometryLike = "l2") -> dict[str, float]:
+    r"""Norm of each array of weights in a geometry.
+
+    Parameters
+    ----------
+    network : Network
+        Network.
+    geometry : {"l2", "l1", "linf", "spectral"}, Geometry, or sequence of them, default="l2"
+        The norm, or one for each array.
+
+    Returns
+    -------
+    dict of str to float
+        Norms by name of the array. In a geometry of matrices an array is what its layer says in
+        ``matrices``: a matrix for each context, and from what a place reads to its outputs in a
+        convolution.
+
+    Raises
+    ------
+    ValueError
+        If the geometry knows no norm of some array, such as a spectral one of a bias.
+
+    Examples
+    --------
+    >>> from gnorm.descent import Network, layer_norms, layers
+    >>> chain = [layers.Dense(2, 2), layers.Bias(2), layers.Dense(2, 1)]
+    >>> network = Network(2, chain, parameters=[3.0, 0.0, 0.0, 4.0, 1.0, 1.0, 0.0, 2.0])
+    >>> layer_norms(network, ["spectral", "linf", "l2"])
+    {'dense_0.weights': 4.0, 'bias_1.bias': 1.0, 'dense_2.weights': 2.0}
+    """
+    arrays = Network.unflatten(network, network.parameters)  # with an output bias
+    found = check_geometry(geometry)
+    found.check(arrays)
+    each = found.geometries if isinstance(found, PerLayer) else [found] * len(arrays)
+    norms_of = (own.norm([W]) for own, W in zip(each, arrays, strict=True))
+    return dict(zip(network.names, norms_of, strict=True))
 
 
 def conserved(network: Network, rates: Rates, other: Rates) -> float:

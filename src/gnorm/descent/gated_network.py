@@ -126,38 +126,14 @@ class GatedNetwork(Network):
     ) -> None:
         arrays = [gated.check_zeta(W, f"weights of layer {i}") for i, W in enumerate(weights)]
         kinds = [_gate(gate) for gate in gates]
-        if not arrays or len(arrays) != len(kinds):
-            raise ValueError(
-                f"expected a gate for each of at least one layer, got {len(arrays)} layers and "
-                f"{len(kinds)} gates"
-            )
-        for i, (before, after) in enumerate(pairwise(arrays)):
-            if after.shape[2] != before.shape[1]:
-                raise ValueError(
-                    f"expected layer {i + 1} to take the {before.shape[1]} outputs of layer {i}, "
-                    f"got weights of shape {after.shape}"
-                )
-        if arrays[-1].shape[1] != 1:
-            raise ValueError(f"expected one output, got {arrays[-1].shape[1]}")
-        for i, (W, kind) in enumerate(zip(arrays, kinds, strict=True)):
-            if kind is not Gate.FIXED and len(W) != 1:
-                raise ValueError(
-                    f"expected one context in layer {i}, whose gate is {kind.value!r}, got {len(W)}"
-                )
-        if bias is not None and (
-            not isinstance(bias, Real) or isinstance(bias, bool) or not np.isfinite(bias)
-        ):
-            raise ValueError(f"expected a finite bias or None, got {bias}")
-        self.has_bias = bias is not None
+        _check_chain(arrays, kinds)
+        ends = [] if bias is None else [_check_bias(bias)]
+        self.has_bias = bool(ends)
         self._gates = tuple(kinds)
-        tail = [np.array([bias], dtype=float)] if self.has_bias else []
         super().__init__(
             arrays[0].shape[2],
-            [
-                *(_layer(W.shape, kind) for W, kind in zip(arrays, kinds, strict=True)),
-                *([Bias(1)] if self.has_bias else []),
-            ],
-            parameters=np.concatenate([*(W.ravel() for W in arrays), *tail]),
+            [*map(_layer, arrays, kinds), *(Bias(1) for _ in ends)],
+            parameters=np.concatenate([*(W.ravel() for W in arrays), ends]),
         )
 
     def __repr__(self) -> str:
@@ -191,9 +167,7 @@ class GatedNetwork(Network):
         n_contexts : int or sequence of int, default=2
             Number of contexts of the units of every hidden layer.
         init : {"orthogonal", "kaiming_normal"}, default="orthogonal"
-            Initialisation. "orthogonal" gives every context a random matrix with orthonormal rows,
-            or columns where it has more rows [1]_; "kaiming_normal" independent entries of
-            variance :math:`2 / n_{in}` [2]_.
+            Initialisation of the matrices, see :class:`~gnorm.descent.layers.Dense`.
         scale : float, default=1.0
             Factor of the initial weights, positive.
         bias : bool, default=False
@@ -205,26 +179,9 @@ class GatedNetwork(Network):
         -------
         GatedNetwork
             The network.
-
-        References
-        ----------
-        .. [1] A. M. Saxe, J. L. McClelland and S. Ganguli (2014). Exact solutions to the nonlinear
-           dynamics of learning in deep linear neural networks. ICLR. arXiv:1312.6120.
-        .. [2] K. He, X. Zhang, S. Ren and J. Sun (2015). Delving deep into rectifiers. ICCV.
-           arXiv:1502.01852.
         """
-        widths = _hidden(n_units)
-        contexts: list[Any]
-        if isinstance(n_contexts, Sequence | np.ndarray):
-            contexts = list(n_contexts)
-        else:
-            contexts = [n_contexts] * len(widths)
-        if len(contexts) != len(widths):
-            raise ValueError(
-                f"expected n_contexts for each of {len(widths)} hidden layers, got {contexts}"
-            )
         return cls._random(
-            n_features, widths, contexts, Gate.FIXED, init, scale, bias, random_state
+            n_features, n_units, n_contexts, Gate.FIXED, init, scale, bias, random_state
         )
 
     @classmethod
@@ -254,11 +211,10 @@ class GatedNetwork(Network):
         GatedNetwork
             The network, of depth 1.
         """
-        rng = check_random_state(random_state)
         n_features = check_count(n_features, "n_features")
-        n_contexts = check_count(n_contexts, "n_contexts")
-        layer = Dense(n_features, 1, n_contexts, init=init, scale=scale)
-        return cls(layer.initial(rng), [Gate.FIXED], 0.0 if bias else None)
+        weights = Dense(n_features, 1, n_contexts, init=init, scale=scale)
+        rng = check_random_state(random_state)
+        return cls(weights.initial(rng), [Gate.FIXED], 0.0 if bias else None)
 
     @classmethod
     def frelu(
@@ -287,11 +243,7 @@ class GatedNetwork(Network):
         GatedNetwork
             The network.
         """
-        widths = _hidden(n_units)
-        contexts = [1] * len(widths)
-        return cls._random(
-            n_features, widths, contexts, Gate.FIXED, init, scale, bias, random_state
-        )
+        return cls._random(n_features, n_units, 1, Gate.FIXED, init, scale, bias, random_state)
 
     @classmethod
     def relu(
@@ -320,9 +272,7 @@ class GatedNetwork(Network):
         GatedNetwork
             The network.
         """
-        widths = _hidden(n_units)
-        contexts = [1] * len(widths)
-        return cls._random(n_features, widths, contexts, Gate.RELU, init, scale, bias, random_state)
+        return cls._random(n_features, n_units, 1, Gate.RELU, init, scale, bias, random_state)
 
     @classmethod
     def deep_linear(
@@ -351,11 +301,7 @@ class GatedNetwork(Network):
         GatedNetwork
             The network.
         """
-        widths = _hidden(n_units)
-        contexts = [1] * len(widths)
-        return cls._random(
-            n_features, widths, contexts, Gate.LINEAR, init, scale, bias, random_state
-        )
+        return cls._random(n_features, n_units, 1, Gate.LINEAR, init, scale, bias, random_state)
 
     @classmethod
     def from_zeta(cls, zeta: ArrayLike) -> Self:
@@ -378,24 +324,36 @@ class GatedNetwork(Network):
     def _random(
         cls,
         n_features: int,
-        widths: Sequence[int],
-        contexts: Sequence[int],
+        n_units: int | Sequence[int],
+        n_contexts: int | Sequence[int],
         gate: Gate,
         init: str,
         scale: float,
         bias: bool,
         random_state: int | np.random.RandomState | None,
     ) -> Self:
-        rng = check_random_state(random_state)
-        counts = [*(check_count(C, "n_contexts") for C in contexts), 1]
-        sizes = [check_count(n_features, "n_features"), *widths, 1]
-        layers = [
-            Dense(n_in, n_out, C, init=init, scale=scale)
-            for C, (n_in, n_out) in zip(counts, pairwise(sizes), strict=True)
+        """Hidden layers with one kind of gate, and a linear output."""
+        given: Any = n_units, n_contexts
+        widths, contexts = (list(n) if np.ndim(n) else [n] for n in given)
+        if not widths:
+            raise ValueError("expected at least one hidden layer in n_units, got none")
+        if np.ndim(given[1]) == 0:
+            contexts *= len(widths)
+        if len(contexts) != len(widths):
+            raise ValueError(
+                f"expected n_contexts for each of {len(widths)} hidden layers, got {contexts}"
+            )
+        sizes = [
+            check_count(n_features, "n_features"),
+            *(check_count(width, "n_units") for width in widths),
         ]
-        weights = [W for layer in layers for W in layer.initial(rng)]
-        gates = [gate] * len(widths) + [Gate.LINEAR]
-        return cls(weights, gates, 0.0 if bias else None)
+        rng = check_random_state(random_state)
+        weights = [
+            W
+            for (n_in, n_out), C in zip(pairwise([*sizes, 1]), [*contexts, 1], strict=True)
+            for W in Dense(n_in, n_out, C, init=init, scale=scale).initial(rng)
+        ]
+        return cls(weights, [gate] * len(widths) + [Gate.LINEAR], 0.0 if bias else None)
 
     # -- the network as an object ------------------------------------------------------------------
 
@@ -488,9 +446,37 @@ class GatedNetwork(Network):
         return opened
 
 
-def _layer(shape: tuple[int, ...], gate: Gate) -> list[Layer]:
+def _check_chain(arrays: list[FloatArray], kinds: list[Gate]) -> None:
+    """Raise a ValueError unless the layers fit to each other and to their gates."""
+    if not arrays or len(arrays) != len(kinds):
+        raise ValueError(
+            f"expected a gate for each of at least one layer, got {len(arrays)} layers and "
+            f"{len(kinds)} gates"
+        )
+    for i, (before, after) in enumerate(pairwise(arrays)):
+        if after.shape[2] != before.shape[1]:
+            raise ValueError(
+                f"expected layer {i + 1} to take the {before.shape[1]} outputs of layer {i}, "
+                f"got weights of shape {after.shape}"
+            )
+    if arrays[-1].shape[1] != 1:
+        raise ValueError(f"expected one output, got {arrays[-1].shape[1]}")
+    for i, (W, kind) in enumerate(zip(arrays, kinds, strict=True)):
+        if kind is not Gate.FIXED and len(W) != 1:
+            raise ValueError(
+                f"expected one context in layer {i}, whose gate is {kind.value!r}, got {len(W)}"
+            )
+
+
+def _check_bias(bias: Any) -> float:
+    if not isinstance(bias, Real) or isinstance(bias, bool) or not np.isfinite(float(bias)):
+        raise ValueError(f"expected a finite bias or None, got {bias}")
+    return float(bias)
+
+
+def _layer(weights: FloatArray, gate: Gate) -> list[Layer]:
     """Matrices and the gate behind them."""
-    n_contexts, n_out, n_in = shape
+    n_contexts, n_out, n_in = weights.shape
     behind: dict[Gate, list[Layer]] = {
         Gate.FIXED: [Select(n_out, n_contexts)],
         Gate.RELU: [ReLU()],
@@ -504,10 +490,3 @@ def _gate(gate: Gate | str) -> Gate:
     if not isinstance(gate, Gate) and gate not in names:
         raise ValueError(f"expected gates to be of {names}, got {gate!r}")
     return Gate(gate)
-
-
-def _hidden(n_units: Any) -> list[int]:
-    widths = list(n_units) if isinstance(n_units, Sequence | np.ndarray) else [n_units]
-    if not widths:
-        raise ValueError("expected at least one hidden layer in n_units, got none")
-    return [check_count(width, "n_units") for width in widths]

@@ -11,11 +11,11 @@ q_{\min}^{-\lambda_i} w_i`; at a stationary point multipliers :math:`\mu \ge 0` 
 margins combine their gradients to :math:`\tilde w` in the weights of the largest rate, and to zero
 in the others.
 
-Gradients that would take more memory than a block has are formed a block of samples at a time, and
-again where they are needed again: for their inner products, from which the multipliers follow by
-non-negative least squares, and for the combination. Where a margin sits
-on a kink the gradients of all adjacent pieces take part, so that any element of Clarke's
-subdifferential may.
+The multipliers follow by non-negative least squares from the inner products of the gradients,
+which need not be formed for that: each layer says the outer products that they are made of. Only
+where a network normalises over the batch, so that the gradient of a sample goes through all others,
+they are formed, a block of samples at a time. Where a margin sits on a kink the gradients of all
+adjacent pieces take part, so that any element of Clarke's subdifferential may.
 
 References
 ----------
@@ -29,6 +29,7 @@ References
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -37,11 +38,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh
 from scipy.optimize import nnls
 
-from gnorm.descent.clarke import pieces
+from gnorm.descent.clarke import Sides, adjacent_sides, kinked, on_sides
+from gnorm.descent.layers.base import Outer
 from gnorm.descent.margins import output_coefficients
 from gnorm.descent.network import Activations, Network, Pass
 from gnorm.descent.objective import MarginLoss
-from gnorm.descent.rates import Rates, spread
+from gnorm.descent.rates import Rates
 from gnorm.gated import FloatArray
 
 __all__ = ["KKTPoint", "kkt_point", "kkt_residual"]
@@ -130,8 +132,7 @@ def kkt_point(
     """
     polytope = network.rates()
     chosen = polytope.choose() if rates is None else polytope.check(rates)
-    given = spread(network, chosen)
-    return _point(network, X, y, activations, given, tol)
+    return _point(network, X, y, activations, chosen, tol)
 
 
 def kkt_residual(
@@ -186,7 +187,7 @@ def kkt_residual(
     """
     if rates is not None:
         return kkt_point(network, X, y, activations, rates=rates, tol=tol).residual
-    alike = np.full_like(network.parameters, 1.0 / max(1, network.depth))
+    alike = np.full(len(network.names), 1.0 / max(1, network.depth))
     return _point(network, X, y, activations, alike, tol).residual
 
 
@@ -198,7 +199,7 @@ def _point(
     rates: FloatArray,
     tol: float,
 ) -> KKTPoint:
-    """The nearest combination of gradients, for a rate of every weight."""
+    """The nearest combination of gradients, for a rate of every array."""
     if not tol >= 0:
         raise ValueError(f"expected tol >= 0, got {tol}")
     objective = MarginLoss(network, X, y, activations)
@@ -209,9 +210,12 @@ def _point(
     near = np.flatnonzero(margins <= (1 + tol) * smallest)
     # gradients at the rescaled weights, from those at the given ones
     log = np.log(smallest)
-    gradients = _Gradients(objective, near, np.exp((rates - 1.0) * log))
+    kind = _Together if network.is_separable else _OneByOne
+    gradients = kind(objective, near, np.exp((rates - 1.0) * log))
     is_top = rates >= rates.max() - 1e-6
-    target = np.where(is_top, np.exp(-rates * log) * network.parameters, 0.0)
+    sizes = [W.size for W in network.split(network.parameters)]
+    factors = np.where(is_top, np.exp(-rates * log), 0.0)
+    target = np.repeat(factors, sizes) * network.parameters
     gram, products = gradients.inner_products(target)
     values, vectors = eigh(gram)
     kept = values > _RANK_TOL * values[-1]
@@ -229,63 +233,121 @@ def _point(
     )
 
 
-class _Gradients:
-    """Gradients of some margins, those of all pieces where one sits on a kink."""
+class _Gradients(ABC):
+    """Gradients of some margins at rescaled weights, of all pieces where one sits on a kink."""
 
     def __init__(self, objective: MarginLoss, near: NDArray[np.intp], scale: FloatArray) -> None:
         self.objective, self.network, self.scale = objective, objective.network, scale
         self.per_sample = max(1, self.network.n_outputs - 1)
-        # of one that normalises over the batch, gradients need the pass of all samples
-        self.whole = None
-        if not self.network.is_separable:
-            self.whole = self.network.forward(objective.X, objective.gates)
-        self.rows: list[tuple[int, int]] = []  # margin and piece
-        for margin in near:
-            self.rows += [(int(margin), i) for i in range(len(self._pieces(int(margin))))]
-        self.margins = np.array([margin for margin, _ in self.rows])
-        self.kept: FloatArray | None = None
+        sizes = [W.size for W in self.network.split(self.network.parameters)]
+        self.scales = np.repeat(scale, sizes)
+        self.margins = near
 
-    def _pieces(self, margin: int) -> list[Pass]:
-        sample = margin // self.per_sample
-        if self.whole is not None:
-            return pieces(self.network, self.whole, slice(sample, sample + 1))
-        one = slice(sample, sample + 1)
-        gates = [None if g is None else g[one] for g in self.objective.gates]
-        alone = self.network.forward(self.objective.X[one], gates)
-        return pieces(self.network, alone, slice(0, 1))
+    @abstractmethod
+    def inner_products(self, target: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Of the gradients with each other, and with a vector."""
+
+    @abstractmethod
+    def combine(self, coef: FloatArray) -> FloatArray:
+        """Sum of the gradients with coefficients."""
+
+    def _pieces(self, forward: Pass, samples: NDArray[np.intp]) -> list[tuple[int, Sides]]:
+        """Rows, one for each piece of each margin: its number and the sides of its kinks."""
+        is_kinked = kinked(forward)
+        rows: list[tuple[int, Sides]] = []
+        for i, sample in enumerate(samples):
+            sides = (
+                adjacent_sides(self.network, forward, int(sample)) if is_kinked[sample] else [()]
+            )
+            rows += [(i, own) for own in sides]
+        self.margins = self.margins[[i for i, _ in rows]]
+        return rows
+
+
+class _Together(_Gradients):
+    """Of a network that evaluates samples alone: one pass with a sample for every gradient.
+
+    Inner products come from the outer products that the gradients are made of, products with a
+    vector from a tangent.
+    """
+
+    def __init__(self, objective: MarginLoss, near: NDArray[np.intp], scale: FloatArray) -> None:
+        super().__init__(objective, near, scale)
+        forward = self._forward()
+        rows = self._pieces(forward, np.arange(len(near)))
+        if len(rows) > len(near):
+            forward = self._forward()
+        self.forward = on_sides(forward, {i: own for i, (_, own) in enumerate(rows)})
+        samples, places = np.divmod(self.margins, self.per_sample)
+        unit = (np.arange(self.per_sample) == places[:, None]).astype(float)
+        y = objective.y[samples]
+        self.coefs = output_coefficients(unit.ravel(), y, self.network.n_outputs)
+
+    def _forward(self) -> Pass:
+        samples = self.margins // self.per_sample
+        gates = [None if g is None else g[samples] for g in self.objective.gates]
+        return self.network.forward(self.objective.X[samples], gates)
+
+    def inner_products(self, target: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """By the factors of the gradients of each array, and by a tangent."""
+        n = len(self.margins)
+        gram = np.zeros((n, n))
+        factors = self.network.backward(self.forward, self.coefs)
+        for scale, pairs in zip(self.scale, factors, strict=True):
+            if pairs:
+                gram += scale**2 * gram_of(pairs, n)
+        changes = self.network.tangent(self.forward, self.scales * target, n)
+        return gram, np.einsum("nk,nk->n", self.coefs, changes)
+
+    def combine(self, coef: FloatArray) -> FloatArray:
+        """Backwards once more."""
+        total = np.empty_like(self.scales)
+        self.network.backward(self.forward, coef[:, None] * self.coefs, total)
+        return self.scales * total
+
+
+class _OneByOne(_Gradients):
+    """Of a network that normalises over the batch: each gradient by a pass of all samples.
+
+    They are formed a block at a time, and again where they are needed again.
+    """
+
+    def __init__(self, objective: MarginLoss, near: NDArray[np.intp], scale: FloatArray) -> None:
+        super().__init__(objective, near, scale)
+        self.forward = self.network.forward(objective.X, objective.gates)
+        self.sides = [own for _, own in self._pieces(self.forward, near // self.per_sample)]
+        self.kept: FloatArray | None = None
 
     def _blocks(self, stop: int | None = None) -> Iterator[tuple[slice, FloatArray]]:
         """Gradients of the rows before `stop`, a block at a time."""
-        stop = len(self.rows) if stop is None else stop
-        size = max(1, _BLOCK_ENTRIES // max(1, len(self.scale)))
-        if size >= len(self.rows) == stop:  # all at once, and once for all
+        n = len(self.margins)
+        stop = n if stop is None else stop
+        size = max(1, _BLOCK_ENTRIES // max(1, len(self.scales)))
+        if size >= n == stop:  # all at once, and once for all
             if self.kept is None:
-                self.kept = self._gradients(self.rows)
+                self.kept = self._gradients(0, n)
             yield slice(0, stop), self.kept
             return
         for start in range(0, stop, size):
             chosen = slice(start, min(start + size, stop))
-            yield chosen, self._gradients(self.rows[chosen])
+            yield chosen, self._gradients(start, chosen.stop)
 
-    def _gradients(self, rows: list[tuple[int, int]]) -> FloatArray:
-        result = np.empty((len(rows), len(self.scale)))
-        found: tuple[int, list[Pass]] = (-1, [])
-        for out, (margin, piece) in zip(result, rows, strict=True):
-            if found[0] != margin:
-                found = margin, self._pieces(margin)
-            sample, place = divmod(margin, self.per_sample)
-            is_alone = self.whole is None
-            y = self.objective.y[sample : sample + 1] if is_alone else self.objective.y
+    def _gradients(self, start: int, stop: int) -> FloatArray:
+        result = np.empty((stop - start, len(self.scales)))
+        y = self.objective.y
+        for i, out in zip(range(start, stop), result, strict=True):
+            margin = int(self.margins[i])
             coef = np.zeros(len(y) * self.per_sample)
-            coef[place if is_alone else margin] = 1.0
+            coef[margin] = 1.0
             coefs = output_coefficients(coef, y, self.network.n_outputs)
-            self.network.backward(found[1][piece], coefs, out)
-        result *= self.scale
+            piece = on_sides(self.forward, {margin // self.per_sample: self.sides[i]})
+            self.network.backward(piece, coefs, out)
+        result *= self.scales
         return result
 
     def inner_products(self, target: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Of the gradients with each other, and with a vector."""
-        n = len(self.rows)
+        """By the gradients themselves."""
+        n = len(self.margins)
         gram, products = np.empty((n, n)), np.empty(n)
         for rows, block in self._blocks():
             products[rows] = block @ target
@@ -296,8 +358,59 @@ class _Gradients:
         return gram, products
 
     def combine(self, coef: FloatArray) -> FloatArray:
-        """Sum of the gradients with coefficients."""
-        total = np.zeros_like(self.scale)
+        """By the gradients themselves."""
+        total = np.zeros_like(self.scales)
         for rows, block in self._blocks():
             total += coef[rows] @ block
         return total
+
+
+def gram_of(pairs: list[Outer], n_samples: int) -> FloatArray:
+    r"""Inner products of the gradients of samples with respect to one array.
+
+    The gradient of sample n is :math:`\sum_r L_{nr} R_{nr}^\top`, so that with the Gram matrices of
+    both factors
+
+    .. math:: \langle G_n, G_m \rangle = \sum_{r s} (L_{nr} \cdot L_{ms}) (R_{nr} \cdot R_{ms}),
+
+    one product for a sample in a dense layer, several where an array is shared by positions, as in
+    a convolution, or by places. Where forming the gradients is less work, they are formed.
+
+    Parameters
+    ----------
+    pairs : list of tuple (left, right)
+        Factors of the gradient for each place of the array, arrays of shape
+        (n_samples * n_rows, p) and (n_samples * n_rows, q).
+    n_samples : int
+        Number of samples.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_samples)
+        Inner products.
+    """
+    left, right = (
+        np.concatenate(
+            [pair[side].reshape(n_samples, -1, pair[side].shape[1]) for pair in pairs], 1
+        )
+        for side in (0, 1)
+    )
+    (_, n_rows, p), q = left.shape, right.shape[2]
+    gram = np.zeros((n_samples, n_samples))
+    if p * q <= n_rows**2 * (p + q):
+        step = max(1, _BLOCK_ENTRIES // (n_samples * q))
+        for start in range(0, p, step):
+            some = left[:, :, start : start + step].transpose(0, 2, 1) @ right
+            some = some.reshape(n_samples, -1)
+            gram += some @ some.T
+        return gram
+    step = max(1, _BLOCK_ENTRIES // (n_samples * n_rows**2))
+    L, R = left.reshape(-1, p), right.reshape(-1, q)
+    for start in range(0, n_samples, step):
+        chosen = slice(start * n_rows, (start + step) * n_rows)
+        products = (L[chosen] @ L.T) * (R[chosen] @ R.T)
+        products = products.reshape(-1, n_rows, n_samples, n_rows)
+        gram[start : start + step] = (
+            products.sum(axis=(1, 3)) if n_rows > 1 else products[:, 0, :, 0]
+        )
+    return gram

@@ -7,8 +7,9 @@ are balanced, and the product moves by an equation of its own [2]_,
 .. math:: \dot W = - \sum_{j=1}^N (W W^\top)^{(N-j)/N} \, \nabla E(W) \, (W^\top W)^{(j-1)/N},
 
 which is a gradient flow in a Riemannian metric that depends on W and on the depth: steps are longer
-along the singular directions that are already large. More layers therefore accelerate some descents
-and prefer low rank.
+along the singular directions that are already large. More layers therefore accelerate descent where
+singular values are large, slow it down where they are small, and prefer low rank
+(:attr:`EndToEndMetric.acceleration`, :func:`effective_rank`).
 
 References
 ----------
@@ -29,6 +30,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import entr
 from sklearn.utils import check_random_state
 
 from gnorm.descent.losses import ExponentialLike
@@ -42,6 +44,7 @@ __all__ = [
     "MatrixMargins",
     "MatrixRegression",
     "balanced_factors",
+    "effective_rank",
     "end_to_end",
     "unbalancedness",
 ]
@@ -218,6 +221,48 @@ def _unbalancedness(factors: list[FloatArray]) -> FloatArray:
     return np.array([float(np.linalg.norm(gap)) for gap in gaps])
 
 
+def effective_rank(singular_values: ArrayLike) -> FloatArray:
+    r"""Exponential of the entropy of the shares of singular values [1]_.
+
+    .. math:: \exp \Bigl( -\sum_i p_i \log p_i \Bigr), \qquad p_i = \sigma_i / \sum_j \sigma_j
+
+    It is the rank of a matrix with equal singular values other than zero, and less of any other.
+
+    Parameters
+    ----------
+    singular_values : array-like of shape (..., n_values)
+        Singular values, of one matrix or of several: the column ``singular_values`` of a history.
+
+    Returns
+    -------
+    ndarray of shape (...)
+        Effective rank, from 1 to `n_values`; NaN where all are zero.
+
+    Raises
+    ------
+    ValueError
+        If some are negative.
+
+    References
+    ----------
+    .. [1] O. Roy and M. Vetterli (2007). The effective rank: a measure of effective dimensionality.
+       EUSIPCO.
+
+    Examples
+    --------
+    >>> from gnorm.descent import effective_rank
+    >>> effective_rank([[2.0, 2.0, 0.0], [3.0, 1.0, 0.0]]).round(3)
+    array([2.   , 1.755])
+    """
+    values = np.atleast_1d(np.asarray(singular_values, dtype=float))
+    if (values < 0).any():
+        raise ValueError(f"expected singular values >= 0, got {values.min()}")
+    totals = values.sum(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        shares = values / totals
+    return np.exp(entr(shares).sum(axis=-1))
+
+
 class EndToEndMetric:
     r"""Riemannian metric in which the product of balanced factors follows the gradient.
 
@@ -263,6 +308,24 @@ class EndToEndMetric:
         # numpy has 0.0 ** 0 = 1, as the empty product of factors asks
         terms = [np.outer(rows ** (N - j), columns ** (j - 1)) for j in range(1, N + 1)]
         self.coefficients: FloatArray = np.sum(terms, axis=0)
+
+    @property
+    def acceleration(self) -> tuple[float, float]:
+        r"""Least and largest coefficient: how much faster the loss falls than with one layer.
+
+        Along the flow of the product
+
+        .. math:: \min_{ab} c_{ab} \, \|\nabla E\|_F^2 \le -\dot E
+            \le \max_{ab} c_{ab} \, \|\nabla E\|_F^2 ,
+
+        where one layer has :math:`-\dot E = \|\nabla E\|_F^2`. So N layers are faster wherever the
+        least is above 1: for a square W if all :math:`\sigma_i > N^{-N / (2N - 2)}`, since
+        :math:`c_{ab} \ge N \sigma_{\min}^{2 - 2/N}`. Where it stays above :math:`\kappa`, and
+        :math:`\|\nabla E\|_F^2 \ge 2 \mu (E - E^*)` as for :math:`\mu`-strongly convex E, the loss
+        obeys :math:`E - E^* \le e^{-2 \kappa \mu t} (E_0 - E^*)`. If E is quadratic with a largest
+        curvature of at most :math:`\kappa \mu`, any loss is reached before one layer reaches it.
+        """
+        return float(self.coefficients.min()), float(self.coefficients.max())
 
     def gradient(self, gradient: ArrayLike) -> FloatArray:
         """Riemannian gradient.

@@ -27,7 +27,8 @@ from gnorm.gated import FloatArray
 
 __all__ = ["LOSSES", "Exponential", "ExponentialLike", "Logistic"]
 
-_UNDERFLOW = 700.0  # exp(-u) is a normal number up to here; the logistic tail is exact far before
+_UNDERFLOW = 700.0  # exp(-u) is a normal number up to here
+_TAIL = 37.0  # from here on log(1 + e^-u) is e^-u to the last digit
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,22 @@ class Logistic(ExponentialLike):
     def log_slope(self, u: ArrayLike) -> FloatArray:
         r"""Logarithm of the slope, :math:`-\log (1 + e^u)`."""
         return -np.logaddexp(0.0, np.asarray(u, dtype=float))
+
+    def log_mean(self, u: ArrayLike) -> tuple[float, FloatArray]:
+        """Mean loss and its gradient, without logarithms where the losses are numbers."""
+        u = np.asarray(u, dtype=float)
+        least = u.min()
+        if least > _TAIL:
+            return Exponential().log_mean(u)
+        if not least >= -_TAIL:
+            return super().log_mean(u)
+        decay = np.exp(-np.abs(u))
+        values = np.log1p(decay)
+        values += np.maximum(-u, 0.0)
+        total = values.sum()
+        slopes = np.where(u > 0, decay, 1.0)
+        slopes /= (1.0 + decay) * total
+        return float(np.log(total / len(u))), slopes
 
     def inverse(self, log_value: ArrayLike) -> FloatArray:
         r"""Margin of a given loss, :math:`-\log(e^{\ell} - 1)`."""

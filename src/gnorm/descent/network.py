@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -21,7 +21,7 @@ from sklearn.utils import check_array, check_random_state
 
 from gnorm.descent.clarke import subdifferential
 from gnorm.descent.layers import Dense, Identity, Layer, Sum
-from gnorm.descent.layers.base import check_count
+from gnorm.descent.layers.base import Outer, check_count
 from gnorm.descent.layers.sums import Chain
 from gnorm.descent.rates import RatePolytope, assemble
 from gnorm.gated import FloatArray
@@ -85,10 +85,6 @@ class Pass:
         pairs = zip(self.nodes, self.caches, strict=True)
         return [cache for node, cache in pairs if isinstance(node.layer, Dense)]
 
-    def with_cache(self, node: int, cache: Any) -> Pass:
-        """Copy in which a node has left something else."""
-        return replace(self, caches=[*self.caches[:node], cache, *self.caches[node + 1 :]])
-
 
 class Network:
     r"""Chains and sums of layers, with any number of outputs.
@@ -150,7 +146,7 @@ class Network:
             rng = check_random_state(random_state)
             initial = [W for layer in self._owners for W in layer.initial(rng)]
             parameters = np.concatenate([*(W.ravel() for W in initial), np.empty(0)])
-        size = self._starts[-1]
+        size = self._n_parameters
         values = np.array(parameters, dtype=float)
         if values.shape != (size,) or not np.isfinite(values).all():
             raise ValueError(
@@ -164,6 +160,7 @@ class Network:
         widths = [self.n_features]  # of the input, then of every node
         owned: dict[int, tuple[int, ...]] = {}
         self._owners: list[Layer] = []
+        self._matrices: list[tuple[int, ...]] = []
         names: list[str] = []
         shapes: list[tuple[int, ...]] = []
 
@@ -182,6 +179,7 @@ class Network:
             if id(layer) not in owned:
                 first = len(shapes)
                 shapes.extend(layer.shapes.values())
+                self._matrices.extend(layer.matrices[own] for own in layer.shapes)
                 names.extend(f"{name}.{own}" for own in layer.shapes)
                 owned[id(layer)] = tuple(range(first, len(shapes)))
                 self._owners.append(layer)
@@ -211,8 +209,9 @@ class Network:
         self.names = tuple(names)
         self.n_outputs = widths[-1]
         self.is_separable = all(node.layer.is_separable for node in nodes)
-        self._shapes = tuple(shapes)
-        self._starts = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)]).tolist()
+        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)]).tolist()
+        self._parts = [(slice(*ends[i : i + 2]), shape) for i, shape in enumerate(shapes)]
+        self._n_parameters = ends[-1]
         self._plan_passes()
 
     def _plan_passes(self) -> None:
@@ -256,13 +255,10 @@ class Network:
         list of ndarray
             One view an array, in the order of `names`.
         """
-        starts = self._starts
-        return [
-            vector[starts[i] : starts[i + 1]].reshape(shape) for i, shape in enumerate(self._shapes)
-        ]
+        return [vector[part].reshape(shape) for part, shape in self._parts]
 
     def unflatten(self, vector: FloatArray) -> list[FloatArray]:
-        """Views of the parts that the trainer treats as layers: all arrays.
+        """Views of the arrays as the trainer takes them: as matrices where they are any.
 
         Parameters
         ----------
@@ -272,9 +268,11 @@ class Network:
         Returns
         -------
         list of ndarray
-            One view an array.
+            One view an array, in the shapes that the layers say in ``matrices``.
         """
-        return self.split(vector)
+        return [
+            a.reshape(shape) for a, shape in zip(self.split(vector), self._matrices, strict=True)
+        ]
 
     @property
     def weights(self) -> dict[str, FloatArray]:
@@ -492,7 +490,7 @@ class Network:
 
     def backward(
         self, forward: Pass, coef: FloatArray, gradient: FloatArray | None = None
-    ) -> list[FloatArray]:
+    ) -> list[list[Outer]]:
         r"""Propagate coefficients of the outputs back through the network, :math:`J^\top a`.
 
         Parameters
@@ -506,10 +504,9 @@ class Network:
 
         Returns
         -------
-        list of ndarray of shape (n_samples, n_contexts * n_out)
-            Sensitivities :math:`\sum_k a_{nk} \, \partial f_k(x_n) / \partial z` of what each dense
-            layer returns. The gradient of a sample in such a layer is the outer product of its row
-            with that of the inputs.
+        list of list of tuple (left, right)
+            For every array of weights, one entry for each place that it stands in: the factors of
+            its gradient, see :meth:`~gnorm.descent.layers.Layer.backward`.
         """
         delta = coef[:, None] if coef.ndim == 1 else coef
         return self.propagate(forward, (len(self.nodes) - 1,), delta, gradient)
@@ -520,7 +517,7 @@ class Network:
         ends: tuple[int, ...],
         delta: FloatArray,
         gradient: FloatArray | None = None,
-    ) -> list[FloatArray]:
+    ) -> list[list[Outer]]:
         """Propagate coefficients of a sum of nodes back, as :meth:`backward` does of the last one.
 
         Parameters
@@ -536,58 +533,31 @@ class Network:
 
         Returns
         -------
-        list of ndarray
-            Sensitivities of the dense layers that were reached.
+        list of list of tuple (left, right)
+            Factors of the gradient of every array of weights.
         """
         arrays = self.split(self.parameters)
-        parts = None if gradient is None else self.split(gradient)
         deltas: list[FloatArray | None] = [None] * len(self.nodes)
         for end in ends:
             _add(deltas, end, delta)
-        sensitivities: list[FloatArray] = []
-        written: set[int] = set()
+        factors: list[list[Outer]] = [[] for _ in arrays]
         for i in range(max(ends), -1, -1):
             node, at_output = self.nodes[i], deltas[i]
             if at_output is None:
                 continue
             deltas[i] = None
-            if isinstance(node.layer, Dense):
-                sensitivities.insert(0, at_output)
             wanted = [p for p in node.parents if self._is_active[p + 1]]
-            back = self._back(i, forward, at_output, arrays, parts, written, bool(wanted))
+            own = [arrays[j] for j in node.arrays]
+            back, outer = node.layer.backward(own, forward.caches[i], at_output, bool(wanted))
+            for j, pair in zip(node.arrays, outer, strict=True):
+                factors[j].append(pair)
             if back is not None:
                 for p in wanted:
                     _add(deltas, p, back)
-        if parts is not None:
-            for j, part in enumerate(parts):
-                if j not in written:
-                    part[...] = 0.0
-        return sensitivities
-
-    def _back(
-        self,
-        i: int,
-        forward: Pass,
-        at_output: FloatArray,
-        arrays: list[FloatArray],
-        parts: list[FloatArray] | None,
-        written: set[int],
-        is_wanted: bool,
-    ) -> FloatArray | None:
-        """Propagate through a node; weights that a later node has written to get what it adds."""
-        node = self.nodes[i]
-        own, cache = [arrays[j] for j in node.arrays], forward.caches[i]
-        if parts is None:
-            return node.layer.backward(own, cache, at_output, None, is_wanted)
-        out = [parts[j] for j in node.arrays]
-        if written.isdisjoint(node.arrays):
-            written.update(node.arrays)
-            return node.layer.backward(own, cache, at_output, out, is_wanted)
-        more = [np.empty_like(part) for part in out]
-        back = node.layer.backward(own, cache, at_output, more, is_wanted)
-        for part, added in zip(out, more, strict=True):
-            part += added
-        return back
+        if gradient is not None:
+            for part, pairs in zip(self.split(gradient), factors, strict=True):
+                _multiply(pairs, part)
+        return factors
 
     def decision_function(self, X: ArrayLike, activations: Activations = None) -> FloatArray:
         """Values of the network.
@@ -655,6 +625,18 @@ def _total(values: list[Any], parents: tuple[int, ...]) -> FloatArray:
 def _add(deltas: list[FloatArray | None], node: int, delta: FloatArray) -> None:
     present = deltas[node]
     deltas[node] = delta if present is None else present + delta
+
+
+def _multiply(pairs: list[Outer], out: FloatArray) -> None:
+    """Write the sum of products of factors, one for each place of an array; 0 if there is none."""
+    if not pairs:
+        out[...] = 0.0
+    for i, (left, right) in enumerate(pairs):
+        matrix = out.reshape(left.shape[1], right.shape[1])
+        if i == 0:
+            np.dot(left.T, right, out=matrix)
+        else:
+            matrix += left.T @ right
 
 
 def _gates_as_numbers(activations: ArrayLike, n_samples: int, shape: tuple[int, int]) -> FloatArray:

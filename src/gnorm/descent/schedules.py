@@ -190,6 +190,11 @@ class Normalized(Schedule):
     the largest unit it has to fall with their number. In another geometry s is its norm of the
     weights. An objective without margins is descended on as it is, not in logarithms.
 
+    The layers are the arrays of weights, whose number is the degree of chains of matrices. Where
+    it is not, with arrays that are shared, biases or normalisation, there is no exponent that is
+    right for all weights; for a degree L of n arrays take a power of :math:`2 (L - 1) / (n - 1)`,
+    or :class:`Damped`.
+
     Parameters
     ----------
     value : float

@@ -1,7 +1,7 @@
 """Layers of networks, one kind a file: values, derivatives, and how they scale."""
 
 from gnorm.descent.layers.attention import Attention
-from gnorm.descent.layers.base import Condition, Layer
+from gnorm.descent.layers.base import Condition, DegreeOne, Layer
 from gnorm.descent.layers.bias import Bias
 from gnorm.descent.layers.columns import Columns, Identity, Join, Split
 from gnorm.descent.layers.convolution import Convolution
@@ -20,6 +20,7 @@ __all__ = [
     "Columns",
     "Condition",
     "Convolution",
+    "DegreeOne",
     "Dense",
     "Diagonal",
     "Identity",

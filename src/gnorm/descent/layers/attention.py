@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from gnorm.descent.layers.base import Arrays, Condition, Layer, Rate, check_count, check_positive
+from gnorm.descent.layers.base import (
+    Arrays,
+    Back,
+    Condition,
+    Layer,
+    Rate,
+    check_count,
+    check_positive,
+)
 from gnorm.gated import FloatArray
 
 __all__ = ["Attention"]
@@ -100,24 +108,16 @@ class Attention(Layer):
         dS = dQ @ K.transpose(0, 2, 1) + Q @ dK.transpose(0, 2, 1)
         return (self._through_softmax(P, dS) @ V + P @ dV).reshape(len(da), -1)
 
-    def backward(
-        self,
-        weights: Arrays,
-        cache: Any,
-        delta: FloatArray,
-        out: Arrays | None,
-        wants_input: bool,
-    ) -> FloatArray | None:
+    def backward(self, weights: Arrays, cache: Any, delta: FloatArray, wants_input: bool) -> Back:
         """The same products, transposed."""
         A, Q, K, V, P = cache
         D = self._sequences(delta)
         dS = self._through_softmax(P, D @ V.transpose(0, 2, 1))
         parts = dS @ K, dS.transpose(0, 2, 1) @ Q, P.transpose(0, 2, 1) @ D
-        if out is not None:
-            for array, part in zip(out, parts, strict=True):
-                array[0] = np.tensordot(part, A, axes=((0, 1), (0, 1)))
+        positions = A.reshape(-1, self.width)
+        outer = [(part.reshape(len(positions), -1), positions) for part in parts]
         back = sum(part @ W[0] for part, W in zip(parts, weights, strict=True))
-        return np.asarray(back).reshape(len(delta), -1)
+        return np.asarray(back).reshape(len(delta), -1), outer
 
     def rates(self, stream: Rate, own: Sequence[Rate]) -> tuple[Rate, list[Condition]]:
         """That of the values comes on top; the scores must have rate 0."""

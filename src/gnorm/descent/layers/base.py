@@ -28,9 +28,23 @@ import numpy as np
 
 from gnorm.gated import BoolArray, FloatArray
 
-__all__ = ["Arrays", "Condition", "Layer", "Rate", "check_count", "check_positive"]
+__all__ = [
+    "Arrays",
+    "Back",
+    "Condition",
+    "DegreeOne",
+    "Layer",
+    "Outer",
+    "Rate",
+    "check_count",
+    "check_positive",
+    "rows",
+]
 
 Arrays: TypeAlias = Sequence[FloatArray]
+Outer: TypeAlias = tuple[FloatArray, FloatArray]
+r"""Factors L, (n_rows, p), and R, (n_rows, q), of a gradient :math:`L^\top R` of p q weights."""
+Back: TypeAlias = tuple[FloatArray | None, list[Outer]]
 Rate: TypeAlias = FloatArray
 """Coefficients of a rate as a linear function of the rates of all arrays of the network."""
 
@@ -81,6 +95,14 @@ class Layer(ABC):
         """Shape of each array of weights, by name."""
         return {}
 
+    @property
+    def matrices(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each array for norms of matrices, (n_matrices, n_out, n_in), by name.
+
+        As it is by default; what is a vector stays one, and has no such norm.
+        """
+        return self.shapes
+
     def n_outputs(self, n_in: int) -> int:
         """Number of outputs for a number of inputs.
 
@@ -118,15 +140,8 @@ class Layer(ABC):
         """Derivative of the outputs along a change of inputs and weights."""
 
     @abstractmethod
-    def backward(
-        self,
-        weights: Arrays,
-        cache: Any,
-        delta: FloatArray,
-        out: Arrays | None,
-        wants_input: bool,
-    ) -> FloatArray | None:
-        """Gradient of a sum of outputs with coefficients.
+    def backward(self, weights: Arrays, cache: Any, delta: FloatArray, wants_input: bool) -> Back:
+        r"""Gradient of a sum of outputs with coefficients.
 
         Parameters
         ----------
@@ -136,16 +151,21 @@ class Layer(ABC):
             What :meth:`forward` left.
         delta : ndarray of shape (n_samples, n_out)
             Coefficients of the outputs, not to be changed.
-        out : sequence of ndarray or None
-            Where to write the gradient with respect to the arrays; None leaves it out.
         wants_input : bool
             Whether the gradient with respect to the inputs is needed; it costs a matrix product in
             a dense layer.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_in) or None
+        back : ndarray of shape (n_samples, n_in) or None
             Gradient with respect to the inputs.
+        outer : list of tuple (left, right)
+            For each array the gradient as a sum of outer products,
+            :math:`\sum_r L_r R_r^\top`, with :math:`p q` the size of the array in its order. Each
+            sample has equally many rows r, those of a sample together; where q = 1 with
+            :math:`R_r = 1` the rows of L are the gradients themselves. The network multiplies them,
+            and finds from them the inner products of the gradients of samples, which need not be
+            formed.
         """
 
     @abstractmethod
@@ -173,6 +193,19 @@ class Layer(ABC):
     def __repr__(self) -> str:
         size = "" if self.n_in is None else str(self.n_in)
         return f"{type(self).__name__}({size})"
+
+
+class DegreeOne(Layer):
+    """A layer of degree 1 in its inputs and in each of its arrays: their rates add."""
+
+    def rates(self, stream: Rate, own: Sequence[Rate]) -> tuple[Rate, list[Condition]]:
+        """The rate of every array comes on top of that of the inputs."""
+        return sum(own, start=stream), []
+
+
+def rows(gradients: FloatArray) -> Outer:
+    """A gradient that is a sum of rows, (n_rows, size), as :meth:`Layer.backward` returns it."""
+    return gradients, np.ones((len(gradients), 1))
 
 
 def check_positive(value: Any, name: str) -> float:

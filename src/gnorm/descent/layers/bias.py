@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gnorm.descent.layers.base import Arrays, Condition, Layer, Rate, check_count
+from gnorm.descent.layers.base import Arrays, Back, Condition, Layer, Rate, check_count, rows
 from gnorm.gated import FloatArray
 
 __all__ = ["Bias"]
@@ -43,18 +43,9 @@ class Bias(Layer):
         """Sums of the changes."""
         return da + dweights[0]
 
-    def backward(
-        self,
-        weights: Arrays,
-        cache: Any,
-        delta: FloatArray,
-        out: Arrays | None,
-        wants_input: bool,
-    ) -> FloatArray | None:
+    def backward(self, weights: Arrays, cache: Any, delta: FloatArray, wants_input: bool) -> Back:
         """What comes back, and its sum over samples."""
-        if out is not None:
-            delta.sum(axis=0, out=out[0])
-        return delta
+        return delta, [rows(delta)]
 
     def rates(self, stream: Rate, own: Sequence[Rate]) -> tuple[Rate, list[Condition]]:
         """As the inputs, which the bias must equal."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gnorm.descent.layers.base import Arrays, Condition, Layer, Rate, check_count
+from gnorm.descent.layers.base import Arrays, Back, DegreeOne, check_count
 from gnorm.gated import FloatArray
 
 __all__ = ["Columns", "Identity", "Join", "Split"]
 
 
-class _Arrangement(Layer):
+class _Arrangement(DegreeOne):
     """A linear layer without weights."""
 
     def _arrange(self, a: FloatArray) -> FloatArray:
@@ -30,20 +29,9 @@ class _Arrangement(Layer):
         """The same, as the layer is linear."""
         return self._arrange(da)
 
-    def backward(
-        self,
-        weights: Arrays,
-        cache: Any,
-        delta: FloatArray,
-        out: Arrays | None,
-        wants_input: bool,
-    ) -> FloatArray | None:
+    def backward(self, weights: Arrays, cache: Any, delta: FloatArray, wants_input: bool) -> Back:
         """What comes back, in the order of the inputs."""
-        return delta.reshape(cache)
-
-    def rates(self, stream: Rate, own: Sequence[Rate]) -> tuple[Rate, list[Condition]]:
-        """As the inputs."""
-        return stream, []
+        return delta.reshape(cache), []
 
 
 class Identity(_Arrangement):
@@ -84,18 +72,11 @@ class Columns(_Arrangement):
     def _arrange(self, a: FloatArray) -> FloatArray:
         return a[:, self.columns]
 
-    def backward(
-        self,
-        weights: Arrays,
-        cache: Any,
-        delta: FloatArray,
-        out: Arrays | None,
-        wants_input: bool,
-    ) -> FloatArray | None:
+    def backward(self, weights: Arrays, cache: Any, delta: FloatArray, wants_input: bool) -> Back:
         """Zero for the others."""
         back = np.zeros(cache[::-1])
         np.add.at(back, self.columns, delta.T)  # a column may be taken twice
-        return back.T
+        return back.T, []
 
 
 class Split(_Arrangement):

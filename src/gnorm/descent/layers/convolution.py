@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from gnorm.descent.layers.base import Arrays, Condition, Layer, Rate, check_count, check_positive
+from gnorm.descent.layers.base import Arrays, Back, DegreeOne, check_count, check_positive
 from gnorm.gated import FloatArray
 
 __all__ = ["Convolution"]
 
 
-class Convolution(Layer):
+class Convolution(DegreeOne):
     r"""Circular convolution (as a correlation) of signals of length d in several channels.
 
     .. math:: z_{o t} = \sum_{i, k} w_{o i k} \, a_{i, (t + k) \bmod d}
@@ -52,9 +51,13 @@ class Convolution(Layer):
         self.n_out_channels = check_count(n_out_channels, "n_out_channels")
         self.n_in = self.n_in_channels * self.length
         self.scale = check_positive(scale, "scale")
-        shifts = np.arange(self.kernel_size)[:, None], np.arange(self.length)
-        self._ahead = (shifts[1] + shifts[0]) % self.length
-        self._back = (shifts[1] - shifts[0]) % self.length
+        # what each place reads: of the inputs forwards, and of the outputs backwards
+        places, shifts = np.arange(self.length)[:, None, None], np.arange(self.kernel_size)
+        first, last = (
+            self.length * np.arange(n)[:, None] for n in (self.n_in_channels, self.n_out_channels)
+        )
+        self._ahead = (first + (places + shifts) % self.length).reshape(self.length, -1)
+        self._back = (last + (places - shifts) % self.length).reshape(self.length, -1)
 
     def __repr__(self) -> str:
         return (
@@ -67,6 +70,11 @@ class Convolution(Layer):
         """One array, of shape (n_out_channels, n_in_channels, kernel_size)."""
         return {"kernels": (self.n_out_channels, self.n_in_channels, self.kernel_size)}
 
+    @property
+    def matrices(self) -> dict[str, tuple[int, ...]]:
+        """One matrix, from what a place reads to its outputs."""
+        return {"kernels": (1, self.n_out_channels, self.n_in_channels * self.kernel_size)}
+
     def n_outputs(self, n_in: int) -> int:
         """Channels times length."""
         super().n_outputs(n_in)
@@ -77,14 +85,24 @@ class Convolution(Layer):
         size = self.scale / np.sqrt(self.n_in_channels * self.kernel_size)
         return [rng.normal(scale=size, size=self.shapes["kernels"])]
 
-    def _windows(self, a: FloatArray, shifts: Any) -> FloatArray:
-        """Shifted copies of all channels, (n_samples, n_channels * kernel_size, length)."""
-        channels = a.reshape(len(a), -1, self.length)
-        return channels[:, :, shifts].reshape(len(a), -1, self.length)
+    def _windows(self, a: FloatArray, places: Any) -> FloatArray:
+        """What each place reads, (n_samples * length, n_channels * kernel_size)."""
+        # np.take leaves it side by side, where indexing would not
+        return np.take(a, places, axis=1).reshape(len(a) * self.length, -1)
+
+    def _rows(self, a: FloatArray) -> FloatArray:
+        """Channels of each place, (n_samples * length, n_channels)."""
+        return (
+            a.reshape(len(a), -1, self.length).transpose(0, 2, 1).reshape(len(a) * self.length, -1)
+        )
+
+    def _channels(self, rows: FloatArray) -> FloatArray:
+        """The inverse of :meth:`_rows`."""
+        channels = rows.reshape(-1, self.length, rows.shape[1]).transpose(0, 2, 1)
+        return channels.reshape(len(channels), -1)
 
     def _convolved(self, kernels: FloatArray, windows: FloatArray) -> FloatArray:
-        products = kernels.reshape(self.n_out_channels, -1) @ windows
-        return products.reshape(len(windows), -1)
+        return self._channels(windows @ kernels.reshape(self.n_out_channels, -1).T)
 
     def forward(
         self, weights: Arrays, a: FloatArray, gates: FloatArray | None
@@ -99,23 +117,10 @@ class Convolution(Layer):
             dweights[0], cache
         )
 
-    def backward(
-        self,
-        weights: Arrays,
-        cache: Any,
-        delta: FloatArray,
-        out: Arrays | None,
-        wants_input: bool,
-    ) -> FloatArray | None:
-        """Correlations with the inputs, and with the kernels, shifted the other way."""
-        if out is not None:
-            channels = delta.reshape(len(delta), self.n_out_channels, self.length)
-            out[0][:] = np.tensordot(channels, cache, axes=((0, 2), (0, 2))).reshape(out[0].shape)
+    def backward(self, weights: Arrays, cache: Any, delta: FloatArray, wants_input: bool) -> Back:
+        """Correlations with the kernels, shifted the other way, and with the inputs."""
+        outer = [(self._rows(delta), cache)]
         if not wants_input:
-            return None
+            return None, outer
         flipped = weights[0].transpose(1, 0, 2).reshape(self.n_in_channels, -1)
-        return (flipped @ self._windows(delta, self._back)).reshape(len(delta), -1)
-
-    def rates(self, stream: Rate, own: Sequence[Rate]) -> tuple[Rate, list[Condition]]:
-        """The rate of the kernels comes on top."""
-        return stream + own[0], []
+        return self._channels(self._windows(delta, self._back) @ flipped.T), outer

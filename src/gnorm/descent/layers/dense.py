@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from gnorm.descent.layers.base import Arrays, Condition, Layer, Rate, check_count, check_positive
+from gnorm.descent.layers.base import Arrays, Back, DegreeOne, check_count, check_positive
 from gnorm.gated import FloatArray
 
 __all__ = ["Dense"]
 
 
-class Dense(Layer):
+class Dense(DegreeOne):
     r"""A matrix, or one for each of several contexts, :math:`z_c = W_c a`.
 
     Parameters
@@ -94,19 +93,7 @@ class Dense(Layer):
         W, dW = (A.reshape(-1, self.n_in) for A in (weights[0], dweights[0]))
         return da @ W.T + cache @ dW.T
 
-    def backward(
-        self,
-        weights: Arrays,
-        cache: Any,
-        delta: FloatArray,
-        out: Arrays | None,
-        wants_input: bool,
-    ) -> FloatArray | None:
-        r""":math:`\sum_n \delta_n a_n^\top` and :math:`W^\top \delta`."""
-        if out is not None:
-            np.dot(delta.T, cache, out=out[0].reshape(-1, self.n_in))
-        return delta @ weights[0].reshape(-1, self.n_in) if wants_input else None
-
-    def rates(self, stream: Rate, own: Sequence[Rate]) -> tuple[Rate, list[Condition]]:
-        """The rate of the weights comes on top."""
-        return stream + own[0], []
+    def backward(self, weights: Arrays, cache: Any, delta: FloatArray, wants_input: bool) -> Back:
+        r""":math:`W^\top \delta` and :math:`\sum_n \delta_n a_n^\top`."""
+        back = delta @ weights[0].reshape(-1, self.n_in) if wants_input else None
+        return back, [(delta, cache)]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from gnorm.descent.layers.base import Arrays, Condition, Layer, Rate, check_count
+from gnorm.descent.layers.base import Arrays, Back, DegreeOne, check_count, rows
 from gnorm.gated import FloatArray
 
 __all__ = ["Diagonal"]
 
 
-class Diagonal(Layer):
+class Diagonal(DegreeOne):
     r"""A factor for each unit, :math:`a_i \mapsto u_i a_i`.
 
     L of them and a sum are the diagonal network, whose limit is the least
@@ -52,19 +51,6 @@ class Diagonal(Layer):
         """Product rule."""
         return da * weights[0] + cache * dweights[0]
 
-    def backward(
-        self,
-        weights: Arrays,
-        cache: Any,
-        delta: FloatArray,
-        out: Arrays | None,
-        wants_input: bool,
-    ) -> FloatArray | None:
-        """Products with the inputs, summed over samples, and with the factors."""
-        if out is not None:
-            np.einsum("ni,ni->i", delta, cache, out=out[0])
-        return delta * weights[0]
-
-    def rates(self, stream: Rate, own: Sequence[Rate]) -> tuple[Rate, list[Condition]]:
-        """The rate of the factors comes on top."""
-        return stream + own[0], []
+    def backward(self, weights: Arrays, cache: Any, delta: FloatArray, wants_input: bool) -> Back:
+        """Products with the factors, and with the inputs, summed over samples."""
+        return delta * weights[0], [rows(delta * cache)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gnorm.descent.layers.base import Arrays, Condition, Layer, Rate, check_count
+from gnorm.descent.layers.base import Arrays, Back, Condition, Layer, Rate, check_count, rows
 from gnorm.gated import FloatArray
 
 __all__ = ["BatchNorm", "LayerNorm"]
@@ -70,21 +70,12 @@ class _Normalization(Layer):
             return change
         return weights[0] * change + dweights[0] * cache[0] + dweights[1]
 
-    def backward(
-        self,
-        weights: Arrays,
-        cache: Any,
-        delta: FloatArray,
-        out: Arrays | None,
-        wants_input: bool,
-    ) -> FloatArray | None:
-        """Sums over the samples, and the derivative once more."""
-        if self.affine:
-            if out is not None:
-                np.einsum("ni,ni->i", delta, cache[0], out=out[0])
-                delta.sum(axis=0, out=out[1])
-            delta = delta * weights[0]
-        return self._derivative(cache, delta)
+    def backward(self, weights: Arrays, cache: Any, delta: FloatArray, wants_input: bool) -> Back:
+        """The derivative once more, and sums over the samples."""
+        if not self.affine:
+            return self._derivative(cache, delta), []
+        outer = [rows(delta * cache[0]), rows(delta)]
+        return self._derivative(cache, delta * weights[0]), outer
 
     def rates(self, stream: Rate, own: Sequence[Rate]) -> tuple[Rate, list[Condition]]:
         """0, whatever that of the inputs; with an affine part that of the gain.

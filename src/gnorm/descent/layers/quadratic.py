@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gnorm.descent.layers.base import Arrays, Condition, Layer, Rate
+from gnorm.descent.layers.base import Arrays, Back, Condition, Layer, Rate
 from gnorm.gated import FloatArray
 
 __all__ = ["Quadratic"]
@@ -24,16 +24,9 @@ class Quadratic(Layer):
         r""":math:`2 a \, da`."""
         return 2.0 * cache * da
 
-    def backward(
-        self,
-        weights: Arrays,
-        cache: Any,
-        delta: FloatArray,
-        out: Arrays | None,
-        wants_input: bool,
-    ) -> FloatArray | None:
+    def backward(self, weights: Arrays, cache: Any, delta: FloatArray, wants_input: bool) -> Back:
         r""":math:`2 a \, \delta`."""
-        return 2.0 * cache * delta
+        return 2.0 * cache * delta, []
 
     def rates(self, stream: Rate, own: Sequence[Rate]) -> tuple[Rate, list[Condition]]:
         """Twice that of the inputs."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from gnorm.descent.layers.base import Arrays, Condition, Layer, Rate
+from gnorm.descent.layers.base import Arrays, Back, DegreeOne
 from gnorm.gated import BoolArray, FloatArray
 
 __all__ = ["LeakyReLU", "ReLU"]
 
 
-class LeakyReLU(Layer):
+class LeakyReLU(DegreeOne):
     r"""The input where it is not negative, and a multiple of it elsewhere.
 
     At the kink the derivative is that of the upper side.
@@ -48,20 +47,9 @@ class LeakyReLU(Layer):
         """Slopes times the change."""
         return da * cache[0]
 
-    def backward(
-        self,
-        weights: Arrays,
-        cache: Any,
-        delta: FloatArray,
-        out: Arrays | None,
-        wants_input: bool,
-    ) -> FloatArray | None:
+    def backward(self, weights: Arrays, cache: Any, delta: FloatArray, wants_input: bool) -> Back:
         """Slopes times what comes back."""
-        return delta * cache[0]
-
-    def rates(self, stream: Rate, own: Sequence[Rate]) -> tuple[Rate, list[Condition]]:
-        """As the inputs."""
-        return stream, []
+        return delta * cache[0], []
 
     def kinks(self, cache: Any, tol: float) -> BoolArray | None:
         """Inputs that are zero, relative to the largest of their row."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from gnorm.descent.layers.base import Arrays, Condition, Layer, Rate, check_count
+import numpy as np
+
+from gnorm.descent.layers.base import Arrays, Back, DegreeOne, Layer, check_count
 from gnorm.descent.layers.dense import Dense
 from gnorm.gated import FloatArray
 
 __all__ = ["Select", "gated"]
 
 
-class Select(Layer):
+class Select(DegreeOne):
     r"""Sum of the contexts that given activations open, :math:`a_h = \sum_c g_{hc} z_{ch}`.
 
     Parameters
@@ -47,32 +48,21 @@ class Select(Layer):
         return self._selected(a, gates), gates
 
     def _selected(self, z: FloatArray, gates: Any) -> FloatArray:
-        z = z * gates
         if self.n_contexts == 1:
-            return z
-        return z.reshape(len(z), self.n_contexts, self.n_units).sum(axis=1)
+            return np.asarray(z * gates)
+        inputs, chosen = (a.reshape(len(a), self.n_contexts, self.n_units) for a in (z, gates))
+        return np.einsum("nch,nch->nh", inputs, chosen)  # products are added as they are formed
 
     def tangent(self, weights: Arrays, cache: Any, da: FloatArray, dweights: Arrays) -> FloatArray:
         """The same, as the layer is linear."""
         return self._selected(da, cache)
 
-    def backward(
-        self,
-        weights: Arrays,
-        cache: Any,
-        delta: FloatArray,
-        out: Arrays | None,
-        wants_input: bool,
-    ) -> FloatArray | None:
+    def backward(self, weights: Arrays, cache: Any, delta: FloatArray, wants_input: bool) -> Back:
         """What comes back goes to the open contexts."""
         if self.n_contexts == 1:
-            return delta * cache
+            return delta * cache, []
         spread = delta[:, None, :] * cache.reshape(len(cache), self.n_contexts, self.n_units)
-        return spread.reshape(len(cache), -1)
-
-    def rates(self, stream: Rate, own: Sequence[Rate]) -> tuple[Rate, list[Condition]]:
-        """As the inputs."""
-        return stream, []
+        return spread.reshape(len(cache), -1), []
 
 
 def gated(n_in: int, n_units: int, n_contexts: int = 2, **options: Any) -> list[Layer]:
