@@ -202,4 +202,4 @@ def solve(problem: Problem, run: Run) -> Certificate:
             weights = descent.lifted(found.x)
     except _Closed:
         status = Status.OPTIMAL if descent.gap <= run.tol else Status.MAX_ITER
-    return certify(problem, run.best_so_far(status))
+    return certify(problem, run.best_so_far(status), run.tol)

@@ -70,8 +70,8 @@ def solve(problem: Problem, run: Run) -> Certificate:
             above = norm, zeta
         b = signed(problem, np.asarray(program.dual_coef))
         primal = _mean(float(rate.value), below, above)
-        found = certify(problem, Point(b, primal, Status.OPTIMAL, run.n_iter))
-        best = _better(problem, best, found)
+        found = certify(problem, Point(b, primal, Status.OPTIMAL, run.n_iter), run.tol)
+        best = _better(problem, best, found, run.tol)
         if run.report is not None:
             run.report(run.n_iter, best.primal_value, best.dual_value, float(rate.value))
         lines.append((float(program.scaled.value) - norm * float(rate.value), norm))
@@ -96,7 +96,9 @@ def _mean(
     return mean
 
 
-def _better(problem: Problem, one: Certificate | None, other: Certificate) -> Certificate:
+def _better(
+    problem: Problem, one: Certificate | None, other: Certificate, tol: float
+) -> Certificate:
     """The best primal point and the best dual point of two pairs."""
     if one is None:
         return other
@@ -104,7 +106,8 @@ def _better(problem: Problem, one: Certificate | None, other: Certificate) -> Ce
     dual = max(one, other, key=lambda each: each.dual_value)
     if primal is dual:
         return primal
-    return certify(problem, Point(dual.dual_coef, primal.zeta, Status.OPTIMAL, other.point.n_iter))
+    point = Point(dual.dual_coef, primal.zeta, Status.OPTIMAL, other.point.n_iter)
+    return certify(problem, point, tol)
 
 
 def _maximiser(lines: list[tuple[float, float]]) -> float:
