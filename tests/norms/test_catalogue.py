@@ -262,7 +262,7 @@ def test_no_weights_cost_less_than_the_norm(norm, shape, least):
     for seed in range(4):
         start = np.random.default_rng(seed).normal(size=sum(sizes))
         assert excess(start) >= -1e-9
-    options = {"maxfev": 60} if isinstance(norm, Convolution) else {"maxfev": 1500}
+    options = {"maxfev": 30} if isinstance(norm, Convolution) else {"maxfev": 300}
     found = minimize(excess, start, method="Powell", options=options)
     assert -1e-7 <= found.fun < excess(start) or excess(start) < 1e-9
 

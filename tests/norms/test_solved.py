@@ -71,7 +71,9 @@ def assert_certified(solution, problem, norm, loss, C, tol):
     assert_allclose(solution.norm, norm.value(zeta), rtol=1e-9)
 
 
-@pytest.mark.parametrize("loss", ["hinge", "hard", "log_loss", "absolute_error"])
+@pytest.mark.parametrize(
+    "loss", ["hinge", "hard", "log_loss", pytest.param("absolute_error", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("norm", NORMS, ids=ids)
 def test_every_norm_is_solved_with_a_certificate(norm, loss):
     X, y, activations = separable() if loss == "hard" else data()
@@ -112,7 +114,15 @@ def test_one_norm_by_two_names_has_one_optimum():
 
 @pytest.mark.parametrize("norm", [MaxAbs(), L1()], ids=repr)
 @pytest.mark.parametrize("loss", ["hinge", "absolute_error", "epsilon_insensitive", "quantile"])
-@pytest.mark.parametrize("C", [1e-3, 0.05, 1.0, 100.0])
+@pytest.mark.parametrize(
+    "C",
+    [
+        pytest.param(1e-3, marks=pytest.mark.slow),
+        0.05,
+        pytest.param(1.0, marks=pytest.mark.slow),
+        100.0,
+    ],
+)
 def test_linear_programs_end_at_the_optimum(norm, loss, C):
     X, y, activations = data(n_samples=40)
     solution = solve(X, y, activations, norm=norm, loss=loss, C=C, tol=1e-9)

@@ -12,6 +12,7 @@ from gnorm.estimators.regressors import FReLURegressor, GLNNormRegressor
 from gnorm.estimators.selection import PathCV
 from gnorm.estimators.svc import FReLUSVC, GLNNormSVC
 from gnorm.losses import Loss
+from gnorm.norms import Norm
 
 __all__ = [
     "FReLUClassifierCV",
@@ -35,6 +36,9 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         Number of gated units of the default gates. Not used if ``gates`` is given.
     n_contexts : int, default=2
         Contexts of each unit, a power of two. Not used if ``gates`` is given.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
         Weights of the hinge loss to choose from, positive. An int is the length of a geometric
         grid over four decades, from the least C worth solving for, that of gates drawn for it:
@@ -168,6 +172,7 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         n_units: int = 50,
         n_contexts: int = 2,
         *,
+        norm: str | Norm | None = None,
         Cs: int | ArrayLike = 10,
         cv: Any = None,
         scoring: Any = None,
@@ -189,6 +194,7 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
     ) -> None:
         self.n_units = n_units
         self.n_contexts = n_contexts
+        self.norm = norm
         self.Cs = Cs
         self.cv = cv
         self.scoring = scoring
@@ -220,6 +226,9 @@ class FReLUSVCCV(PathCV, FReLUSVC):
     n_units : int, default=50
         Number of gated units of the default gates, to which comes one unit that is always open.
         Not used if ``gates`` is given.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
         Weights of the hinge loss to choose from, positive. An int is the length of a geometric
         grid over four decades, from the least C worth solving for, that of gates drawn for it:
@@ -352,6 +361,7 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         self,
         n_units: int = 50,
         *,
+        norm: str | Norm | None = None,
         Cs: int | ArrayLike = 10,
         cv: Any = None,
         scoring: Any = None,
@@ -372,6 +382,7 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         verbose: int = 0,
     ) -> None:
         self.n_units = n_units
+        self.norm = norm
         self.Cs = Cs
         self.cv = cv
         self.scoring = scoring
@@ -409,6 +420,9 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         Probabilities come with the log loss alone. For more than two classes it is that of the
         multinomial model, and all classes are one problem; under the other losses each class
         against the rest is one.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
         Weights of the loss to choose from, positive. An int is the length of a geometric grid
         over four decades, from the least C worth solving for, that of gates drawn for it.
@@ -544,6 +558,7 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         n_contexts: int = 2,
         *,
         loss: str | Loss = "log_loss",
+        norm: str | Norm | None = None,
         Cs: int | ArrayLike = 10,
         cv: Any = None,
         scoring: Any = None,
@@ -566,6 +581,7 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         self.n_units = n_units
         self.n_contexts = n_contexts
         self.loss = loss
+        self.norm = norm
         self.Cs = Cs
         self.cv = cv
         self.scoring = scoring
@@ -602,6 +618,9 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         Probabilities come with the log loss alone. For more than two classes it is that of the
         multinomial model, and all classes are one problem; under the other losses each class
         against the rest is one.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
         Weights of the loss to choose from, positive. An int is the length of a geometric grid
         over four decades, from the least C worth solving for, that of gates drawn for it.
@@ -736,6 +755,7 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         n_units: int = 50,
         *,
         loss: str | Loss = "log_loss",
+        norm: str | Norm | None = None,
         Cs: int | ArrayLike = 10,
         cv: Any = None,
         scoring: Any = None,
@@ -757,6 +777,7 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
     ) -> None:
         self.n_units = n_units
         self.loss = loss
+        self.norm = norm
         self.Cs = Cs
         self.cv = cv
         self.scoring = scoring
@@ -799,6 +820,9 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         Error from which on the loss is linear, in "huber". Not used by other losses.
     quantile : float, default=0.5
         The quantile to predict, between 0 and 1, in "quantile". Not used by other losses.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
         Weights of the loss to choose from, positive and finite. An int is the length of a
         geometric grid over four decades, from the least C worth solving for, that of gates
@@ -925,6 +949,7 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         epsilon: float = 0.1,
         delta: float = 1.35,
         quantile: float = 0.5,
+        norm: str | Norm | None = None,
         Cs: int | ArrayLike = 10,
         cv: Any = None,
         scoring: Any = None,
@@ -949,6 +974,7 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         self.epsilon = epsilon
         self.delta = delta
         self.quantile = quantile
+        self.norm = norm
         self.Cs = Cs
         self.cv = cv
         self.scoring = scoring
@@ -989,6 +1015,9 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         Error from which on the loss is linear, in "huber". Not used by other losses.
     quantile : float, default=0.5
         The quantile to predict, between 0 and 1, in "quantile". Not used by other losses.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
         Weights of the loss to choose from, positive and finite. An int is the length of a
         geometric grid over four decades, from the least C worth solving for, that of gates
@@ -1114,6 +1143,7 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         epsilon: float = 0.1,
         delta: float = 1.35,
         quantile: float = 0.5,
+        norm: str | Norm | None = None,
         Cs: int | ArrayLike = 10,
         cv: Any = None,
         scoring: Any = None,
@@ -1137,6 +1167,7 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         self.epsilon = epsilon
         self.delta = delta
         self.quantile = quantile
+        self.norm = norm
         self.Cs = Cs
         self.cv = cv
         self.scoring = scoring

@@ -10,6 +10,7 @@ from gnorm.estimators.base import ContextGates, OnOffGates
 from gnorm.estimators.classifiers import GatedClassifier
 from gnorm.estimators.data import TrainingData
 from gnorm.losses import Hinge, Loss
+from gnorm.norms import Norm
 
 __all__ = ["FReLUSVC", "GLNNormSVC", "GatedL2SVC", "ShallowGLNSVC"]
 
@@ -40,6 +41,9 @@ class GLNNormSVC(ContextGates, _MaxMargin):
         Number of gated units of the default gates. Not used if ``gates`` is given.
     n_contexts : int, default=2
         Contexts of each unit, a power of two. Not used if ``gates`` is given.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
     C : float, default=1.0
         Weight of the hinge loss, positive. ``numpy.inf`` is the hard margin; it raises
         :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not
@@ -161,6 +165,7 @@ class GLNNormSVC(ContextGates, _MaxMargin):
         n_units: int = 50,
         n_contexts: int = 2,
         *,
+        norm: str | Norm | None = None,
         C: float = 1.0,
         gates: Any = None,
         segment: Any = None,
@@ -180,6 +185,7 @@ class GLNNormSVC(ContextGates, _MaxMargin):
     ) -> None:
         self.n_units = n_units
         self.n_contexts = n_contexts
+        self.norm = norm
         self.C = C
         self.gates = gates
         self.segment = segment
@@ -216,6 +222,9 @@ class FReLUSVC(OnOffGates, _MaxMargin):
     n_units : int, default=50
         Number of gated units of the default gates, to which comes one unit that is always open.
         Not used if ``gates`` is given.
+    norm : str or Norm, default=None
+        The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
+        :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
     C : float, default=1.0
         Weight of the hinge loss, positive. ``numpy.inf`` is the hard margin; it raises
         :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not
@@ -335,6 +344,7 @@ class FReLUSVC(OnOffGates, _MaxMargin):
         self,
         n_units: int = 50,
         *,
+        norm: str | Norm | None = None,
         C: float = 1.0,
         gates: Any = None,
         segment: Any = None,
@@ -353,6 +363,7 @@ class FReLUSVC(OnOffGates, _MaxMargin):
         verbose: int = 0,
     ) -> None:
         self.n_units = n_units
+        self.norm = norm
         self.C = C
         self.gates = gates
         self.segment = segment

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from scipy.special import logsumexp, softmax, xlog1py, xlogy
+from scipy.special import softmax, xlog1py, xlogy
 
 from gnorm.losses.base import Loss
 
@@ -97,9 +97,11 @@ class Multinomial(Loss):
         label = f[rows, y]
         others = np.array(f)
         others[rows, y] = -np.inf
+        largest = np.max(others, axis=1)
+        total = np.log(np.sum(np.exp(others - largest[:, None]), axis=1))
         # by the others alone: beside a label that is all but certain 1 would swallow them
         with np.errstate(over="ignore"):
-            loss: np.ndarray = C * np.logaddexp(0.0, logsumexp(others, axis=1) - label)
+            loss: np.ndarray = C * np.logaddexp(0.0, largest - label + total)
         return loss
 
     def largest_value(

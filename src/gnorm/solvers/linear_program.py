@@ -70,8 +70,8 @@ def solve(problem: Problem, run: Run) -> Certificate:
             above = norm, zeta
         b = signed(problem, np.asarray(program.dual_coef))
         primal = _mean(float(rate.value), below, above)
-        found = certify(problem, Point(b, primal, Status.OPTIMAL, run.n_iter))
-        best = found if best is None else better(problem, best, found)
+        found = certify(problem, Point(b, primal, Status.OPTIMAL, run.n_iter), run.tol)
+        best = found if best is None else better(problem, best, found, run.tol)
         if run.report is not None:
             run.report(run.n_iter, best.primal_value, best.dual_value, float(rate.value))
         lines.append((float(program.scaled.value) - norm * float(rate.value), norm))

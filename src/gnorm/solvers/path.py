@@ -37,7 +37,7 @@ from sklearn.utils import check_scalar
 
 from gnorm.gated import as_numbers
 from gnorm.losses import Loss, get_loss
-from gnorm.norms import Norm
+from gnorm.norms import Norm, UnitNorm
 from gnorm.solvers.active_set.sets import PinnedSums
 from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.api import (
@@ -264,11 +264,20 @@ class Saturation:
         Dual coefficients at C = 1.
     weights : ndarray of shape (n_kernels,)
         :math:`\mu`, the share of each kernel.
+    zeta : ndarray, default=None
+        Weights at C = 1 under a norm without kernels.
     """
 
     C: float
     coef: np.ndarray
     weights: np.ndarray
+    zeta: np.ndarray | None = None
+
+    def point(self, C: float) -> Point:
+        """The pair of points at a C."""
+        coef = C * self.coef
+        primal = (coef, self.weights) if self.zeta is None else C * self.zeta
+        return Point(coef, primal, Status.OPTIMAL, 0)
 
 
 def least_C(design: Design[Any], merged: Merged, y: np.ndarray, loss: Loss) -> float:
@@ -296,6 +305,10 @@ def saturation(problem: Problem) -> Saturation:
     n_kernels, total = len(lengths), float(np.sum(np.abs(coef)))
     if np.max(lengths) <= _VANISHING * design.max_feature_norm * total:
         return Saturation(np.inf, coef, np.full(n_kernels, 1.0 / n_kernels))
+    if not isinstance(design.norm, UnitNorm):
+        zeta = float(np.max(lengths)) * design.norm.extreme_point(sums)
+        outputs = design.decision_values(zeta)
+        return Saturation(_end_of(problem, coef, outputs, lengths), coef, np.ones(1), zeta)
     products = design.products_of(sums)
     weights = np.zeros(n_kernels)
     tied = np.flatnonzero(lengths >= (1.0 - _TIED) * np.max(lengths))
@@ -304,12 +317,15 @@ def saturation(problem: Problem) -> Saturation:
     else:
         aligned = np.sign(coef)[..., None] * products[..., tied]
         weights[tied] = _least_maximum(aligned.reshape(-1, len(tied)))
-    outputs = products @ weights
-    if loss.is_exact_penalty:
-        # their mean is the squared length of the longest kernels: the largest is positive
-        return Saturation(1.0 / float(np.max(problem.y * outputs)), coef, weights)
-    C = _largest_C(problem, coef, outputs, float(np.max(lengths)))
-    return Saturation(C, coef, weights)
+    return Saturation(_end_of(problem, coef, products @ weights, lengths), coef, weights)
+
+
+def _end_of(problem: Problem, coef: np.ndarray, outputs: np.ndarray, lengths: np.ndarray) -> float:
+    """Largest C of a fixed predictor, in closed form for an exact penalty."""
+    if problem.loss.is_exact_penalty:
+        # their mean is the square of the largest dual norm: the largest is positive
+        return 1.0 / float(np.max(problem.y * outputs))
+    return _largest_C(problem, coef, outputs, float(np.max(lengths)))
 
 
 def _largest_C(problem: Problem, coef: np.ndarray, outputs: np.ndarray, length: float) -> float:
@@ -463,9 +479,7 @@ class _Follower:
         """Solve on the distinct samples for a C that is not more than the ones before."""
         problem = _at(self.at_one, self.merged.times(C))
         if np.isfinite(C) and C <= self.end.C:
-            coef = C * self.end.coef
-            point = Point(coef, (coef, self.end.weights), Status.OPTIMAL, 0)
-            certificate = certify(problem, point, self.tol)
+            certificate = certify(problem, self.end.point(C), self.tol)
             if certificate.gap <= self.tol:
                 return certificate, "closed form"
         if self.known and (same := self._same(problem)) is not None:
@@ -535,7 +549,9 @@ def _at_bound(problem: Problem, b: np.ndarray) -> np.ndarray:
 
 def near_to(problem: Problem, certificate: Certificate) -> Near:
     """Start for similar problems from a solution on the distinct samples."""
-    lengths = problem.design.norm.unit_norms(certificate.zeta)
+    norm = problem.design.norm
+    # methods for norms without kernels begin anew
+    lengths = norm.unit_norms(certificate.zeta) if isinstance(norm, UnitNorm) else np.ones(1)
     total = float(np.sum(lengths))
     n_kernels = len(lengths)
     weights = lengths / total if total > 0 else np.full(n_kernels, 1.0 / n_kernels)
