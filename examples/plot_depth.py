@@ -1,4 +1,5 @@
-"""What depth does to a linear network: it accelerates large singular values, and delays small ones.
+"""What depth does to a linear network: it accelerates large singular values, and delays small ones
+================================================================================================
 
     python examples/plot_depth.py [figure]
 

@@ -1,4 +1,5 @@
-"""One network under five geometries: decision regions of the exact solutions and of training.
+"""One network under five geometries: decision regions of the exact solutions and of training
+==========================================================================================
 
     python examples/plot_one_network_five_norms.py [figure]
 
