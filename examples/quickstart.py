@@ -3,9 +3,10 @@
     make demo
     python examples/quickstart.py [figure]
 
-The task is the digits 0 to 4 against 5 to 9, on the 8 x 8 images that come with scikit-learn. It
-prints a table and saves a figure, by default to build/quickstart.png. Two lines are about other
-losses: probabilities of these digits, and the progress of diabetes as a number.
+First a gated network in two dimensions: its solution of least norm, and gradient descent on its way
+there. Then the digits 0 to 4 against 5 to 9, on the 8 x 8 images that come with scikit-learn, as a
+table; two lines are about other losses, probabilities of these digits, and the progress of diabetes
+as a number. It saves a figure, by default to build/quickstart.png.
 """
 
 import sys
@@ -16,7 +17,7 @@ from time import perf_counter
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.datasets import load_diabetes
+from sklearn.datasets import load_diabetes, make_moons
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -24,11 +25,21 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from gnorm import FReLUSVC, GatedL2SVC, GLNNormClassifier, GLNNormRegressor, GLNNormSVC
+from gnorm import (
+    FReLUSVC,
+    GatedL2SVC,
+    GLNNormClassifier,
+    GLNNormRegressor,
+    GLNNormSVC,
+    HyperplaneGates,
+    max_margin,
+)
 from gnorm.datasets import load_binary_digits
-from gnorm.plotting import MarginDisplay, UnitNormsDisplay
+from gnorm.descent import GatedNetwork, GradientDescent, margin_ratio
 
 N_UNITS = 100
+BLUE, RED = "#0072B2", "#D55E00"
+STEPS = {20: "#a1d99b", 100: "#41ab5d", 1000: "#006d2c", 10_000: "black"}  # shown, in these colours
 COLUMNS = {  # of the table, with their alignment and width
     "model": "<16",
     "C": ">4",
@@ -93,6 +104,14 @@ def compare_regressors():
     return report("R2 on diabetes, 442 samples, 5 folds", models, scores)
 
 
+def relative_excess(gap):
+    """By how much the largest margin can exceed a hard margin of this gap, at most.
+
+    For C=inf the dual value bounds the norm from below, and so the margin from above.
+    """
+    return 1 / sqrt(1 - gap) - 1
+
+
 def report(what, models, values):
     named = (
         f"{type(model).__name__} {value:.3f}" for model, value in zip(models, values, strict=True)
@@ -100,37 +119,86 @@ def report(what, models, values):
     return f"{what}: {', '.join(named)}"
 
 
-def draw(gln, l2, hard, X_train, X_test, y_train, y_test):
-    """Which units the predictors use, and how far from the boundary the images are."""
-    figure = Figure(figsize=(9.0, 4.0), layout="constrained")
-    left, right = figure.subplots(1, 2)
+class TwoDimensions:
+    """A network of four gates on the plane: its solution of least norm, and descent towards it."""
 
-    UnitNormsDisplay.from_estimator(l2, ax=left, color="0.5")
-    UnitNormsDisplay.from_estimator(gln, ax=left, color="#009E73")
-    left.set_title("The GLN norm does without some units", loc="left", fontsize="medium")
+    def __init__(self, n_samples=40, n_units=4):
+        points, labels = make_moons(n_samples, noise=0.1, random_state=0)
+        self.points, self.y = points - points.mean(axis=0), 2 * labels - 1
+        self.gates = HyperplaneGates(n_units, random_state=3).fit(self.points)
+        self.X, self.activations = self.inputs(self.points)
+        self.axes = [
+            np.linspace(low - 0.35, high + 0.35, 300)
+            for low, high in zip(self.points.min(axis=0), self.points.max(axis=0), strict=True)
+        ]
+        self.grid = self.inputs(np.stack(np.meshgrid(*self.axes), axis=-1).reshape(-1, 2))
+        self.solution = max_margin(self.X, self.y, self.activations)
+        self.ratios, self.values = {}, {}
+        self.train(n_units)
 
-    MarginDisplay.from_estimator(hard, X_train, y_train, name="training", ax=right, linewidth=3)
-    MarginDisplay.from_estimator(hard, X_test, y_test, name="held out", ax=right)
-    right.set_title("No training image has a smaller margin", loc="left", fontsize="medium")
-    error = 1 - hard.score(X_test, y_test)
-    right.annotate(
-        f"held-out\nerror {error:.1%}",
-        xy=(0, 100 * error),
-        xytext=(0.04, 0.3),
-        textcoords="axes fraction",
-        fontsize="small",
-        arrowprops={"arrowstyle": "-", "color": "0.4"},
-    )
-    figure.supxlabel(
-        f"Left: C = {gln.C}. Right: GLNNormSVC, hard margin {hard.margin_[0]:.4f}, certified as "
-        f"the largest possible by a duality gap of {hard.duality_gap_[0]:.0e}.",
-        fontsize="small",
-        color="0.3",
-    )
-    return figure
+    def inputs(self, points):
+        """The coordinates and a constant, and the gates that they open."""
+        return np.column_stack([points, np.ones(len(points))]), self.gates.transform(points)
+
+    def train(self, n_units):
+        network = GatedNetwork.gln(n_features=3, n_units=n_units, random_state=0)
+
+        def look(step, network):
+            ratio = margin_ratio(network, self.solution, self.X, self.y, self.activations)
+            self.ratios[step] = ratio
+            if step in STEPS:
+                self.values[step] = self.on_grid(network.decision_function(*self.grid))
+
+        descent = GradientDescent.accelerated(self.X, n_steps=max(STEPS), callback=look)
+        descent.train(network, self.X, self.y, self.activations)
+
+    def on_grid(self, values):
+        return values.reshape(len(self.axes[1]), len(self.axes[0]))
+
+    def draw(self):
+        figure = Figure(figsize=(10.0, 2.9), layout="constrained")
+        exact, trained, margins = figure.subplots(1, 3, width_ratios=[1.3, 1.3, 1])
+        for ax in (exact, trained):
+            for label, colour, marker in ((1, BLUE, "o"), (-1, RED, "s")):
+                chosen = self.points[self.y == label].T
+                ax.plot(*chosen, marker, color=colour, markersize=4.5, markeredgecolor="white")
+            ax.set(xticks=[], yticks=[], aspect="equal")
+        self.draw_solution(exact)
+        margins.plot(list(self.ratios), list(self.ratios.values()), color="0.6", zorder=1)
+        for step, colour in STEPS.items():
+            trained.contour(*self.axes, self.values[step], levels=[0], colors=[colour])
+            margins.plot(step, self.ratios[step], "o", color=colour)
+        margins.axhline(1, color="black", linewidth=0.8)
+        margins.set(xscale="log", xlim=(10, 1.3 * max(STEPS)), ylim=(0, 1.05), box_aspect=0.8)
+        margins.set(xlabel="steps of gradient descent", ylabel="margin / largest margin")
+        titles = "gates, and the least norm", "the network, while it learns", "its margin"
+        for letter, ax, title in zip("abc", (exact, trained, margins), titles, strict=True):
+            ax.set_title(f"{letter}  {title}", loc="left", fontsize="medium")
+        return figure
+
+    def draw_solution(self, ax):
+        X, activations = self.grid
+        values = self.on_grid(self.solution.decision_values(X, activations))
+        ends = -np.abs(values).max() - 1, np.abs(values).max() + 1
+        ax.contourf(
+            *self.axes, values, levels=[ends[0], 0, ends[1]], colors=[RED, BLUE], alpha=0.18
+        )
+        for unit in range(activations.shape[1]):
+            is_open = self.on_grid(activations[:, unit, 0].astype(float))
+            ax.contour(*self.axes, is_open, levels=[0.5], colors="0.6", linewidths=0.8)
+        ax.contour(
+            *self.axes, values, levels=[-1, 1], colors="black", linewidths=0.7, linestyles=":"
+        )
+        ax.contour(*self.axes, values, levels=[0], colors="black", linewidths=2.0)
 
 
 def main(path="build/quickstart.png"):
+    plane = TwoDimensions()
+    excess = relative_excess(plane.solution.duality_gap)
+    print(f"""a network of 4 gates in two dimensions
+largest margin {plane.solution.margin:.4f}, certified to a factor of 1 + {excess:.0e}
+trained by gradient descent, {plane.ratios[max(STEPS)]:.4f} of it
+""")
     X_train, X_test, y_train, y_test = load_binary_digits(test_size=797, random_state=0)
     models = {
         "linear SVM": svm("linear", C=[0.01, 0.1, 1, 10]),
@@ -154,8 +222,7 @@ def main(path="build/quickstart.png"):
         print(line({"model": name, **cells, "seconds": f"{seconds:.2f}"}))
 
     hard = models["GLNNormSVC hard"]
-    # For C=inf the dual value bounds the norm from below, and so the margin from above.
-    excess = 1 / sqrt(1 - hard.duality_gap_[0]) - 1
+    excess = relative_excess(hard.duality_gap_[0])
     print(f"""
 most accurate on the held-out images: {max(scores, key=scores.get)}
 certified: the hard margin is the largest of its network, to a factor of 1 + {excess:.0e}
@@ -164,9 +231,7 @@ norms and margins compare within one kind of model only
 {compare_probabilities(X_train, X_test, y_train, y_test)}
 {compare_regressors()}""")
 
-    figure = draw(
-        models["GLNNormSVC"], models["GatedL2SVC"], hard, X_train, X_test, y_train, y_test
-    )
+    figure = plane.draw()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130, pil_kwargs={"optimize": True})

@@ -31,7 +31,7 @@ from gnorm.estimators import FReLUSVC, GatedL2SVC, GLNNormSVC, ShallowGLNSVC
 from gnorm.gated import accumulate, canonical, decision_values, predictors
 from gnorm.gates import FixedGates, HyperplaneGates, ReLUGates
 from gnorm.norms import frelu_norm, gln_norm, predictor_rms_norm, representation_cost, unit_norms
-from gnorm.solvers import NotSeparableError
+from gnorm.solvers import NotSeparableError, max_margin
 
 KINDS = [GLNNormSVC, FReLUSVC, GatedL2SVC, ShallowGLNSVC]
 HARD_AND_SOFT = [1.0, np.inf]
@@ -1022,3 +1022,16 @@ def test_bad_data(kind):
         small(kind).fit(X, X[:, 0])
     with pytest.raises(ValueError, match=r"X has 2 features, but .* expecting 3 features"):
         small(kind).fit(X, y).predict(X[:, :2])
+
+
+def test_the_norm_of_a_classifier_is_the_one_it_is_named_after():
+    X, y = labelled(24, 10)
+    l2 = small(GatedL2SVC, C=1.0).fit(X, y)
+    assert l2.norm == "predictor_l2"
+    assert "norm" not in l2.get_params()
+    activations = l2.gates_.transform(X)
+    ones = np.column_stack([X, np.ones(24)])
+    labels = np.where(y == l2.classes_[1], 1, -1)
+    exact = max_margin(ones, labels, activations, 1.0, norm="predictor_l2")
+    assert_allclose(l2.norm_[0], exact.norm, rtol=1e-2)
+    assert abs(small(GLNNormSVC, C=1.0).fit(X, y).norm_[0] / exact.norm - 1) > 0.01

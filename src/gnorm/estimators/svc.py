@@ -382,7 +382,7 @@ class FReLUSVC(OnOffGates, _MaxMargin):
         self.verbose = verbose
 
 
-class GatedL2SVC(GLNNormSVC):
+class GatedL2SVC(ContextGates, _MaxMargin):
     r"""The predictors of a gated linear network under their L2 norm.
 
     The rival that isolates what the GLN norm does: the same functions, but the penalty is
@@ -511,6 +511,47 @@ class GatedL2SVC(GLNNormSVC):
     """
 
     norm = "predictor_l2"
+
+    def __init__(
+        self,
+        n_units: int = 50,
+        n_contexts: int = 2,
+        *,
+        C: float = 1.0,
+        gates: Any = None,
+        segment: Any = None,
+        features: Any = None,
+        cutoff: str = "median",
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1.0,
+        class_weight: dict[Any, float] | str | None = None,
+        method: str = "auto",
+        tol: float = 1e-4,
+        max_iter: int | None = None,
+        memory_limit: float | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_units = n_units
+        self.n_contexts = n_contexts
+        self.C = C
+        self.gates = gates
+        self.segment = segment
+        self.features = features
+        self.cutoff = cutoff
+        self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
+        self.class_weight = class_weight
+        self.method = method
+        self.tol = tol
+        self.max_iter = max_iter
+        self.memory_limit = memory_limit
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.n_jobs = n_jobs
+        self.verbose = verbose
 
 
 class ShallowGLNSVC(ContextGates, _MaxMargin):
