@@ -48,6 +48,8 @@ class GLNNormSVC(ContextGates, _MaxMargin):
         Weight of the hinge loss, positive. ``numpy.inf`` is the hard margin; it raises
         :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not
         separable.
+        On standardised tables 1 is nearly the hard margin: where samples are noisy, let
+        :class:`gnorm.GLNNormSVCCV` choose it.
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
@@ -229,6 +231,8 @@ class FReLUSVC(OnOffGates, _MaxMargin):
         Weight of the hinge loss, positive. ``numpy.inf`` is the hard margin; it raises
         :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not
         separable.
+        On standardised tables 1 is nearly the hard margin: where samples are noisy, let
+        :class:`gnorm.FReLUSVCCV` choose it.
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
