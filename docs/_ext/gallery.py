@@ -48,7 +48,7 @@ def configuration(docs, runs_all):
         "examples_dirs": "../examples",
         "gallery_dirs": "gallery",
         "filename_pattern": pattern,
-        "ignore_pattern": r"(quickstart|mnist_ten_classes|__init__)\.py",
+        "ignore_pattern": r"^(?!.*plot_).*\.py$",
         "image_scrapers": (figures.saved,),
         "reset_argv": figures.arguments,
         "reference_url": {"gnorm": None},
