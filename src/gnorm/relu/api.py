@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 
 from gnorm.losses import Loss, Multinomial, get_loss
 from gnorm.relu.ascent import Ascent
@@ -30,7 +30,7 @@ from gnorm.solvers.memory import available_memory
 from gnorm.solvers.merge import merge_samples
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.solution import NotSeparableError
-from gnorm.solvers.validation import check_lengths, check_options, check_samples
+from gnorm.solvers.validation import check_count, check_lengths, check_options, check_samples
 
 __all__ = ["relu_max_margin"]
 
@@ -65,8 +65,9 @@ def relu_max_margin(
     over any number of neurons. The norm is half the least squared length of the weights
     :math:`f(x) = \sum_j v_j (x \cdot w_j)_+` of a network that computes f [1]_. There is no
     intercept: a constant feature makes biases of the neurons, which are inside the norm like any
-    other weight. The search over all neurons is exact, by a walk along the arrangement of the
-    samples, so the lower bound holds for networks of any width.
+    other weight. The lower bound holds for networks of any width: with at most three features the
+    search over all neurons is exact, by a walk along the arrangement of the samples, and with more
+    they are bounded.
 
     Parameters
     ----------
@@ -142,9 +143,10 @@ def relu_max_margin(
     if isinstance(loss, Multinomial):
         raise ValueError("expected a loss of one output, got 'multinomial'")
     check_options(tol, max_iter, memory_limit)
-    n_samples = len(np.asarray(X))
-    gates = np.ones((n_samples, 1, 1), dtype=bool)  # without gates samples merge by X and y
-    X, targets, gates, weight = check_samples(np.asarray(X), y, gates, loss, C, sample_weight)
+    check_count(max_neurons, "max_neurons")
+    X = check_array(X, dtype=np.float64, input_name="X")
+    gates = np.ones((len(X), 1, 1), dtype=bool)  # without gates samples merge by X and y
+    X, targets, gates, weight = check_samples(X, y, gates, loss, C, sample_weight)
     check_lengths(X)
     most_rounds = _MAX_ITER if max_iter is None else int(max_iter)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
@@ -213,8 +215,8 @@ def _search(oracle: str, X: np.ndarray, limit: float, seed: int) -> Search:
     if X.shape[1] > 3:
         raise ValueError(
             f"expected at most 3 features, the constant included, got {X.shape[1]}: the exact "
-            'search over all neurons takes n_samples ** n_features operations; oracle="bounded" '
-            "takes any number, with a bound that may be less sharp"
+            "search over all neurons takes n_samples ** (n_features - 1) operations; "
+            'oracle="bounded" takes any number, with a bound that may be less sharp'
         )
     if need > limit:
         raise MemoryError(
