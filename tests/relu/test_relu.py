@@ -1,6 +1,7 @@
 """Networks of any width against hand-solved cases, enumeration and brute force over the sphere."""
 
 import itertools
+import pickle
 
 import cvxpy as cp
 import numpy as np
@@ -239,8 +240,9 @@ def test_odd_part_of_a_network_is_linear():
 
 
 def test_one_feature_without_constant():
-    with pytest.raises(NotSeparableError):
+    with pytest.raises(NotSeparableError, match=r"in every neuron .* constant feature") as raised:
         relu_max_margin([[1.0], [2.0]], [1, -1])
+    assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
     assert relu_max_margin([[1.0], [2.0]], [1, -1], 1.0).status is ReLUStatus.OPTIMAL
 
 

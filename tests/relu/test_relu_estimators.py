@@ -70,8 +70,9 @@ def test_hard_margins():
     model = ReLUNormSVC(C=np.inf).fit(X, y > 1.0)
     assert model.score(X, y > 1.0) == 1.0
     assert_allclose(model.margin_, 1 / model.norm_, rtol=1e-6)
-    with pytest.raises(NotSeparableError):
-        ReLUNormSVC(C=np.inf).fit(np.zeros((2, 1)), [0, 1])
+    with pytest.raises(NotSeparableError, match="the heaviest are 1, 2") as raised:
+        ReLUNormSVC(C=np.inf).fit(np.zeros((3, 1)), [0, 0, 1], sample_weight=[0, 1, 1])
+    assert_allclose(raised.value.certificate, [0, 0.5, 0.5])
 
 
 def test_what_is_refused_and_what_is_warned_of():

@@ -40,6 +40,13 @@ _N_RANDOM = 20  # further neurons at the start
 _MAX_ITER = 200  # rounds; a hard margin of 150 samples in the plane took about 40
 
 
+class NoNetworkError(NotSeparableError):
+    """No network of any width gives every hard-margin sample a positive margin."""
+
+    _proof = "a combination of the two classes coincides in every neuron"
+    _remedy = "Use a finite C, or append a constant feature if there is none."
+
+
 def relu_max_margin(
     X: Any,
     y: ArrayLike,
@@ -159,7 +166,7 @@ def relu_max_margin(
     try:
         _raise_if_not_separable(problem, Lines(distinct))
     except NotSeparableError as error:
-        raise NotSeparableError(rows.expand(error.certificate), error.residual) from None
+        raise NoNetworkError(rows.expand(error.certificate), error.residual) from None
     best = generate(
         problem,
         distinct,
@@ -250,7 +257,7 @@ def _raise_if_not_separable(problem: Problem, lines: Lines) -> None:
     hard = np.flatnonzero(problem.is_hard)
     of_zeros = hard[lines.line[hard] < 0]
     if len(of_zeros):  # at the origin every network without a constant is 0
-        raise NotSeparableError(np.eye(len(problem.y))[of_zeros[0]], 0.0)
+        raise NoNetworkError(np.eye(len(problem.y))[of_zeros[0]], 0.0)
     shared = np.bincount(lines.line[hard], minlength=1)[lines.line[hard]] > 1
     hard = hard[shared]
     if len(hard) == 0:
@@ -268,7 +275,7 @@ def _raise_if_not_separable(problem: Problem, lines: Lines) -> None:
         certificate = np.zeros(len(problem.y))
         certificate[hard] = np.maximum(found.x, 0.0) / np.sum(np.maximum(found.x, 0.0))
         residual = float(np.max(np.abs(equations[:-1] @ certificate[hard])))
-        raise NotSeparableError(certificate, residual)
+        raise NoNetworkError(certificate, residual)
 
 
 def _first_neurons(
