@@ -81,6 +81,8 @@ def test_what_is_refused_and_what_is_warned_of():
         ReLUNormClassifier(loss="squared_error").fit(X, y > 1)
     with pytest.raises(ValueError, match="expected a loss of targets"):
         ReLUNormRegressor(loss="hinge").fit(X, y)
+    with pytest.raises(ValueError, match="expected real y, got dtype <U3"):
+        ReLUNormRegressor().fit(X, np.where(y > 1, "yes", "no"))
     with pytest.raises(ValueError, match="expected samples of positive weight of at least 2"):
         ReLUNormSVC().fit(X, np.ones(40))
     rng = np.random.default_rng(0)

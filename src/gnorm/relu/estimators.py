@@ -14,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from gnorm.gated import as_numbers
 from gnorm.losses import LogLoss, Loss, get_loss
 from gnorm.relu.api import relu_max_margin
 from gnorm.relu.solution import ReLUSolution, relu_values
@@ -583,7 +584,7 @@ class ReLUNormRegressor(RegressorMixin, _ReLUNorm):
         X, targets = self._validated(X, y, y_numeric=True)
         self._check_parameters()
         weight = check_sample_weight(sample_weight, len(targets))
-        self._solve(X, targets.astype(np.float64)[None], weight)
+        self._solve(X, as_numbers(targets, "y")[None], weight)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
