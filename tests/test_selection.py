@@ -74,7 +74,7 @@ def test_selected_gates_are_those_units():
     assert one.transform(X).shape == (len(X), 1, 1)
 
 
-@pytest.mark.parametrize("units", [[], [8], [-1], [0, 0], [0.5], 1])
+@pytest.mark.parametrize("units", [[], [8], [-1], [0, 0], [0.5], 1, [[0], [1, 2]]])
 def test_units_are_checked(units):
     X, _, _ = table(20)
     with pytest.raises(ValueError, match="units must"):
