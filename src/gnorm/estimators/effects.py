@@ -163,13 +163,13 @@ class ReadableUnits:
         if self.fit_intercept:
             scale[-1] = self.intercept_scaling
             features.append("intercept")
-        unit_names, context_names = self._named_units()
+        units, contexts = self._named_units()
         return Effects(
             shared=shared * scale,
             deviations=tuple(of_unit * scale for of_unit in deviations),
             output_names=self._names_of_outputs(),
-            unit_names=unit_names,
-            context_names=tuple(context_names),
+            unit_names=units,
+            context_names=tuple(contexts),
             feature_names=np.array(features, dtype=object),
             importances=self.unit_importances_,
         )
