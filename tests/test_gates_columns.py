@@ -266,6 +266,10 @@ def test_names_of_bins_and_missing_numbers():
         QuantileGates(handle_unknown="error").fit(X.dropna()).transform(later)
     with pytest.raises(ValueError, match="finite numbers or NaN in the columns"):
         gates.transform(pd.DataFrame({"price": [np.inf]}))
+    with pytest.raises(ValueError, match=r"numbers in column price: could not convert .* 'high'"):
+        gates.transform(pd.DataFrame({"price": ["high"]}))
+    with pytest.raises(ValueError, match="numbers in column price: Complex data not supported"):
+        gates.transform(pd.DataFrame({"price": [1j]}))
 
 
 # ----------------------------------------------------------------------------------- side by side

@@ -78,8 +78,15 @@ def test_effects_that_cannot_be_drawn():
         EffectsDisplay.from_estimator(GLNNormRegressor())
     with pytest.raises(TypeError, match="expected an estimator of gnorm"):
         EffectsDisplay.from_estimator(LinearRegression().fit(X, TARGET))
+    model = REGRESSOR.fit(X, TARGET)
     with pytest.raises(ValueError, match="expected output below 1, got 1"):
-        EffectsDisplay.from_estimator(REGRESSOR.fit(X, TARGET), output=1)
+        EffectsDisplay.from_estimator(model, output=1)
+    with pytest.raises(TypeError, match="output must be an instance of int"):
+        EffectsDisplay.from_estimator(model, output="yes")
+    with pytest.raises(ValueError, match="max_contexts == 0, must be >= 1"):
+        EffectsDisplay.from_estimator(model, max_contexts=0)
+    with pytest.raises(ValueError, match="n_units == -1, must be >= 1"):
+        EffectsDisplay.from_estimator(model, n_units=-1)
     nothing = GLNNormRegressor(gates=CategoryGates(), segment=[0], C=1e-9).fit(X, 0 * TARGET)
     with pytest.raises(ValueError, match="expected at least one unit that changes the rule"):
         EffectsDisplay.from_estimator(nothing)
@@ -125,3 +132,5 @@ def test_paths_from_numbers():
     assert display.ax_.get_legend() is None
     with pytest.raises(ValueError, match="expected 2 Cs, one a row"):
         PathDisplay(Cs=[1.0], importances=[[1.0], [2.0]]).plot()
+    with pytest.raises(ValueError, match="n_named == -1, must be >= 0"):
+        PathDisplay(Cs=[1.0], importances=[[1.0]]).plot(n_named=-1)

@@ -74,7 +74,7 @@ def test_selected_gates_are_those_units():
     assert one.transform(X).shape == (len(X), 1, 1)
 
 
-@pytest.mark.parametrize("units", [[], [8], [-1], [0, 0], [0.5], 1])
+@pytest.mark.parametrize("units", [[], [8], [-1], [0, 0], [0.5], 1, [[0], [1, 2]]])
 def test_units_are_checked(units):
     X, _, _ = table(20)
     with pytest.raises(ValueError, match="units must"):
@@ -207,6 +207,8 @@ def test_within_scikit_learn():
         ({"n_units_to_select": "all"}, ValueError, "n_units_to_select must be an int or 'cv'"),
         ({"n_units_to_select": -1}, ValueError, "n_units_to_select == -1, must be >= 0"),
         ({"max_units": 0}, ValueError, "max_units == 0, must be >= 1"),
+        ({"n_standard_errors": "one"}, TypeError, "n_standard_errors must be an instance of"),
+        ({"n_standard_errors": -1}, ValueError, "n_standard_errors == -1, must be >= 0"),
         ({"n_units_to_select": 9}, ValueError, r"expected 9 units that change the rule, got \d"),
     ],
 )
@@ -259,6 +261,20 @@ def test_the_bound_holds_where_nothing_changes_the_rule():
         for seed in range(3)
     ]
     assert np.mean(false) <= 4 / (0.8 * 8)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "error", "sentence"),
+    [
+        (0.4, ValueError, "threshold == 0.4, must be >= 0.5"),
+        (np.nan, ValueError, "threshold must be a number, got nan"),
+        ("most", TypeError, "threshold must be an instance of"),
+    ],
+)
+def test_thresholds_are_checked(threshold, error, sentence):
+    X, _, target = table(40)
+    with pytest.raises(error, match=sentence):
+        stability_selection(REGRESSOR, X, target, threshold=threshold)
 
 
 def test_halves_have_no_sample_in_common():

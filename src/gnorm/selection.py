@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
@@ -174,6 +174,13 @@ def unit_path(
     ][::-1]
     importances, gaps = map(np.array, zip(*steps, strict=True))
     return UnitPath(grid, importances, model.gates_.gates_[1].get_feature_names_out(), gaps)
+
+
+def _check_between(value: Any, name: str, least: float, most: float) -> None:
+    """Raise unless this is a number between two others, one of which it may be; NaN is none."""
+    check_scalar(value, name, Real, min_val=least, max_val=most)
+    if np.isnan(value):
+        raise ValueError(f"{name} must be a number, got {value}")
 
 
 def _restricted(model: Any, units: np.ndarray) -> Any:
@@ -347,6 +354,7 @@ class UnitSelectionCV(MetaEstimatorMixin, BaseEstimator):
         """
         model = _with_open_unit(self.estimator)
         most = self._most()
+        _check_between(self.n_standard_errors, "n_standard_errors", 0.0, np.inf)
         data = model._checked(X, y, sample_weight)
         splits = splits_of(self.cv, data, {}, is_classifier=is_classifier(model))
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
@@ -628,7 +636,7 @@ def stability_selection(
     >>> found.selected, round(found.bound, 2)
     (array([4]), 1.0)
     """
-    check_scalar(threshold, "threshold", (int, float), min_val=0.5, max_val=1.0)
+    _check_between(threshold, "threshold", 0.5, 1.0)
     check_scalar(n_resamples, "n_resamples", Integral, min_val=2)
     model = _with_open_unit(estimator)
     data = model._checked(X, y, sample_weight)

@@ -279,6 +279,18 @@ def test_text_among_the_numbers_of_later_samples_is_named():
         model.predict(later)
 
 
+@pytest.mark.parametrize("of_type", [pd.DataFrame, np.asarray])
+def test_text_without_a_segment_is_named(of_type):
+    X, _, target = table(20)
+    name = "region" if of_type is pd.DataFrame else "x0"
+    model = GLNNormRegressor(gates=CategoryGates())
+    with pytest.raises(ValueError, match=rf"got text in '{name}'; .* go to segment"):
+        model.fit(of_type(X[["region", "tier", "price"]]), target)
+    model.fit(X[["tier", "price"]], target)
+    with pytest.raises(ValueError, match=r"got text in 'tier'; .* go to segment"):
+        model.predict(X[["tier", "price"]].assign(tier="high"))
+
+
 def test_other_columns_are_refused():
     X, _, target = table(40)
     model = GLNNormRegressor(gates=CategoryGates(), segment=SEGMENT).fit(X, target)

@@ -326,6 +326,8 @@ def test_families_end_at_other_norms():
             "expected 4 features and one output",
         ),
         (lambda: MaxAbs().check_shape(OUTPUTS), "one output for the norm MaxAbs, got 3; Nuclear"),
+        (lambda: Nuclear(3), "expected shape of two positive integers, got 3"),
+        (lambda: LpGroups("2"), "expected p >= 2, possibly inf, got p='2'"),
         (lambda: DeepLinear(1), "expected an integer depth >= 2, got 1"),
         (lambda: get_norm("l3"), "norm must be None, one of .*'nuclear'.* got 'l3'"),
         (lambda: get_norm("lp_groups"), r"which has parameters, such as LpGroups\(p=inf\)"),

@@ -1,11 +1,13 @@
 """Networks of any width against hand-solved cases, enumeration and brute force over the sphere."""
 
 import itertools
+import pickle
 
 import cvxpy as cp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.sparse import csr_matrix
 
 from gnorm.losses import _LOSSES, get_loss
 from gnorm.relu import ReLUStatus, relu_max_margin
@@ -238,8 +240,9 @@ def test_odd_part_of_a_network_is_linear():
 
 
 def test_one_feature_without_constant():
-    with pytest.raises(NotSeparableError):
+    with pytest.raises(NotSeparableError, match=r"in every neuron .* constant feature") as raised:
         relu_max_margin([[1.0], [2.0]], [1, -1])
+    assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
     assert relu_max_margin([[1.0], [2.0]], [1, -1], 1.0).status is ReLUStatus.OPTIMAL
 
 
@@ -249,6 +252,20 @@ def test_what_the_walk_cannot_take():
     X, y = data(100, 3)
     with pytest.raises(MemoryError, match=r"samples needs .* more than"):
         relu_max_margin(X, y, memory_limit=1e4, oracle="exact")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "sentence"),
+    [
+        ({"X": csr_matrix(np.eye(2))}, TypeError, "dense data is required"),
+        ({"X": 3.0}, ValueError, "Expected 2D array, got scalar"),
+        ({"max_neurons": "many"}, ValueError, "expected max_neurons >= 1, .* got 'many'"),
+        ({"max_neurons": 0}, ValueError, "expected max_neurons >= 1, .* got 0"),
+    ],
+)
+def test_arguments_are_checked(change, error, sentence):
+    with pytest.raises(error, match=sentence):
+        relu_max_margin(**({"X": np.eye(2), "y": [1, -1], "C": 1.0} | change))
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,9 @@ def test_hard_margins():
     model = ReLUNormSVC(C=np.inf).fit(X, y > 1.0)
     assert model.score(X, y > 1.0) == 1.0
     assert_allclose(model.margin_, 1 / model.norm_, rtol=1e-6)
-    with pytest.raises(NotSeparableError):
-        ReLUNormSVC(C=np.inf).fit(np.zeros((2, 1)), [0, 1])
+    with pytest.raises(NotSeparableError, match="the heaviest are 1, 2") as raised:
+        ReLUNormSVC(C=np.inf).fit(np.zeros((3, 1)), [0, 0, 1], sample_weight=[0, 1, 1])
+    assert_allclose(raised.value.certificate, [0, 0.5, 0.5])
 
 
 def test_what_is_refused_and_what_is_warned_of():
@@ -80,6 +81,8 @@ def test_what_is_refused_and_what_is_warned_of():
         ReLUNormClassifier(loss="squared_error").fit(X, y > 1)
     with pytest.raises(ValueError, match="expected a loss of targets"):
         ReLUNormRegressor(loss="hinge").fit(X, y)
+    with pytest.raises(ValueError, match="expected real y, got dtype <U3"):
+        ReLUNormRegressor().fit(X, np.where(y > 1, "yes", "no"))
     with pytest.raises(ValueError, match="expected samples of positive weight of at least 2"):
         ReLUNormSVC().fit(X, np.ones(40))
     rng = np.random.default_rng(0)

@@ -155,7 +155,8 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
 
     def _validated(self, X: Any, y: ArrayLike, **options: Any) -> tuple[Any, np.ndarray]:
         if not self._has_selectors:
-            return validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, **options)
+            with _text_named(X):
+                return validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, **options)
         self._choose_columns(X)
         features = take_columns(X, self.feature_columns_)
         with _text_named(features):
@@ -315,7 +316,8 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
         check_is_fitted(self, "zeta_")
         source = self._source(X)
         if source is None:
-            X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+            with _text_named(X):
+                X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
         else:
             validate_data(self, source, reset=False, skip_check_array=True)
             features = take_columns(source, self.feature_columns_)
@@ -371,7 +373,7 @@ def _text_named(features: Any) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        texts = columns_of_text(features)
+        texts = columns_of_text(features) if len(getattr(features, "shape", ())) == 2 else []
         if not texts:
             raise
         raise ValueError(

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from gnorm.gates.base import context_names, unit_names
+
 __all__ = ["Effects", "ReadableUnits", "context_means"]
 
 
@@ -161,13 +163,13 @@ class ReadableUnits:
         if self.fit_intercept:
             scale[-1] = self.intercept_scaling
             features.append("intercept")
-        unit_names, context_names = self._named_units()
+        units, contexts = self._named_units()
         return Effects(
             shared=shared * scale,
             deviations=tuple(of_unit * scale for of_unit in deviations),
             output_names=self._names_of_outputs(),
-            unit_names=unit_names,
-            context_names=tuple(context_names),
+            unit_names=units,
+            context_names=tuple(contexts),
             feature_names=np.array(features, dtype=object),
             importances=self.unit_importances_,
         )
@@ -186,12 +188,8 @@ class ReadableUnits:
     def _named_units(self: Any) -> tuple[np.ndarray, list[np.ndarray]]:
         """Names of the units and of the contexts of each, numbers where gates give none."""
         _, n_units, n_contexts, _ = self.zeta_.shape
-        name_units = getattr(self.gates_, "get_feature_names_out", None)
-        units = name_units() if name_units else [f"unit{h}" for h in range(n_units)]
-        contexts = getattr(self.gates_, "context_names_", None)
-        if contexts is None:
-            contexts = [np.array([str(c) for c in range(n_contexts)], dtype=object)] * n_units
-        return np.asarray(units, dtype=object), contexts
+        units = np.asarray(unit_names(self.gates_, n_units), dtype=object)
+        return units, context_names(self.gates_, n_units, n_contexts)
 
     def _names_of_features(self: Any) -> np.ndarray:
         names = getattr(self, "feature_names_in_", None)

@@ -19,6 +19,8 @@ __all__ = [
     "Gates",
     "PartitionGates",
     "check_sample_weight",
+    "context_names",
+    "unit_names",
     "validate_columns",
 ]
 
@@ -173,6 +175,19 @@ class Gates(TransformerMixin, BaseEstimator):
                     f"({self.n_features_in_}), got {len(given)}"
                 )
         return np.array(self._unit_names(), dtype=object)
+
+
+def unit_names(gates: Any, n_units: int) -> list[str]:
+    """Names of the units of fitted gates, numbers where they give none."""
+    own = getattr(gates, "get_feature_names_out", None)
+    return list(own()) if own else [f"unit{h}" for h in range(n_units)]
+
+
+def context_names(gates: Any, n_units: int, n_contexts: int) -> list[NDArray[Any]]:
+    """Names of the contexts of each unit of fitted gates, numbers where they give none."""
+    numbers = [str(c) for c in range(n_contexts)]
+    names = getattr(gates, "context_names_", [numbers] * n_units)
+    return [np.asarray(of_unit, dtype=object) for of_unit in names]
 
 
 def validate_columns(gates: Any, X: Any, *, reset: bool, **options: Any) -> Any:

@@ -9,8 +9,15 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import get_tags
 
-from gnorm.gates.base import BoolArray, FloatArray, Gates, validate_columns
-from gnorm.gates.columns import column_indices, is_frame, take_columns
+from gnorm.gates.base import (
+    BoolArray,
+    FloatArray,
+    Gates,
+    context_names,
+    unit_names,
+    validate_columns,
+)
+from gnorm.gates.columns import column_indices, take_columns, take_rows
 
 __all__ = ["JoinedGates"]
 
@@ -83,14 +90,12 @@ class JoinedGates(Gates):
             part = X if indices is None else take_columns(X, indices)
             self.gates_.append(clone(gates).fit(part, y, sample_weight=weights))
             self._columns.append(indices)
-        shapes = [part.shape[1:] for part in self._parts(X[:1] if not is_frame(X) else X.iloc[:1])]
+        shapes = [part.shape[1:] for part in self._parts(take_rows(X, slice(1)))]
         self._shapes = shapes
         self.context_names_ = [
-            np.asarray(names, dtype=object)
-            for gates, (n_units, n_contexts) in zip(self.gates_, shapes, strict=True)
-            for names in getattr(
-                gates, "context_names_", [[str(c) for c in range(n_contexts)]] * n_units
-            )
+            names
+            for gates, shape in zip(self.gates_, shapes, strict=True)
+            for names in context_names(gates, *shape)
         ]
         self.is_shared_ = np.concatenate(
             [
@@ -121,8 +126,7 @@ class JoinedGates(Gates):
     def _unit_names(self) -> list[str]:
         names: list[str] = []
         for gates, (n_units, _) in zip(self.gates_, self._shapes, strict=True):
-            own = getattr(gates, "get_feature_names_out", None)
-            names += list(own()) if own else [f"unit{h}" for h in range(n_units)]
+            names += unit_names(gates, n_units)
         return [
             name if names.count(name) == 1 else f"{name}_{names[:h].count(name)}"
             for h, name in enumerate(names)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_scalar
 
 from gnorm.gates.base import FloatArray, PartitionGates, check_handle_unknown
-from gnorm.gates.columns import column, is_frame
+from gnorm.gates.columns import column, column_names, is_frame
 from gnorm.gates.hyperplanes import weighted_quantiles
 
 __all__ = ["QuantileGates"]
@@ -87,9 +87,17 @@ class QuantileGates(PartitionGates):
 
     def _values(self, X: Any, j: int) -> Any:
         values = X.iloc[:, j] if hasattr(X, "iloc") else column(X, j)
-        if hasattr(values, "to_numpy") and hasattr(values.dtype, "na_value"):
-            values = values.to_numpy(dtype=np.float64, na_value=np.nan)
-        numbers = np.asarray(values, dtype=np.float64)
+        try:
+            if hasattr(values, "to_numpy") and hasattr(values.dtype, "na_value"):
+                values = values.to_numpy(dtype=np.float64, na_value=np.nan)
+            if np.asarray(values).dtype.kind == "c":
+                raise ValueError("Complex data not supported")
+            numbers = np.asarray(values, dtype=np.float64)
+        except ValueError as error:
+            raise ValueError(
+                f"expected numbers in column {column_names(X)[j]}: {error}; levels that are no "
+                "numbers are for CategoryGates"
+            ) from None
         if np.any(np.isinf(numbers)):
             raise ValueError("expected finite numbers or NaN in the columns, got infinity")
         return numbers

@@ -9,7 +9,15 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import get_tags
 
-from gnorm.gates.base import BoolArray, FloatArray, Gates, validate_columns
+from gnorm.gates.base import (
+    BoolArray,
+    FloatArray,
+    Gates,
+    context_names,
+    unit_names,
+    validate_columns,
+)
+from gnorm.gates.columns import take_rows
 
 __all__ = ["SelectedGates"]
 
@@ -68,17 +76,19 @@ class SelectedGates(Gates):
         if not (hasattr(self.gates, "fit") and hasattr(self.gates, "transform")):
             raise TypeError(f"gates must have fit and transform, got {self.gates!r}")
         self.gates_ = clone(self.gates).fit(X, y, sample_weight=weights)
-        activations = self.gates_.transform(X[:1] if not hasattr(X, "iloc") else X.iloc[:1])
-        _, n_units, n_contexts = activations.shape
-        units = np.asarray(self.units)
+        self._shape = self.gates_.transform(take_rows(X, slice(1))).shape[1:]
+        n_units = self._shape[0]
+        try:
+            units = np.asarray(self.units)
+        except ValueError:  # of different lengths
+            units = np.empty(0)
         are_positions = units.ndim == 1 and len(units) > 0 and units.dtype.kind in "iu"
         if not are_positions or units.min() < 0 or units.max() >= n_units:
             raise ValueError(f"units must be positions below {n_units}, got {self.units!r}")
         if len(np.unique(units)) < len(units):
             raise ValueError(f"units must name each unit once, got {self.units!r}")
         self._units = units.astype(np.intp)
-        numbers = np.array([str(c) for c in range(n_contexts)], dtype=object)
-        names = getattr(self.gates_, "context_names_", [numbers] * n_units)
+        names = context_names(self.gates_, *self._shape)
         self.context_names_ = [names[h] for h in self._units]
         is_shared = getattr(self.gates_, "is_shared_", np.zeros(n_units, dtype=bool))
         self.is_shared_ = is_shared[self._units]
@@ -91,7 +101,5 @@ class SelectedGates(Gates):
         return len(self._units)
 
     def _unit_names(self) -> list[str]:
-        names = getattr(self.gates_, "get_feature_names_out", None)
-        if names is None:
-            return [f"unit{h}" for h in self._units]
-        return list(names()[self._units])
+        names = unit_names(self.gates_, self._shape[0])
+        return [names[h] for h in self._units]

@@ -76,7 +76,7 @@ class LpGroups(Norm):
     def __post_init__(self) -> None:
         if not isinstance(self.p, Real) or not self.p >= 2:
             raise ValueError(
-                f"expected p >= 2, possibly inf, got p={self.p}: below 2 the units cost a power "
+                f"expected p >= 2, possibly inf, got p={self.p!r}: below 2 the units cost a power "
                 "of their norms that is not convex"
             )
         object.__setattr__(self, "p", float(self.p))

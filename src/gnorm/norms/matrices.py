@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ class MatrixNorm(Norm):
     def __post_init__(self) -> None:
         if self.shape is None:
             return
-        shape = tuple(self.shape)
+        shape = tuple(self.shape) if isinstance(self.shape, Iterable) else ()
         if len(shape) != 2 or not all(isinstance(n, Integral) and n >= 1 for n in shape):
             raise ValueError(f"expected shape of two positive integers, got {self.shape!r}")
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils import check_scalar
 
 from gnorm.plotting import common
 
@@ -113,12 +115,15 @@ class EffectsDisplay:
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If there is no estimator of gnorm in the estimator.
+            If there is no estimator of gnorm in the estimator, or a number is no integer.
         ValueError
-            If no unit changes the rule, or there is no such output.
+            If no unit changes the rule, there is no such output, or nothing is to be drawn.
         """
         effects = common.fitted_in(estimator).effects_
         n_outputs = len(effects.output_names)
+        check_scalar(n_units, "n_units", Integral, min_val=1)
+        check_scalar(max_contexts, "max_contexts", Integral, min_val=1)
+        check_scalar(output, "output", Integral)
         if not 0 <= output < n_outputs:
             raise ValueError(f"expected output below {n_outputs}, got {output}")
         units = effects.selected[:n_units]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils import check_scalar
 
 from gnorm.plotting import common
 from gnorm.selection import unit_path
@@ -134,8 +136,9 @@ class PathDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError
-            If shapes do not fit.
+            If shapes do not fit, or ``n_named`` is negative.
         """
+        check_scalar(n_named, "n_named", Integral, min_val=0)
         Cs = np.asarray(self.Cs, dtype=float)
         values = common.checked(np.asarray(self.importances), "importances")
         n_units = values.shape[1]

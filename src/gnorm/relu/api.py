@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 
 from gnorm.losses import Loss, Multinomial, get_loss
 from gnorm.relu.ascent import Ascent
@@ -30,7 +30,7 @@ from gnorm.solvers.memory import available_memory
 from gnorm.solvers.merge import merge_samples
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.solution import NotSeparableError
-from gnorm.solvers.validation import check_lengths, check_options, check_samples
+from gnorm.solvers.validation import check_count, check_lengths, check_options, check_samples
 
 __all__ = ["relu_max_margin"]
 
@@ -38,6 +38,13 @@ _N_DIRECTIONS = 1  # random ones, along which the first neurons of a hard margin
 _ORACLES = ("auto", "exact", "bounded", "local")
 _N_RANDOM = 20  # further neurons at the start
 _MAX_ITER = 200  # rounds; a hard margin of 150 samples in the plane took about 40
+
+
+class NoNetworkError(NotSeparableError):
+    """No network of any width gives every hard-margin sample a positive margin."""
+
+    _proof = "a combination of the two classes coincides in every neuron"
+    _remedy = "Use a finite C, or append a constant feature if there is none."
 
 
 def relu_max_margin(
@@ -65,8 +72,9 @@ def relu_max_margin(
     over any number of neurons. The norm is half the least squared length of the weights
     :math:`f(x) = \sum_j v_j (x \cdot w_j)_+` of a network that computes f [1]_. There is no
     intercept: a constant feature makes biases of the neurons, which are inside the norm like any
-    other weight. The search over all neurons is exact, by a walk along the arrangement of the
-    samples, so the lower bound holds for networks of any width.
+    other weight. The lower bound holds for networks of any width: with at most three features the
+    search over all neurons is exact, by a walk along the arrangement of the samples, and with more
+    they are bounded.
 
     Parameters
     ----------
@@ -142,9 +150,10 @@ def relu_max_margin(
     if isinstance(loss, Multinomial):
         raise ValueError("expected a loss of one output, got 'multinomial'")
     check_options(tol, max_iter, memory_limit)
-    n_samples = len(np.asarray(X))
-    gates = np.ones((n_samples, 1, 1), dtype=bool)  # without gates samples merge by X and y
-    X, targets, gates, weight = check_samples(np.asarray(X), y, gates, loss, C, sample_weight)
+    check_count(max_neurons, "max_neurons")
+    X = check_array(X, dtype=np.float64, input_name="X")
+    gates = np.ones((len(X), 1, 1), dtype=bool)  # without gates samples merge by X and y
+    X, targets, gates, weight = check_samples(X, y, gates, loss, C, sample_weight)
     check_lengths(X)
     most_rounds = _MAX_ITER if max_iter is None else int(max_iter)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
@@ -157,7 +166,7 @@ def relu_max_margin(
     try:
         _raise_if_not_separable(problem, Lines(distinct))
     except NotSeparableError as error:
-        raise NotSeparableError(rows.expand(error.certificate), error.residual) from None
+        raise NoNetworkError(rows.expand(error.certificate), error.residual) from None
     best = generate(
         problem,
         distinct,
@@ -213,8 +222,8 @@ def _search(oracle: str, X: np.ndarray, limit: float, seed: int) -> Search:
     if X.shape[1] > 3:
         raise ValueError(
             f"expected at most 3 features, the constant included, got {X.shape[1]}: the exact "
-            'search over all neurons takes n_samples ** n_features operations; oracle="bounded" '
-            "takes any number, with a bound that may be less sharp"
+            "search over all neurons takes n_samples ** (n_features - 1) operations; "
+            'oracle="bounded" takes any number, with a bound that may be less sharp'
         )
     if need > limit:
         raise MemoryError(
@@ -248,7 +257,7 @@ def _raise_if_not_separable(problem: Problem, lines: Lines) -> None:
     hard = np.flatnonzero(problem.is_hard)
     of_zeros = hard[lines.line[hard] < 0]
     if len(of_zeros):  # at the origin every network without a constant is 0
-        raise NotSeparableError(np.eye(len(problem.y))[of_zeros[0]], 0.0)
+        raise NoNetworkError(np.eye(len(problem.y))[of_zeros[0]], 0.0)
     shared = np.bincount(lines.line[hard], minlength=1)[lines.line[hard]] > 1
     hard = hard[shared]
     if len(hard) == 0:
@@ -266,7 +275,7 @@ def _raise_if_not_separable(problem: Problem, lines: Lines) -> None:
         certificate = np.zeros(len(problem.y))
         certificate[hard] = np.maximum(found.x, 0.0) / np.sum(np.maximum(found.x, 0.0))
         residual = float(np.max(np.abs(equations[:-1] @ certificate[hard])))
-        raise NotSeparableError(certificate, residual)
+        raise NoNetworkError(certificate, residual)
 
 
 def _first_neurons(

@@ -14,9 +14,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from gnorm.gated import as_numbers
 from gnorm.losses import LogLoss, Loss, get_loss
 from gnorm.relu.api import relu_max_margin
 from gnorm.relu.solution import ReLUSolution, relu_values
+from gnorm.solvers.solution import NotSeparableError
 from gnorm.solvers.validation import check_sample_weight
 
 __all__ = ["ReLUNormClassifier", "ReLUNormRegressor", "ReLUNormSVC"]
@@ -49,18 +51,21 @@ class _ReLUNorm(BaseEstimator):
         names = "tol", "max_iter", "max_neurons", "oracle", "memory_limit", "verbose"
         options = {name: getattr(self, name) for name in names}
         kept = np.flatnonzero(weight)
-        solutions = [
-            relu_max_margin(
-                self._augmented(X[kept]),
-                y[kept],
-                self.C,
-                loss=self._loss_of(),
-                sample_weight=weight[kept],
-                random_state=self.random_state,
-                **options,
-            )
-            for y in problems
-        ]
+        try:
+            solutions = [
+                relu_max_margin(
+                    self._augmented(X[kept]),
+                    y[kept],
+                    self.C,
+                    loss=self._loss_of(),
+                    sample_weight=weight[kept],
+                    random_state=self.random_state,
+                    **options,
+                )
+                for y in problems
+            ]
+        except NotSeparableError as error:
+            raise error.scattered(kept, len(weight)) from None
         self.neurons_ = [solution.neurons for solution in solutions]
         self.coefs_ = [solution.coefs for solution in solutions]
         self.norm_ = np.array([solution.norm for solution in solutions])
@@ -579,7 +584,7 @@ class ReLUNormRegressor(RegressorMixin, _ReLUNorm):
         X, targets = self._validated(X, y, y_numeric=True)
         self._check_parameters()
         weight = check_sample_weight(sample_weight, len(targets))
-        self._solve(X, targets.astype(np.float64)[None], weight)
+        self._solve(X, as_numbers(targets, "y")[None], weight)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

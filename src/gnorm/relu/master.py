@@ -218,7 +218,7 @@ class MasterPoint:
     Attributes
     ----------
     coefs : ndarray of shape (n_columns,)
-        Coefficients :math:`\mu \\ge 0` of the signed neurons.
+        Coefficients :math:`\mu \ge 0` of the signed neurons.
     dual_coef : ndarray of shape (n_samples,)
         Dual point b.
     slack : ndarray of shape (n_columns,)

@@ -43,6 +43,9 @@ class NotSeparableError(ValueError):
         :math:`\max_h \|V_h(a)\| / \max_n \|x_n\|`.
     """
 
+    _proof = "a combination of the two classes coincides in every unit"
+    _remedy = "Use a finite C, more units, or other gates."
+
     def __init__(self, certificate: np.ndarray, residual: float, n_named: int = 10) -> None:
         heaviest = np.argsort(-certificate, kind="stable")[:n_named]
         self.certificate = certificate
@@ -50,10 +53,9 @@ class NotSeparableError(ValueError):
         named = ", ".join(str(n) for n in heaviest if certificate[n] > 0)
         n_involved = int(np.count_nonzero(certificate))
         super().__init__(
-            "the hard margin (C=inf) needs separable data, but a combination of the two classes "
-            f"coincides in every unit (to {residual:.0e} of the largest feature norm); it involves "
-            f"{n_involved} samples, the heaviest are {named}. "
-            "Use a finite C, more units, or other gates."
+            f"the hard margin (C=inf) needs separable data, but {self._proof} "
+            f"(to {residual:.0e} of the largest feature norm); it involves "
+            f"{n_involved} samples, the heaviest are {named}. {self._remedy}"
         )
 
     def scattered(self, rows: np.ndarray, n_samples: int) -> NotSeparableError:

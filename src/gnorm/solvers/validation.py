@@ -16,6 +16,7 @@ from gnorm.solvers.merge import weighted
 
 __all__ = [
     "check_activations",
+    "check_count",
     "check_lengths",
     "check_options",
     "check_sample_weight",
@@ -108,13 +109,18 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> np.n
     return weight
 
 
+def check_count(value: int | None, name: str) -> None:
+    """Raise ValueError unless the value is None or a positive integer."""
+    is_count = isinstance(value, Integral) and not isinstance(value, bool)
+    if value is not None and not (is_count and value >= 1):
+        raise ValueError(f"expected {name} >= 1, an integer, or None, got {value!r}")
+
+
 def check_options(tol: float, max_iter: int | None, memory_limit: float | None) -> None:
     """Raise ValueError for options of a solve that make no sense."""
     if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 < tol < np.inf:
         raise ValueError(f"expected a finite tol > 0, got {tol!r}")
-    is_count = isinstance(max_iter, Integral) and not isinstance(max_iter, bool)
-    if max_iter is not None and not (is_count and max_iter >= 1):
-        raise ValueError(f"expected max_iter >= 1, an integer, or None, got {max_iter!r}")
+    check_count(max_iter, "max_iter")
     is_number = isinstance(memory_limit, Real) and not isinstance(memory_limit, bool)
     if memory_limit is not None and not (is_number and memory_limit > 0):
         raise ValueError(f"expected memory_limit > 0 bytes or None, got {memory_limit!r}")
