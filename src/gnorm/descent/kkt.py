@@ -59,7 +59,8 @@ class KKTPoint:
     Attributes
     ----------
     residual : float
-        :math:`\epsilon / \|\tilde w\|`, the norm that of the weights of the largest rate.
+        :math:`\epsilon / \|\tilde w\|`, the norm that of the weights of the largest rate; 0 where
+        these are all zero, and so as small as can be.
     epsilon : float
         Distance of :math:`\tilde w`, zero but in the weights of the largest rate, from
         :math:`\sum_n \mu_n \, \partial q_n(\tilde w)`.
@@ -224,8 +225,9 @@ def _point(
     epsilon = float(np.linalg.norm(target - gradients.combine(coef)))
     multipliers = np.zeros(len(margins))
     np.add.at(multipliers, gradients.margins, coef)
+    size = float(np.linalg.norm(target))
     return KKTPoint(
-        residual=epsilon / float(np.linalg.norm(target)),
+        residual=epsilon / size if size > 0 else 0.0,  # no weights of the largest rate: the least
         epsilon=epsilon,
         delta=float((multipliers * (margins / smallest - 1.0)).max()),
         multipliers=multipliers,
