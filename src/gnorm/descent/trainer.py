@@ -252,6 +252,12 @@ class _Run:
             raise ValueError(
                 f"expected parts that remember different things, got twice some of {sorted(names)}"
             )
+        taken = {"parameters", *self.batches.state()}
+        if both := sorted(taken.intersection(names)):
+            raise ValueError(
+                f"expected parts that remember by names other than {sorted(taken)}, which a "
+                f"history has itself, got {both}"
+            )
         self.step = 0
         self.history = History()
         if history is not None:

@@ -24,6 +24,7 @@ from gnorm.descent import (
     Momentum,
     Network,
     Normalized,
+    Part,
     Rate,
     Spectral,
     Step,
@@ -32,6 +33,13 @@ from gnorm.descent import (
 from gnorm.descent.layers import Bias, Dense, ReLU
 
 N, D = 20, 4
+
+
+class Remembering(Part):
+    """A part with memories of names that the rest of the state has."""
+
+    def start(self, weights):
+        return {"order": [np.zeros(1)], "parameters": [np.zeros_like(W) for W in weights]}
 
 
 def random_problem(seed=0):
@@ -222,6 +230,10 @@ def test_a_history_of_another_optimizer_is_not_resumed():
                 a_network(), *random_problem()
             ),
             "expected parts that remember different things, got twice some of ['velocity'",
+        ),
+        (
+            lambda: Descent([Remembering(), Rate(0.1)]).train(a_network(), *random_problem()),
+            "'random_rest'], which a history has itself, got ['order', 'parameters']",
         ),
         (
             lambda: GradientDescent(0.1, geometry="spectral").train(
