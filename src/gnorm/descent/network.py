@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -158,6 +159,7 @@ class Network:
     def _build(self, layers: Chain) -> None:
         nodes: list[Node] = []
         widths = [self.n_features]  # of the input, then of every node
+        heights = [Fraction(1)]  # rows of a sample
         owned: dict[int, tuple[int, ...]] = {}
         self._owners: list[Layer] = []
         self._matrices: list[tuple[int, ...]] = []
@@ -172,6 +174,7 @@ class Network:
                 raise ValueError(
                     f"expected branches with equally many outputs before {name}, got {given}"
                 )
+            heights.append(_height(layer, [heights[p + 1] for p in parents], name))
             try:
                 widths.append(layer.n_outputs(given[0]))
             except ValueError as error:
@@ -205,6 +208,11 @@ class Network:
             if end == (_INPUT,):
                 raise ValueError("expected at least one layer, got none")
             add(Identity(), end)
+        if heights[-1] != 1:
+            raise ValueError(
+                f"expected one row of outputs for every sample, got {heights[-1]}: a Split needs a "
+                "Join behind it"
+            )
         self.nodes = tuple(nodes)
         self.names = tuple(names)
         self.n_outputs = widths[-1]
@@ -612,6 +620,24 @@ class Network:
         gradient = np.empty_like(self.parameters)
         self.backward(self.forward(X, gates), coef, gradient)
         return gradient
+
+
+def _height(layer: Layer, given: list[Fraction], name: str) -> Fraction:
+    """Rows of a sample behind a layer, from those of what is summed before it."""
+    if len(set(given)) != 1:
+        raise ValueError(
+            f"expected branches with equally many rows of a sample before {name}, got "
+            f"{[str(n) for n in given]}: a Split needs a Join in the same branch"
+        )
+    if layer.gates is not None and given[0] != 1:
+        raise ValueError(
+            f"expected one row of a sample before {name}, whose gates are given for samples, got "
+            f"{given[0]}: positions that a Split has made have none"
+        )
+    height = given[0] * layer.row_factor
+    if height.denominator != 1:
+        raise ValueError(f"expected a Split of as many positions before {name}, got {layer!r}")
+    return height
 
 
 def _total(values: list[Any], parents: tuple[int, ...]) -> FloatArray:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from fractions import Fraction
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeAlias
 
@@ -77,6 +78,9 @@ class Layer(ABC):
         Number of inputs; None for any.
     gates : tuple (n_out, n_contexts) or None
         Shape of the activations that must be given with every sample; None for none.
+    row_factor : Fraction
+        Number of rows that come out for each that goes in, other than 1 where the positions of a
+        sequence become rows of their own.
     is_separable : bool
         Whether the output of a sample depends on that sample alone.
     is_unitwise : bool
@@ -87,6 +91,7 @@ class Layer(ABC):
 
     n_in: int | None = None
     gates: tuple[int, int] | None = None
+    row_factor: Fraction = Fraction(1)
     is_separable: bool = True
     is_unitwise: bool = False
 
