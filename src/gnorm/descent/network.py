@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_random_state
 
+from gnorm.descent.checks import check_count
 from gnorm.descent.clarke import subdifferential
 from gnorm.descent.layers import Dense, Identity, Layer, Sum
-from gnorm.descent.layers.base import Outer, check_count
+from gnorm.descent.layers.base import Outer
 from gnorm.descent.layers.sums import Chain
 from gnorm.descent.rates import RatePolytope, assemble
 from gnorm.gated import FloatArray

@@ -218,6 +218,7 @@ def test_the_structure_where_no_weight_has_a_slope():
     [
         (lambda: PowerGrowth(0.0, 2.0), "expected a finite M > 0, got 0.0"),
         (lambda: PowerGrowth(1.0, 1.0), "expected 1 < p < inf, got 1.0"),
+        (lambda: HighOrder(PowerGrowth), "expected a growth with the methods conjugate and"),
         (lambda: HighOrder(2.0), "expected a growth with the methods conjugate and"),
         (
             lambda: Descent([HighOrder(PowerGrowth(1.0, 1.5, ["l2"]))]).train(

@@ -22,7 +22,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
-from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -37,8 +36,6 @@ __all__ = [
     "Layer",
     "Outer",
     "Rate",
-    "check_count",
-    "check_positive",
     "rows",
 ]
 
@@ -211,17 +208,3 @@ class DegreeOne(Layer):
 def rows(gradients: FloatArray) -> Outer:
     """A gradient that is a sum of rows, (n_rows, size), as :meth:`Layer.backward` returns it."""
     return gradients, np.ones((len(gradients), 1))
-
-
-def check_positive(value: Any, name: str) -> float:
-    """Return a finite number above 0."""
-    if not isinstance(value, Real) or not 0 < float(value) < np.inf:
-        raise ValueError(f"expected a finite {name} > 0, got {value}")
-    return float(value)
-
-
-def check_count(value: Any, name: str) -> int:
-    """Return an integer of at least 1."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"expected {name} to be integers of at least 1, got {value!r}")
-    return int(value)

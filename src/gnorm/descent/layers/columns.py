@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gnorm.descent.layers.base import Arrays, Back, DegreeOne, check_count
+from gnorm.descent.checks import check_count
+from gnorm.descent.layers.base import Arrays, Back, DegreeOne
 from gnorm.gated import FloatArray
 
 __all__ = ["Columns", "Identity", "Join", "Split"]

@@ -26,8 +26,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gnorm.descent.checks import is_number
 from gnorm.descent.optimizers.base import Arrays
-from gnorm.descent.schedules import is_number
 from gnorm.gated import FloatArray
 
 __all__ = [

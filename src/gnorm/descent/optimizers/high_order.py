@@ -33,10 +33,10 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gnorm.descent.checks import check_positive, is_number
 from gnorm.descent.optimizers.base import Arrays, Part, State, Step
 from gnorm.descent.optimizers.geometries import GeometryLike, check_geometry
 from gnorm.descent.optimizers.parts import absolute
-from gnorm.descent.schedules import is_number
 
 if TYPE_CHECKING:  # the trainer and what it trains know this room
     from gnorm.descent.losses import ExponentialLike
@@ -80,8 +80,7 @@ class PowerGrowth:
     """
 
     def __init__(self, M: float, p: float, geometry: GeometryLike = "l2") -> None:
-        if not (is_number(M) and 0 < M < math.inf):
-            raise ValueError(f"expected a finite M > 0, got {M!r}")
+        check_positive(M, "M")
         if not (is_number(p) and 1 < p < math.inf):
             raise ValueError(f"expected 1 < p < inf, got {p!r}")
         self.M, self.p, self.q = M, p, p / (p - 1.0)
@@ -142,7 +141,7 @@ class HighOrder(Part):
     """
 
     def __init__(self, growth: Conjugate) -> None:
-        if not isinstance(growth, Conjugate):
+        if isinstance(growth, type) or not isinstance(growth, Conjugate):
             raise ValueError(
                 "expected a growth with the methods conjugate and conjugate_gradient, got "
                 f"{growth!r}"
