@@ -26,7 +26,7 @@ from gnorm.descent.layers import Dense, Identity, Layer, Sum
 from gnorm.descent.layers.base import Outer
 from gnorm.descent.layers.sums import Chain
 from gnorm.descent.rates import RatePolytope, assemble
-from gnorm.gated import FloatArray
+from gnorm.gated import FloatArray, as_numbers
 from gnorm.homogeneity import ClarkeSubdifferential
 
 __all__ = ["Activations", "Network", "Node", "Pass"]
@@ -149,7 +149,7 @@ class Network:
             initial = [W for layer in self._owners for W in layer.initial(rng)]
             parameters = np.concatenate([*(W.ravel() for W in initial), np.empty(0)])
         size = self._n_parameters
-        values = np.array(parameters, dtype=float)
+        values = np.array(as_numbers(parameters, "parameters"))
         if values.shape != (size,) or not np.isfinite(values).all():
             raise ValueError(
                 f"expected {size} finite parameters, got shape {values.shape}"
@@ -192,16 +192,16 @@ class Network:
 
         def chain(items: Any, parents: tuple[int, ...]) -> tuple[int, ...]:
             """Append layers one after the other; return the nodes whose sum comes out."""
+            if not isinstance(items, Sequence) or isinstance(items, str):
+                raise ValueError(f"expected layers, sums or sequences of them, got {items!r}")
             for item in items:
                 if isinstance(item, Layer):
                     parents = (add(item, parents),)
                 elif isinstance(item, Sum):
                     ends = [chain(branch, parents) for branch in item.branches]
                     parents = tuple(p for end in ends for p in end)
-                elif isinstance(item, Sequence) and not isinstance(item, str):
-                    parents = chain(item, parents)
                 else:
-                    raise ValueError(f"expected layers, sums or sequences of them, got {item!r}")
+                    parents = chain(item, parents)
             return parents
 
         end = chain([layers] if isinstance(layers, Layer | Sum) else layers, (_INPUT,))
@@ -614,7 +614,7 @@ class Network:
             If inputs, activations or coefficients do not fit the network.
         """
         X, gates = self.check_inputs(X, activations)
-        coef = np.asarray(coef, dtype=float)
+        coef = as_numbers(coef, "coef")
         expected = (len(X),) if self.n_outputs == 1 else (len(X), self.n_outputs)
         if coef.shape != expected:
             raise ValueError(f"expected coef of shape {expected}, got shape {coef.shape}")

@@ -8,7 +8,7 @@ and ``weights``, its parts as layers, and gives its gradient on some or all of i
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +19,7 @@ from gnorm.descent.losses import LOSSES, ExponentialLike
 from gnorm.descent.margins import check_labels, margins_of, output_coefficients
 from gnorm.descent.network import Activations, Network
 from gnorm.descent.rates import spread
-from gnorm.gated import FloatArray
+from gnorm.gated import FloatArray, as_numbers
 
 __all__ = [
     "MarginLoss",
@@ -48,6 +48,7 @@ class Slope(NamedTuple):
     min_margin: float
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What the trainer needs of a function."""
 
@@ -119,13 +120,15 @@ class MarginLoss:
         *,
         rates: ArrayLike | None = None,
     ) -> None:
+        if not isinstance(network, Network):
+            raise ValueError(f"expected a Network, got {network!r}")
         self.network = network
         self.loss = check_loss(loss)
         self.X, self.gates = network.check_inputs(X, activations)
         self.y = check_labels(y, len(self.X), network.n_outputs)
         self.rates: FloatArray | None = None
         if rates is not None:
-            given = np.atleast_2d(np.asarray(rates, dtype=float))
+            given = np.atleast_2d(as_numbers(rates, "rates"))
             self.rates = np.array([spread(network, vector) for vector in given])
 
     @property

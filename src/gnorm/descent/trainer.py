@@ -208,6 +208,11 @@ class Descent:
         UserWarning
             If the run is interrupted from the keyboard.
         """
+        if not isinstance(objective, Objective):
+            raise ValueError(
+                "expected an objective, such as MarginLoss(network, X, y) makes of a network, "
+                f"got {objective!r}"
+            )
         return self._descend(objective, objective, history)
 
     def _descend(self, objective: Objective, subject: Any, history: History | None) -> History:
@@ -237,6 +242,8 @@ class _Run:
                 "expected a homogeneous network for rescaling, which keeps its direction, got one "
                 "with a bias or an objective without margins"
             )
+        if objective.parameters.size == 0:
+            raise ValueError(f"expected weights to train, got none in {subject!r}")
         self.degree = objective.degree or 1
         self.batches = Batches(objective.n_samples, descent.batch_size, descent.random_state)
         self.layers = objective.weights
