@@ -20,6 +20,7 @@ from scipy.special import expit
 from gnorm import max_margin
 from gnorm.descent import (
     Constant,
+    Damped,
     Decaying,
     DivergenceError,
     Exponential,
@@ -315,6 +316,10 @@ def test_margin_growth_is_geometric_and_careful():
         (
             lambda: GradientDescent(Normalized(0.1), weight_decay=0.1),
             "expected weight_decay=0 with a Normalized schedule.* got 0.1",
+        ),
+        (
+            lambda: GradientDescent(Damped(0.1), weight_decay=0.1),
+            "expected weight_decay=0 with a Damped schedule.* got 0.1",
         ),
     ],
 )
