@@ -236,6 +236,14 @@ def test_a_preconditioner_acts_on_its_own_layer():
             lambda: MatrixFactorization(np.ones((3, 2)), np.full((3, 1), np.nan), np.ones((2, 1))),
             "expected finite U, got NaN or infinite entries",
         ),
+        (
+            lambda: matrix_factorization(np.eye(2), scale="1"),
+            "expected a finite scale > 0, got '1'",
+        ),
+        (
+            lambda: matrix_factorization(np.eye(2), balancing=None),
+            "expected a finite balancing >= 0, got None",
+        ),
     ],
 )
 def test_factorisations_that_cannot_be(build, message):

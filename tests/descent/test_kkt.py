@@ -110,6 +110,14 @@ def test_on_kinks_and_beside_them(n_outputs):
     assert_same(point, kkt_point(network, X, y, tol=1e9))
 
 
+def test_weights_of_the_largest_rate_that_are_all_zero_are_the_least():
+    network = Network(2, [Dense(2, 1), Dense(1, 1), Bias(1)], parameters=[1.0, 0.0, 1.0, 0.0])
+    assert_allclose(network.rates().choose(), [0.5, 0.5, 1.0])
+    point = kkt_point(network, [[1.0, 1.0], [-1.0, 1.0]], [1, -1])
+    assert (point.residual, point.epsilon, point.delta) == (0.0, 0.0, 0.0)
+    assert not point.multipliers.any()
+
+
 def test_training_brings_both_to_zero():
     network, X, y = problem("several classes")
     GradientDescent(0.01, max_steps=300).train(network, X, y)

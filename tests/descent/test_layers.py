@@ -39,6 +39,7 @@ from gnorm.descent.layers import (
     Select,
     Split,
     Sum,
+    gated,
     positionwise,
     residual,
 )
@@ -233,7 +234,7 @@ def test_other_rates_are_not_valid(make):
 def test_norms_of_the_arrays_in_every_geometry(make):
     """Each by its definition; a geometry of matrices acts on what the layer says is one."""
     layer = make()
-    network = Network(layer.n_in or 4, [layer])
+    network = Network(layer.n_in or 4, [layer, Join(2)] if isinstance(layer, Split) else [layer])
     network.parameters[:] = np.random.default_rng(0).normal(size=network.parameters.shape)
     for name, exponent in [("l1", 1), ("l2", 2), ("linf", np.inf)]:
         expected = [np.linalg.norm(W.ravel(), exponent) for W in network.weights.values()]
@@ -410,6 +411,25 @@ def test_a_shared_layer_has_its_weights_once():
         (lambda: Network(5, [Split(2)]), r"inputs of Split\(2\) to be a multiple of 2, got 5"),
         (lambda: Network(2, [Columns([2])]), "expected at least 3 inputs .* got 2"),
         (lambda: Columns([-1]), r"expected numbers of columns from 0 on, got \[-1\]"),
+        (lambda: Network(3, None), "expected layers, sums or sequences of them, got None"),
+        (
+            lambda: Network(3, [Sum([ReLU()], 3)]),
+            "expected layers, sums or sequences of them, got 3",
+        ),
+        (lambda: Network(1, [Dense(1, 1)], parameters="1"), "expected real parameters, got '1'"),
+        (lambda: Network(4, [Split(2), Dense(2, 1)]), "expected one row .* got 2: a Split"),
+        (lambda: Network(2, [Join(2), Dense(4, 1)]), "expected a Split .* before join_0, got Join"),
+        (
+            lambda: Network(4, [Sum([Split(2)], [Dense(4, 2)])]),
+            r"expected branches with equally many rows .* before identity_2, got \['2', '1'\]",
+        ),
+        (
+            lambda: Network(4, positionwise(2, *gated(2, 3))),
+            "expected one row of a sample before select_2, .* got 2",
+        ),
+        (lambda: LayerNorm(3, eps="0"), "expected a finite eps >= 0, got '0'"),
+        (lambda: LeakyReLU("0.1"), "expected a finite slope, got '0.1'"),
+        (lambda: Diagonal(2, scale=None), "expected a finite scale, got None"),
         (lambda: LayerNorm(3, eps=-1.0), "expected a finite eps >= 0, got -1.0"),
         (lambda: LeakyReLU(np.nan), "expected a finite slope, got nan"),
         (lambda: Diagonal(2, scale=np.inf), "expected a finite scale, got inf"),
@@ -438,6 +458,7 @@ def test_batches_that_have_no_statistics():
     [
         ([0.5, 0.5], r"expected a finite rate for each of \['dense_0.weights'"),
         ([0.5, 0.5, np.nan], "expected a finite rate for each"),
+        (["1", "0", "0"], "expected real rates, got dtype"),
         ([0.5, 0.5, 0.6], "expected rates for which the outputs have rate 1, got a difference of"),
         ([0.5, 0.4, 0.5], "for which the bias and what it is added to in bias_1 have equal rates"),
         ([1.5, 1.5, -0.5], "expected rates >= 0, got -0.5 for dense_3.weights"),

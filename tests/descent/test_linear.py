@@ -514,6 +514,11 @@ def test_two_linear_layers_reach_the_norm_of_their_geometry(geometry, own):
             lambda: MatrixRegression(np.ones((1, 3, 3)), [1.0], power=1.0),
             "expected 1 < power < inf, got 1.0",
         ),
+        (
+            lambda: MatrixRegression(np.ones((1, 3, 3)), [1.0], power="2"),
+            "expected 1 < power < inf, got '2'",
+        ),
+        (lambda: balanced_factors([["a"]], 2), "expected real W, got dtype"),
         (lambda: MatrixMargins(np.ones((1, 3, 3)), [0]), "expected labels -1 and 1 in y, got [0]"),
     ],
 )

@@ -20,6 +20,7 @@ from scipy.special import expit
 from gnorm import max_margin
 from gnorm.descent import (
     Constant,
+    Damped,
     Decaying,
     DivergenceError,
     Exponential,
@@ -28,13 +29,16 @@ from gnorm.descent import (
     History,
     MarginGrowth,
     MarginLoss,
+    Network,
     Normalized,
     RisingMomentum,
     Schedule,
     Steps,
     Stop,
+    kkt_residual,
     trainer,
 )
+from gnorm.descent.layers import Columns, Dense
 
 N, D = 20, 4
 
@@ -287,6 +291,13 @@ def test_margin_growth_is_geometric_and_careful():
         (lambda: Decaying(-0.1), "expected a finite rate > 0, got -0.1"),
         (lambda: Decaying(0.1, 0.0), "expected 0 < delta <= 0.5, got 0.0"),
         (lambda: Decaying(0.1, 0.6), "expected 0 < delta <= 0.5, got 0.6"),
+        (lambda: Steps(3), "expected at least one stage .* got 3"),
+        (lambda: Decaying(0.1, "0.5"), "expected 0 < delta <= 0.5, got '0.5'"),
+        (lambda: RisingMomentum("1"), "expected 0 <= limit <= 1, got '1'"),
+        (lambda: RisingMomentum(delay=None), "expected a finite delay > 0, got None"),
+        (lambda: MarginGrowth("10"), "expected n_steps >= 1, got '10'"),
+        (lambda: MarginGrowth(math.nan), "expected n_steps >= 1, got nan"),
+        (lambda: MarginGrowth(10, last="100"), "expected 0 < first <= last < inf, .* last='100'"),
         (lambda: RisingMomentum(1.1), "expected 0 <= limit <= 1, got 1.1"),
         (lambda: RisingMomentum(1.0, delay=0.0), "expected a finite delay > 0, got 0.0"),
         (lambda: Normalized(0.1, scale="layer"), "expected scale 'unit' or 'network', got 'layer'"),
@@ -305,6 +316,10 @@ def test_margin_growth_is_geometric_and_careful():
         (
             lambda: GradientDescent(Normalized(0.1), weight_decay=0.1),
             "expected weight_decay=0 with a Normalized schedule.* got 0.1",
+        ),
+        (
+            lambda: GradientDescent(Damped(0.1), weight_decay=0.1),
+            "expected weight_decay=0 with a Damped schedule.* got 0.1",
         ),
     ],
 )
@@ -1053,3 +1068,35 @@ def test_momenta_of_a_function_are_checked(momentum):
     X, y, activations = random_problem()
     with pytest.raises(ValueError, match="expected momenta from 0 to 1, got"):
         GradientDescent(0.1, momentum=lambda step: momentum).train(a_network(), X, y, activations)
+
+
+def test_what_is_no_network_or_has_no_weights():
+    X, y = np.array([[2.0, 1.0], [-1.0, -2.0]]), np.array([1, -1])
+    network = Network(2, [Columns([0])])
+    for geometry in ["l2", "l1"]:
+        with pytest.raises(ValueError, match=r"expected weights to train, got none in Net"):
+            GradientDescent(geometry=geometry).train(network, X, y)
+    with pytest.raises(ValueError, match="expected a network with weights, got Network"):
+        kkt_residual(network, X, y)
+    assert network.rates().violation([]) == 1.0
+    with pytest.raises(ValueError, match="expected a Network, got 'network'"):
+        GradientDescent().train("network", X, y)
+    with pytest.raises(ValueError, match=r"expected an objective, such as .* got GatedNetwork"):
+        GradientDescent().minimize(GatedNetwork.relu(2, 3))
+
+
+def test_strings_where_numbers_are_asked_for():
+    X, y = [[2.0, 1.0], [-1.0, -2.0]], [1, -1]
+    network = Network(2, [Dense(2, 1)], parameters=[1.0, 1.0])
+    refused = [
+        (lambda: kkt_residual(network, X, y, tol="0"), "expected tol >= 0, got '0'"),
+        (lambda: network.subdifferential(X[0], output="0"), "an output from 0 to 0, got '0'"),
+        (lambda: network.subdifferential(X[0], output=0.5), "an output from 0 to 0, got 0.5"),
+        (lambda: network.subdifferential("x"), "expected real x, got 'x'"),
+        (lambda: network.gradient(X, None, ["a", "b"]), "expected real coef, got dtype"),
+        (lambda: MarginLoss(network, X, y, rates="1"), "expected real rates, got '1'"),
+        (lambda: GradientDescent(preconditioner="A"), "expected real preconditioner of layer 0"),
+    ]
+    for call, message in refused:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            call()

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from numbers import Integral
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 
-from gnorm.gated import BoolArray, FloatArray
+from gnorm.gated import BoolArray, FloatArray, as_numbers
 from gnorm.homogeneity import ClarkeSubdifferential
 
 if TYPE_CHECKING:
@@ -227,11 +228,11 @@ def subdifferential(
         raise ValueError(
             "expected a network that evaluates samples alone, got one that normalises over a batch"
         )
-    point = np.asarray(x, dtype=float)
+    point = as_numbers(x, "x")
     if point.shape != (network.n_features,):
         raise ValueError(f"expected x of shape ({network.n_features},), got shape {point.shape}")
-    if not 0 <= output < network.n_outputs:
-        raise ValueError(f"expected an output from 0 to {network.n_outputs - 1}, got {output}")
+    if not (isinstance(output, Integral) and 0 <= output < network.n_outputs):
+        raise ValueError(f"expected an output from 0 to {network.n_outputs - 1}, got {output!r}")
     forward = network.forward(*network.check_inputs(point[None], activations))
     coef = np.zeros((1, network.n_outputs))
     coef[0, output] = 1.0

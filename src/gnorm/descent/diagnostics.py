@@ -29,7 +29,7 @@ from gnorm.descent.network import Activations, Network
 from gnorm.descent.objective import MarginLoss
 from gnorm.descent.optimizers.geometries import GeometryLike, PerLayer, check_geometry
 from gnorm.descent.rates import Rates, spread
-from gnorm.gated import FloatArray
+from gnorm.gated import FloatArray, as_numbers
 from gnorm.solvers import MarginSolution
 
 __all__ = [
@@ -330,7 +330,7 @@ def inconsistency(values: ArrayLike, others: ArrayLike) -> float:
     ValueError
         If there are not as many of one as of the other, none, or some that are not finite.
     """
-    values, others = np.asarray(values, dtype=float), np.asarray(others, dtype=float)
+    values, others = (as_numbers(v, "decision values") for v in (values, others))
     if values.ndim != 1 or values.shape != others.shape or len(values) == 0:
         raise ValueError(
             "expected decision values of the same inputs, shape (n_samples,), got shapes "

@@ -31,8 +31,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from gnorm import gated
+from gnorm.descent.checks import check_count
 from gnorm.descent.layers import Bias, Dense, Layer, ReLU, Select
-from gnorm.descent.layers.base import check_count
 from gnorm.descent.network import Activations, Network
 from gnorm.gated import BoolArray, FloatArray
 

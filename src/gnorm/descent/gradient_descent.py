@@ -20,7 +20,7 @@ from gnorm.descent.optimizers.parts import (
     Rate,
     WeightDecay,
 )
-from gnorm.descent.schedules import MarginGrowth, Normalized, RisingMomentum, Schedule
+from gnorm.descent.schedules import Damped, MarginGrowth, Normalized, RisingMomentum, Schedule
 from gnorm.descent.trainer import Descent
 
 __all__ = ["Adam", "GradientDescent"]
@@ -46,7 +46,7 @@ class GradientDescent(Descent):
         Look ahead: :math:`w \leftarrow w + m v - \eta \nabla L(w)` with the new v.
     weight_decay : float, default=0.0
         Weight :math:`\lambda` of :math:`\frac{\lambda}{2} \|w\|^2`, added to the loss. Not with
-        :class:`Normalized`, under which the loss has no fixed scale.
+        :class:`Normalized` or :class:`Damped`, under which the loss has no fixed scale.
     geometry : {"l2", "l1", "linf", "spectral"}, Geometry, or sequence of them, default="l2"
         Norm of the weights in which descent is steepest: "l1" follows the coordinate of the largest
         slope, "linf" the signs of the gradient, ``Lp(p)`` its powers, "spectral" the polar factor
@@ -98,10 +98,10 @@ class GradientDescent(Descent):
         self.momentum, self.nesterov = momentum, nesterov
         decay = WeightDecay(weight_decay)
         self.weight_decay = decay.value
-        if weight_decay and isinstance(self.schedule, Normalized):
+        if weight_decay and isinstance(self.schedule, Normalized | Damped):
             raise ValueError(
-                "expected weight_decay=0 with a Normalized schedule, whose loss has "
-                f"no fixed scale, got {weight_decay}"
+                f"expected weight_decay=0 with a {type(self.schedule).__name__} schedule, whose "
+                f"loss has no fixed scale, got {weight_decay}"
             )
         self.geometry = check_geometry(geometry)
         if preconditioner is not None:

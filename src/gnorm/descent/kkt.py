@@ -38,6 +38,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh
 from scipy.optimize import nnls
 
+from gnorm.descent.checks import is_number
 from gnorm.descent.clarke import Sides, adjacent_sides, kinked, on_sides
 from gnorm.descent.layers.base import Outer
 from gnorm.descent.margins import output_coefficients
@@ -59,7 +60,8 @@ class KKTPoint:
     Attributes
     ----------
     residual : float
-        :math:`\epsilon / \|\tilde w\|`, the norm that of the weights of the largest rate.
+        :math:`\epsilon / \|\tilde w\|`, the norm that of the weights of the largest rate; 0 where
+        these are all zero, and so as small as can be.
     epsilon : float
         Distance of :math:`\tilde w`, zero but in the weights of the largest rate, from
         :math:`\sum_n \mu_n \, \partial q_n(\tilde w)`.
@@ -187,6 +189,8 @@ def kkt_residual(
     """
     if rates is not None:
         return kkt_point(network, X, y, activations, rates=rates, tol=tol).residual
+    if not network.names:
+        raise ValueError(f"expected a network with weights, got {network!r}")
     alike = np.full(len(network.names), 1.0 / max(1, network.depth))
     return _point(network, X, y, activations, alike, tol).residual
 
@@ -200,8 +204,8 @@ def _point(
     tol: float,
 ) -> KKTPoint:
     """The nearest combination of gradients, for a rate of every array."""
-    if not tol >= 0:
-        raise ValueError(f"expected tol >= 0, got {tol}")
+    if not (is_number(tol) and tol >= 0):
+        raise ValueError(f"expected tol >= 0, got {tol!r}")
     objective = MarginLoss(network, X, y, activations)
     margins = objective.margins()
     smallest = float(margins.min())
@@ -224,8 +228,9 @@ def _point(
     epsilon = float(np.linalg.norm(target - gradients.combine(coef)))
     multipliers = np.zeros(len(margins))
     np.add.at(multipliers, gradients.margins, coef)
+    size = float(np.linalg.norm(target))
     return KKTPoint(
-        residual=epsilon / float(np.linalg.norm(target)),
+        residual=epsilon / size if size > 0 else 0.0,  # no weights of the largest rate: the least
         epsilon=epsilon,
         delta=float((multipliers * (margins / smallest - 1.0)).max()),
         multipliers=multipliers,

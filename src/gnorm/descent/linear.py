@@ -33,6 +33,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import entr
 from sklearn.utils import check_random_state
 
+from gnorm.descent.checks import check_count, check_matrix, is_number
 from gnorm.descent.losses import ExponentialLike
 from gnorm.descent.objective import Slope, check_labels, check_loss
 from gnorm.gated import FloatArray
@@ -50,23 +51,8 @@ __all__ = [
 ]
 
 
-def _check_matrix(values: ArrayLike, name: str) -> FloatArray:
-    matrix = np.asarray(values, dtype=float)
-    if matrix.ndim != 2 or matrix.size == 0:
-        raise ValueError(f"expected {name} to be a matrix, got shape {matrix.shape}")
-    if not np.isfinite(matrix).all():
-        raise ValueError(f"expected finite {name}, got NaN or infinite entries")
-    return matrix
-
-
-def _check_depth(depth: Any) -> int:
-    if not isinstance(depth, Integral) or isinstance(depth, bool) or depth < 1:
-        raise ValueError(f"expected depth to be an integer of at least 1, got {depth!r}")
-    return int(depth)
-
-
 def _check_factors(factors: Sequence[ArrayLike]) -> list[FloatArray]:
-    checked = [_check_matrix(W, f"factor {j}") for j, W in enumerate(factors)]
+    checked = [check_matrix(W, f"factor {j}") for j, W in enumerate(factors)]
     if not checked:
         raise ValueError("expected at least one factor, got none")
     for j, (before, after) in enumerate(pairwise(checked)):
@@ -164,7 +150,7 @@ def balanced_factors(
     >>> bool(np.allclose(end_to_end(factors), W)), bool(unbalancedness(factors).max() < 1e-12)
     (True, True)
     """
-    W, depth = _check_matrix(W, "W"), _check_depth(depth)
+    W, depth = check_matrix(W, "W"), check_count(depth, "depth")
     if hidden not in ("svd", "polar", "random"):
         raise ValueError(f"expected hidden to be 'svd', 'polar' or 'random', got {hidden!r}")
     U, values, Vt = np.linalg.svd(W, full_matrices=False)
@@ -299,7 +285,7 @@ class EndToEndMetric:
     """
 
     def __init__(self, W: ArrayLike, depth: int) -> None:
-        W, N = _check_matrix(W, "W"), _check_depth(depth)
+        W, N = check_matrix(W, "W"), check_count(depth, "depth")
         self._U, values, self._Vt = np.linalg.svd(W)
         rows, columns = (np.zeros(n) for n in W.shape)
         rows[: len(values)] = columns[: len(values)] = _without_rounding(values, W.shape) ** (
@@ -444,7 +430,7 @@ class MatrixRegression(_Measured):
             raise ValueError(
                 f"expected finite targets of shape ({len(self.A)},), got {self.targets.shape}"
             )
-        if not 1 < power < math.inf:
+        if not (is_number(power) and 1 < power < math.inf):
             raise ValueError(f"expected 1 < power < inf, got {power!r}")
         self.power = float(power)
 

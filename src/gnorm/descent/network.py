@@ -13,18 +13,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_random_state
 
+from gnorm.descent.checks import check_count
 from gnorm.descent.clarke import subdifferential
 from gnorm.descent.layers import Dense, Identity, Layer, Sum
-from gnorm.descent.layers.base import Outer, check_count
+from gnorm.descent.layers.base import Outer
 from gnorm.descent.layers.sums import Chain
 from gnorm.descent.rates import RatePolytope, assemble
-from gnorm.gated import FloatArray
+from gnorm.gated import FloatArray, as_numbers
 from gnorm.homogeneity import ClarkeSubdifferential
 
 __all__ = ["Activations", "Network", "Node", "Pass"]
@@ -147,7 +149,7 @@ class Network:
             initial = [W for layer in self._owners for W in layer.initial(rng)]
             parameters = np.concatenate([*(W.ravel() for W in initial), np.empty(0)])
         size = self._n_parameters
-        values = np.array(parameters, dtype=float)
+        values = np.array(as_numbers(parameters, "parameters"))
         if values.shape != (size,) or not np.isfinite(values).all():
             raise ValueError(
                 f"expected {size} finite parameters, got shape {values.shape}"
@@ -158,6 +160,7 @@ class Network:
     def _build(self, layers: Chain) -> None:
         nodes: list[Node] = []
         widths = [self.n_features]  # of the input, then of every node
+        heights = [Fraction(1)]  # rows of a sample
         owned: dict[int, tuple[int, ...]] = {}
         self._owners: list[Layer] = []
         self._matrices: list[tuple[int, ...]] = []
@@ -172,6 +175,7 @@ class Network:
                 raise ValueError(
                     f"expected branches with equally many outputs before {name}, got {given}"
                 )
+            heights.append(_height(layer, [heights[p + 1] for p in parents], name))
             try:
                 widths.append(layer.n_outputs(given[0]))
             except ValueError as error:
@@ -188,16 +192,16 @@ class Network:
 
         def chain(items: Any, parents: tuple[int, ...]) -> tuple[int, ...]:
             """Append layers one after the other; return the nodes whose sum comes out."""
+            if not isinstance(items, Sequence) or isinstance(items, str):
+                raise ValueError(f"expected layers, sums or sequences of them, got {items!r}")
             for item in items:
                 if isinstance(item, Layer):
                     parents = (add(item, parents),)
                 elif isinstance(item, Sum):
                     ends = [chain(branch, parents) for branch in item.branches]
                     parents = tuple(p for end in ends for p in end)
-                elif isinstance(item, Sequence) and not isinstance(item, str):
-                    parents = chain(item, parents)
                 else:
-                    raise ValueError(f"expected layers, sums or sequences of them, got {item!r}")
+                    parents = chain(item, parents)
             return parents
 
         end = chain([layers] if isinstance(layers, Layer | Sum) else layers, (_INPUT,))
@@ -205,6 +209,11 @@ class Network:
             if end == (_INPUT,):
                 raise ValueError("expected at least one layer, got none")
             add(Identity(), end)
+        if heights[-1] != 1:
+            raise ValueError(
+                f"expected one row of outputs for every sample, got {heights[-1]}: a Split needs a "
+                "Join behind it"
+            )
         self.nodes = tuple(nodes)
         self.names = tuple(names)
         self.n_outputs = widths[-1]
@@ -605,13 +614,31 @@ class Network:
             If inputs, activations or coefficients do not fit the network.
         """
         X, gates = self.check_inputs(X, activations)
-        coef = np.asarray(coef, dtype=float)
+        coef = as_numbers(coef, "coef")
         expected = (len(X),) if self.n_outputs == 1 else (len(X), self.n_outputs)
         if coef.shape != expected:
             raise ValueError(f"expected coef of shape {expected}, got shape {coef.shape}")
         gradient = np.empty_like(self.parameters)
         self.backward(self.forward(X, gates), coef, gradient)
         return gradient
+
+
+def _height(layer: Layer, given: list[Fraction], name: str) -> Fraction:
+    """Rows of a sample behind a layer, from those of what is summed before it."""
+    if len(set(given)) != 1:
+        raise ValueError(
+            f"expected branches with equally many rows of a sample before {name}, got "
+            f"{[str(n) for n in given]}: a Split needs a Join in the same branch"
+        )
+    if layer.gates is not None and given[0] != 1:
+        raise ValueError(
+            f"expected one row of a sample before {name}, whose gates are given for samples, got "
+            f"{given[0]}: positions that a Split has made have none"
+        )
+    height = given[0] * layer.row_factor
+    if height.denominator != 1:
+        raise ValueError(f"expected a Split of as many positions before {name}, got {layer!r}")
+    return height
 
 
 def _total(values: list[Any], parents: tuple[int, ...]) -> FloatArray:

@@ -8,18 +8,18 @@ and ``weights``, its parts as layers, and gives its gradient on some or all of i
 from __future__ import annotations
 
 import math
-from numbers import Integral
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from gnorm.descent.checks import check_count, check_matrix, check_nonnegative, check_positive
 from gnorm.descent.losses import LOSSES, ExponentialLike
 from gnorm.descent.margins import check_labels, margins_of, output_coefficients
 from gnorm.descent.network import Activations, Network
 from gnorm.descent.rates import spread
-from gnorm.gated import FloatArray
+from gnorm.gated import FloatArray, as_numbers
 
 __all__ = [
     "MarginLoss",
@@ -48,6 +48,7 @@ class Slope(NamedTuple):
     min_margin: float
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What the trainer needs of a function."""
 
@@ -119,13 +120,15 @@ class MarginLoss:
         *,
         rates: ArrayLike | None = None,
     ) -> None:
+        if not isinstance(network, Network):
+            raise ValueError(f"expected a Network, got {network!r}")
         self.network = network
         self.loss = check_loss(loss)
         self.X, self.gates = network.check_inputs(X, activations)
         self.y = check_labels(y, len(self.X), network.n_outputs)
         self.rates: FloatArray | None = None
         if rates is not None:
-            given = np.atleast_2d(np.asarray(rates, dtype=float))
+            given = np.atleast_2d(as_numbers(rates, "rates"))
             self.rates = np.array([spread(network, vector) for vector in given])
 
     @property
@@ -242,8 +245,8 @@ class MatrixFactorization:
     """
 
     def __init__(self, M: ArrayLike, U: ArrayLike, V: ArrayLike, balancing: float = 0.0) -> None:
-        self.M = _matrix(M, "M")
-        U, V = _matrix(U, "U"), _matrix(V, "V")
+        self.M = check_matrix(M, "M")
+        U, V = check_matrix(U, "U"), check_matrix(V, "V")
         n_rows, n_columns = self.M.shape
         rank = U.shape[1]
         if U.shape != (n_rows, rank) or V.shape != (n_columns, rank):
@@ -251,9 +254,7 @@ class MatrixFactorization:
                 f"expected factors of shape ({n_rows}, rank) and ({n_columns}, rank), "
                 f"got {U.shape} and {V.shape}"
             )
-        if not (np.isfinite(balancing) and balancing >= 0):
-            raise ValueError(f"expected a finite balancing >= 0, got {balancing}")
-        self.balancing = balancing
+        self.balancing = check_nonnegative(balancing, "balancing")
         self.parameters = np.concatenate([V.T.ravel(), U.ravel()])
         self._shapes = ((rank, n_columns), (n_rows, rank))
 
@@ -362,24 +363,13 @@ def matrix_factorization(
     >>> bool(np.allclose(factors.U @ factors.V.T, M))
     True
     """
-    if not isinstance(rank, Integral) or rank < 1:
-        raise ValueError(f"expected rank to be an integer of at least 1, got {rank!r}")
-    if not (np.isfinite(scale) and scale > 0):
-        raise ValueError(f"expected a finite scale > 0, got {scale}")
+    rank = check_count(rank, "rank")
+    scale = check_positive(scale, "scale")
     rng = check_random_state(random_state)
-    M = _matrix(M, "M")
+    M = check_matrix(M, "M")
     n_rows, n_columns = M.shape
     U, V = (rng.normal(scale=scale, size=(n, rank)) for n in (n_rows, n_columns))
     return MatrixFactorization(M, U, V, balancing)
-
-
-def _matrix(values: ArrayLike, name: str) -> FloatArray:
-    matrix = np.asarray(values, dtype=float)
-    if matrix.ndim != 2 or 0 in matrix.shape:
-        raise ValueError(f"expected {name} to be a matrix, got shape {matrix.shape}")
-    if not np.isfinite(matrix).all():
-        raise ValueError(f"expected finite {name}, got NaN or infinite entries")
-    return matrix
 
 
 def _exp(log_value: float) -> float:

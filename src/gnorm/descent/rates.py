@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import null_space
 from scipy.optimize import linprog
 
-from gnorm.gated import FloatArray
+from gnorm.gated import FloatArray, as_numbers
 
 if TYPE_CHECKING:
     from gnorm.descent.network import Activations, Network
@@ -105,7 +105,8 @@ class RatePolytope:
             0 for valid rates.
         """
         given = self._vector(rates)
-        return max(float(np.abs(self.equations @ given - self.values).max()), float(-given.min()))
+        worst = float(np.abs(self.equations @ given - self.values).max())
+        return max(worst, float(-given.min(initial=0.0)))
 
     def check(self, rates: Rates) -> FloatArray:
         """Return valid rates as an array.
@@ -143,7 +144,7 @@ class RatePolytope:
             if set(rates) != set(self.names):
                 raise ValueError(f"expected rates of {list(self.names)}, got {list(rates)}")
             rates = [rates[name] for name in self.names]
-        given = np.asarray(rates, dtype=float)
+        given = as_numbers(rates, "rates")
         if given.shape != (len(self.names),) or not np.isfinite(given).all():
             raise ValueError(
                 f"expected a finite rate for each of {list(self.names)}, got {np.asarray(rates)}"
@@ -402,7 +403,7 @@ def check_rates(
     values = network.decision_function(X, activations)
     other = network.copy()
     worst = 0.0
-    for s in np.atleast_1d(np.asarray(scales, dtype=float)):
+    for s in np.atleast_1d(as_numbers(scales, "scales")):
         for W, before, rate in zip(
             other.split(other.parameters), network.split(network.parameters), given, strict=True
         ):

@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any, Protocol
+from numbers import Integral
+from typing import Protocol
 
 import numpy as np
 
+from gnorm.descent.checks import check_nonnegative, check_positive, is_number
 from gnorm.gated import FloatArray
 
 __all__ = [
@@ -38,16 +39,6 @@ class Norm(Protocol):
 
 
 _MOST_WRONG = 10.0  # times the first target: how negative a margin may be before weights shrink
-
-
-def is_number(value: Any) -> bool:
-    """Say whether something is a real number, which True is not."""
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _check_rate(rate: Any) -> None:
-    if not (is_number(rate) and 0 < rate < math.inf):
-        raise ValueError(f"expected a finite rate > 0, got {rate!r}")
 
 
 class Schedule:
@@ -92,7 +83,7 @@ class Constant(Schedule):
     value: float
 
     def __post_init__(self) -> None:
-        _check_rate(self.value)
+        check_positive(self.value, "rate")
 
     def rate(self, step: int) -> float:
         """Rate of the step."""
@@ -119,15 +110,15 @@ class Steps(Schedule):
     stages: tuple[tuple[int, float], ...]
 
     def __post_init__(self) -> None:
-        if not self.stages:
-            raise ValueError("expected at least one stage (n_steps, rate), got none")
+        if not isinstance(self.stages, Sequence) or not self.stages:
+            raise ValueError(f"expected at least one stage (n_steps, rate), got {self.stages!r}")
         for stage in self.stages:
             if not (isinstance(stage, Sequence) and len(stage) == 2):
                 raise ValueError(f"expected stages (n_steps, rate), got {stage!r}")
             n_steps, rate = stage
             if not isinstance(n_steps, Integral) or n_steps < 1:
                 raise ValueError(f"expected stages of at least one step, got {n_steps!r}")
-            _check_rate(rate)
+            check_positive(rate, "rate")
 
     def rate(self, step: int) -> float:
         """Rate of the step."""
@@ -162,9 +153,9 @@ class Decaying(Schedule):
     delta: float = 0.1
 
     def __post_init__(self) -> None:
-        _check_rate(self.value)
-        if not 0 < self.delta <= 0.5:
-            raise ValueError(f"expected 0 < delta <= 0.5, got {self.delta}")
+        check_positive(self.value, "rate")
+        if not (is_number(self.delta) and 0 < self.delta <= 0.5):
+            raise ValueError(f"expected 0 < delta <= 0.5, got {self.delta!r}")
 
     def rate(self, step: int) -> float:
         """Rate of the step."""
@@ -212,13 +203,12 @@ class Normalized(Schedule):
     power: float = 2.0
 
     def __post_init__(self) -> None:
-        _check_rate(self.value)
+        check_positive(self.value, "rate")
         if self.scale not in ("unit", "network") and not hasattr(self.scale, "norm"):
             raise ValueError(
                 f"expected scale 'unit' or 'network', got {self.scale!r}; or a Geometry"
             )
-        if not (is_number(self.power) and 0 <= self.power < math.inf):
-            raise ValueError(f"expected a finite power >= 0, got {self.power!r}")
+        check_nonnegative(self.power, "power")
 
     def rate(self, step: int) -> float:
         """Rate in units of the loss and the weights."""
@@ -265,9 +255,8 @@ class Damped(Schedule):
     power: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_rate(self.value)
-        if not (is_number(self.power) and 0 <= self.power < math.inf):
-            raise ValueError(f"expected a finite power >= 0, got {self.power!r}")
+        check_positive(self.value, "rate")
+        check_nonnegative(self.power, "power")
 
     def rate(self, step: int) -> float:
         """Rate where the weights are zero."""
@@ -294,10 +283,9 @@ class RisingMomentum:
     delay: float = 6.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.limit <= 1:
-            raise ValueError(f"expected 0 <= limit <= 1, got {self.limit}")
-        if not 0 < self.delay < math.inf:
-            raise ValueError(f"expected a finite delay > 0, got {self.delay}")
+        if not (is_number(self.limit) and 0 <= self.limit <= 1):
+            raise ValueError(f"expected 0 <= limit <= 1, got {self.limit!r}")
+        check_positive(self.delay, "delay")
 
     def __call__(self, step: int) -> float:
         """Momentum of the step, counted from 0."""
@@ -337,11 +325,12 @@ class MarginGrowth:
     first: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.n_steps < 1:
-            raise ValueError(f"expected n_steps >= 1, got {self.n_steps}")
-        if not 0 < self.first <= self.last < math.inf:
+        if not (is_number(self.n_steps) and 1 <= self.n_steps < math.inf):
+            raise ValueError(f"expected n_steps >= 1, got {self.n_steps!r}")
+        ends = self.first, self.last
+        if not (all(map(is_number, ends)) and 0 < self.first <= self.last < math.inf):
             raise ValueError(
-                f"expected 0 < first <= last < inf, got first={self.first}, last={self.last}"
+                f"expected 0 < first <= last < inf, got first={self.first!r}, last={self.last!r}"
             )
 
     def factor(self, step: int, min_margin: float, degree: int) -> float:

@@ -6,15 +6,15 @@ import math
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
+from gnorm.descent.checks import check_count
 from gnorm.descent.history import History, Stop
 from gnorm.descent.losses import ExponentialLike
 from gnorm.descent.network import Activations, Network
@@ -110,12 +110,12 @@ class Descent:
         progress: bool = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        self.parts = list(parts)
+        self.parts = list(parts) if isinstance(parts, Iterable) else []
         if not self.parts or not all(isinstance(part, Part) for part in self.parts):
-            raise ValueError(f"expected at least one Part of an optimiser, got {self.parts}")
+            raise ValueError(f"expected a list of at least one Part of an optimiser, got {parts!r}")
         self.loss = check_loss(loss)
-        self.batch_size = None if batch_size is None else _check_count(batch_size, "batch_size")
-        self.max_steps = _check_count(max_steps, "max_steps")
+        self.batch_size = None if batch_size is None else check_count(batch_size, "batch_size")
+        self.max_steps = check_count(max_steps, "max_steps")
         if rescaling is not None and not isinstance(rescaling, MarginGrowth):
             raise ValueError(f"expected rescaling to be a MarginGrowth or None, got {rescaling!r}")
         if rescaling is not None and batch_size is not None:
@@ -124,7 +124,7 @@ class Descent:
                 f"samples, got {batch_size}"
             )
         self.rescaling = rescaling
-        self.log_every = None if log_every is None else _check_count(log_every, "log_every")
+        self.log_every = None if log_every is None else check_count(log_every, "log_every")
         self.callback = callback
         self.progress = progress
         self.random_state = random_state
@@ -208,6 +208,11 @@ class Descent:
         UserWarning
             If the run is interrupted from the keyboard.
         """
+        if not isinstance(objective, Objective):
+            raise ValueError(
+                "expected an objective, such as MarginLoss(network, X, y) makes of a network, "
+                f"got {objective!r}"
+            )
         return self._descend(objective, objective, history)
 
     def _descend(self, objective: Objective, subject: Any, history: History | None) -> History:
@@ -237,6 +242,8 @@ class _Run:
                 "expected a homogeneous network for rescaling, which keeps its direction, got one "
                 "with a bias or an objective without margins"
             )
+        if objective.parameters.size == 0:
+            raise ValueError(f"expected weights to train, got none in {subject!r}")
         self.degree = objective.degree or 1
         self.batches = Batches(objective.n_samples, descent.batch_size, descent.random_state)
         self.layers = objective.weights
@@ -251,6 +258,12 @@ class _Run:
         if len(set(names)) < len(names):
             raise ValueError(
                 f"expected parts that remember different things, got twice some of {sorted(names)}"
+            )
+        taken = {"parameters", *self.batches.state()}
+        if both := sorted(taken.intersection(names)):
+            raise ValueError(
+                f"expected parts that remember by names other than {sorted(taken)}, which a "
+                f"history has itself, got {both}"
             )
         self.step = 0
         self.history = History()
@@ -459,9 +472,3 @@ def __getattr__(name: str) -> Any:
 
         return GradientDescent
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def _check_count(value: Any, name: str) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"expected {name} to be an integer of at least 1, got {value!r}")
-    return int(value)

@@ -14,8 +14,10 @@ from gnorm.descent import (
     GatedNetwork,
     GradientDescent,
     HighOrder,
+    Network,
     PowerGrowth,
     gradient_structure,
+    layers,
 )
 from gnorm.descent.objective import Slope
 
@@ -186,11 +188,37 @@ def test_more_samples_than_weights_have_no_upper_bound():
     assert gradient_structure(network, X, y).upper == math.inf
 
 
+@pytest.mark.parametrize("norm", [[], [layers.BatchNorm(6)]])
+def test_the_structure_of_several_outputs(norm):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(4, 5)), np.array([0, 1, 2, 1])
+    chain = [layers.Dense(5, 6), *norm, layers.ReLU(), layers.Dense(6, 3)]
+    network = Network(5, chain, random_state=0)
+    found = gradient_structure(network, X, y)
+    assert found.lower <= found.value <= found.upper
+
+    values = network.decision_function(X)
+    own = values[np.arange(4), y][:, None]
+    others = 1 / (1 + np.exp(own - values)) / 8
+    others[np.arange(4), y] = 0
+    slope = others.copy()
+    slope[np.arange(4), y] = -others.sum(axis=1)
+    assert_allclose(found.value, np.log2(np.sum(slope**2)))
+
+
+def test_the_structure_where_no_weight_has_a_slope():
+    network = Network(2, [layers.Dense(2, 2), layers.Dense(2, 1)], parameters=np.zeros(6))
+    found = gradient_structure(network, [[1.0, 2.0]], [1])
+    assert (found.lower, found.upper) == (-math.inf, math.inf)
+    assert_allclose(found.value, -2.0)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
         (lambda: PowerGrowth(0.0, 2.0), "expected a finite M > 0, got 0.0"),
         (lambda: PowerGrowth(1.0, 1.0), "expected 1 < p < inf, got 1.0"),
+        (lambda: HighOrder(PowerGrowth), "expected a growth with the methods conjugate and"),
         (lambda: HighOrder(2.0), "expected a growth with the methods conjugate and"),
         (
             lambda: Descent([HighOrder(PowerGrowth(1.0, 1.5, ["l2"]))]).train(

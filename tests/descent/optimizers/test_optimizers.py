@@ -24,6 +24,7 @@ from gnorm.descent import (
     Momentum,
     Network,
     Normalized,
+    Part,
     Rate,
     Spectral,
     Step,
@@ -32,6 +33,13 @@ from gnorm.descent import (
 from gnorm.descent.layers import Bias, Dense, ReLU
 
 N, D = 20, 4
+
+
+class Remembering(Part):
+    """A part with memories of names that the rest of the state has."""
+
+    def start(self, weights):
+        return {"order": [np.zeros(1)], "parameters": [np.zeros_like(W) for W in weights]}
 
 
 def random_problem(seed=0):
@@ -202,8 +210,8 @@ def test_a_history_of_another_optimizer_is_not_resumed():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: Descent([]), "expected at least one Part of an optimiser, got []"),
-        (lambda: Descent(["linf"]), "expected at least one Part of an optimiser, got ['linf']"),
+        (lambda: Descent([]), "expected a list of at least one Part of an optimiser, got []"),
+        (lambda: Descent(["linf"]), "at least one Part of an optimiser, got ['linf']"),
         (lambda: Momentum(1.0), "expected 0 <= momentum < 1, got 1.0"),
         (lambda: Average(-0.1), "expected 0 <= momentum < 1, got -0.1"),
         (lambda: Adam(beta1=1.0), "expected 0 <= beta1 < 1, got 1.0"),
@@ -217,11 +225,22 @@ def test_a_history_of_another_optimizer_is_not_resumed():
         (lambda: WeightDecay("0.1"), "expected a finite weight_decay >= 0, got '0.1'"),
         (lambda: Normalized(0.1, power=-1.0), "expected a finite power >= 0, got -1.0"),
         (lambda: Normalized(0.1, scale=2.0), "expected scale 'unit' or 'network', got 2.0; or a"),
+        (lambda: Descent(Rate(0.1)), "a list of at least one Part of an optimiser, got Rate("),
+        (
+            lambda: Descent([Average(lambda k: "0.9"), Rate(0.1)]).train(
+                a_network(), *random_problem()
+            ),
+            "expected momenta from 0 to 1, got '0.9' in step 0",
+        ),
         (
             lambda: Descent([Momentum(), Rate(0.1), Momentum()]).train(
                 a_network(), *random_problem()
             ),
             "expected parts that remember different things, got twice some of ['velocity'",
+        ),
+        (
+            lambda: Descent([Remembering(), Rate(0.1)]).train(a_network(), *random_problem()),
+            "'random_rest'], which a history has itself, got ['order', 'parameters']",
         ),
         (
             lambda: GradientDescent(0.1, geometry="spectral").train(

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from gnorm.descent.checks import check_count, check_positive
 from gnorm.descent.layers.base import (
     Arrays,
     Back,
     Condition,
     Layer,
     Rate,
-    check_count,
-    check_positive,
 )
 from gnorm.gated import FloatArray
 

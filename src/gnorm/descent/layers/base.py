@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from numbers import Integral, Real
+from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -36,8 +36,6 @@ __all__ = [
     "Layer",
     "Outer",
     "Rate",
-    "check_count",
-    "check_positive",
     "rows",
 ]
 
@@ -77,6 +75,9 @@ class Layer(ABC):
         Number of inputs; None for any.
     gates : tuple (n_out, n_contexts) or None
         Shape of the activations that must be given with every sample; None for none.
+    row_factor : Fraction
+        Number of rows that come out for each that goes in, other than 1 where the positions of a
+        sequence become rows of their own.
     is_separable : bool
         Whether the output of a sample depends on that sample alone.
     is_unitwise : bool
@@ -87,6 +88,7 @@ class Layer(ABC):
 
     n_in: int | None = None
     gates: tuple[int, int] | None = None
+    row_factor: Fraction = Fraction(1)
     is_separable: bool = True
     is_unitwise: bool = False
 
@@ -206,17 +208,3 @@ class DegreeOne(Layer):
 def rows(gradients: FloatArray) -> Outer:
     """A gradient that is a sum of rows, (n_rows, size), as :meth:`Layer.backward` returns it."""
     return gradients, np.ones((len(gradients), 1))
-
-
-def check_positive(value: Any, name: str) -> float:
-    """Return a finite number above 0."""
-    if not isinstance(value, Real) or not 0 < float(value) < np.inf:
-        raise ValueError(f"expected a finite {name} > 0, got {value}")
-    return float(value)
-
-
-def check_count(value: Any, name: str) -> int:
-    """Return an integer of at least 1."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"expected {name} to be integers of at least 1, got {value!r}")
-    return int(value)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gnorm.descent.layers.base import Arrays, Back, Condition, Layer, Rate, check_count, rows
+from gnorm.descent.checks import check_count
+from gnorm.descent.layers.base import Arrays, Back, Condition, Layer, Rate, rows
 from gnorm.gated import FloatArray
 
 __all__ = ["Bias"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gnorm.descent.layers.base import Arrays, Back, DegreeOne, check_count
+from gnorm.descent.checks import check_count
+from gnorm.descent.layers.base import Arrays, Back, DegreeOne
 from gnorm.gated import FloatArray
 
 __all__ = ["Columns", "Identity", "Join", "Split"]
@@ -90,6 +92,10 @@ class Split(_Arrangement):
 
     def __init__(self, n_positions: int) -> None:
         self.n_positions = check_count(n_positions, "n_positions")
+        self.row_factor = self._row_factor()
+
+    def _row_factor(self) -> Fraction:
+        return Fraction(self.n_positions)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.n_positions})"
@@ -108,6 +114,9 @@ class Split(_Arrangement):
 
 class Join(Split):
     """The inverse of :class:`Split`."""
+
+    def _row_factor(self) -> Fraction:
+        return Fraction(1, self.n_positions)
 
     def n_outputs(self, n_in: int) -> int:
         """Those of all positions."""

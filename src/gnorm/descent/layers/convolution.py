@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gnorm.descent.layers.base import Arrays, Back, DegreeOne, check_count, check_positive
+from gnorm.descent.checks import check_count, check_positive
+from gnorm.descent.layers.base import Arrays, Back, DegreeOne
 from gnorm.gated import FloatArray
 
 __all__ = ["Convolution"]

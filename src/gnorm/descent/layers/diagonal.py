@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gnorm.descent.layers.base import Arrays, Back, DegreeOne, check_count, rows
+from gnorm.descent.checks import check_count, check_finite
+from gnorm.descent.layers.base import Arrays, Back, DegreeOne, rows
 from gnorm.gated import FloatArray
 
 __all__ = ["Diagonal"]
@@ -28,9 +29,7 @@ class Diagonal(DegreeOne):
 
     def __init__(self, n_units: int, *, scale: float = 1.0) -> None:
         self.n_in: int = check_count(n_units, "n_units")
-        if not np.isfinite(scale):
-            raise ValueError(f"expected a finite scale, got {scale}")
-        self.scale = scale
+        self.scale = check_finite(scale, "scale")
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

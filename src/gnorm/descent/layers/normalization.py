@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gnorm.descent.layers.base import Arrays, Back, Condition, Layer, Rate, check_count, rows
+from gnorm.descent.checks import check_count, check_nonnegative
+from gnorm.descent.layers.base import Arrays, Back, Condition, Layer, Rate, rows
 from gnorm.gated import FloatArray
 
 __all__ = ["BatchNorm", "LayerNorm"]
@@ -22,9 +23,8 @@ class _Normalization(Layer):
         self, n_units: int, *, affine: bool = False, center: bool = True, eps: float = 0.0
     ) -> None:
         self.n_in: int = check_count(n_units, "n_units")
-        if not 0 <= eps < np.inf:
-            raise ValueError(f"expected a finite eps >= 0, got {eps}")
-        self.affine, self.center, self.eps = affine, center, eps
+        self.eps = check_nonnegative(eps, "eps")
+        self.affine, self.center = affine, center
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

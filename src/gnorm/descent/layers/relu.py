@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gnorm.descent.checks import check_finite
 from gnorm.descent.layers.base import Arrays, Back, DegreeOne
 from gnorm.gated import BoolArray, FloatArray
 
@@ -26,9 +27,7 @@ class LeakyReLU(DegreeOne):
     is_unitwise = True
 
     def __init__(self, slope: float = 0.01) -> None:
-        if not np.isfinite(slope):
-            raise ValueError(f"expected a finite slope, got {slope}")
-        self.slope = float(slope)
+        self.slope = check_finite(slope, "slope")
 
     def __repr__(self) -> str:
         return f"LeakyReLU({self.slope})"

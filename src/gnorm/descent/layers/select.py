@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gnorm.descent.layers.base import Arrays, Back, DegreeOne, Layer, check_count
+from gnorm.descent.checks import check_count
+from gnorm.descent.layers.base import Arrays, Back, DegreeOne, Layer
 from gnorm.descent.layers.dense import Dense
 from gnorm.gated import FloatArray
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gnorm.descent.checks import check_nonnegative
 from gnorm.descent.optimizers.base import Arrays, Part, State, Step
 from gnorm.descent.optimizers.parts import blend, check_share
-from gnorm.descent.schedules import is_number
 
 __all__ = ["AdaptiveMoments"]
 
@@ -53,8 +53,7 @@ class AdaptiveMoments(Part):
     def __post_init__(self) -> None:
         check_share(self.beta1, "beta1")
         check_share(self.beta2, "beta2")
-        if not (is_number(self.epsilon) and 0 <= self.epsilon < math.inf):
-            raise ValueError(f"expected a finite epsilon >= 0, got {self.epsilon!r}")
+        check_nonnegative(self.epsilon, "epsilon")
 
     def start(self, weights: Arrays) -> State:
         """Begin with averages of zero."""

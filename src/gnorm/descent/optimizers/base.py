@@ -65,7 +65,8 @@ class Part:
         Returns
         -------
         dict of str to list of ndarray
-            Arrays by a name that no other part of the optimiser has.
+            Arrays by a name that neither another part of the optimiser has nor the rest of the
+            state of a history, such as ``parameters`` and ``order``.
 
         Raises
         ------

@@ -26,9 +26,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gnorm.descent.checks import is_number
 from gnorm.descent.optimizers.base import Arrays
-from gnorm.descent.schedules import is_number
-from gnorm.gated import FloatArray
+from gnorm.gated import FloatArray, as_numbers
 
 __all__ = [
     "GEOMETRIES",
@@ -309,7 +309,10 @@ class Riemannian(Geometry):
     def __init__(self, matrices: Sequence[ArrayLike | None]) -> None:
         if not isinstance(matrices, Sequence | np.ndarray):
             raise ValueError(f"expected a preconditioner for each layer, got {matrices!r}")
-        self.matrices = [None if A is None else np.asarray(A, dtype=float) for A in matrices]
+        self.matrices = [
+            None if A is None else as_numbers(A, f"preconditioner of layer {i}")
+            for i, A in enumerate(matrices)
+        ]
 
     def __repr__(self) -> str:
         shapes = ", ".join("None" if A is None else str(A.shape) for A in self.matrices)

@@ -33,10 +33,10 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gnorm.descent.checks import check_positive, is_number
 from gnorm.descent.optimizers.base import Arrays, Part, State, Step
 from gnorm.descent.optimizers.geometries import GeometryLike, check_geometry
 from gnorm.descent.optimizers.parts import absolute
-from gnorm.descent.schedules import is_number
 
 if TYPE_CHECKING:  # the trainer and what it trains know this room
     from gnorm.descent.losses import ExponentialLike
@@ -80,8 +80,7 @@ class PowerGrowth:
     """
 
     def __init__(self, M: float, p: float, geometry: GeometryLike = "l2") -> None:
-        if not (is_number(M) and 0 < M < math.inf):
-            raise ValueError(f"expected a finite M > 0, got {M!r}")
+        check_positive(M, "M")
         if not (is_number(p) and 1 < p < math.inf):
             raise ValueError(f"expected 1 < p < inf, got {p!r}")
         self.M, self.p, self.q = M, p, p / (p - 1.0)
@@ -142,7 +141,7 @@ class HighOrder(Part):
     """
 
     def __init__(self, growth: Conjugate) -> None:
-        if not isinstance(growth, Conjugate):
+        if isinstance(growth, type) or not isinstance(growth, Conjugate):
             raise ValueError(
                 "expected a growth with the methods conjugate and conjugate_gradient, got "
                 f"{growth!r}"
@@ -177,7 +176,8 @@ class GradientStructure:
     Attributes
     ----------
     lower, value, upper : float
-        The three, of which the upper bound is infinite where J has not full row rank.
+        The three, of which the upper bound is infinite where J has not full row rank, and the lower
+        one minus infinity where J is zero.
     """
 
     lower: float
@@ -196,7 +196,7 @@ def gradient_structure(
     r"""Measure whether small slopes in the weights mean small slopes in the outputs.
 
     As long as the upper bound is close, stationary points of the training are minima of the loss,
-    convex in the outputs. Costs a backward pass a sample.
+    convex in the outputs. Costs a backward pass an output of every sample.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ def gradient_structure(
     X : array-like of shape (n_samples, n_features)
         Inputs.
     y : array-like of shape (n_samples,)
-        Labels -1 and 1.
+        Labels: -1 and 1 for one output, 0 to K - 1 for K.
     activations : array-like of bool, shape (n_samples, n_units, n_contexts), or list of them
         Open gates of the layers with fixed gates; None if there are none.
     loss : {"logistic", "exponential"} or ExponentialLike, default="logistic"
@@ -221,21 +221,25 @@ def gradient_structure(
     ValueError
         If inputs, labels or activations do not fit.
     """
+    from gnorm.descent.margins import margins_of, output_coefficients
     from gnorm.descent.objective import MarginLoss
 
     objective = MarginLoss(network, X, y, activations, loss)
-    margins = objective.margins()
-    log_loss, slopes = objective.loss.log_mean(margins)
-    basis = np.eye(len(margins))
-    jacobian = np.stack([network.gradient(X, activations, row) for row in basis])
+    forward = network.forward(objective.X, objective.gates)
+    log_loss, slopes = objective.loss.log_mean(margins_of(forward.values, objective.y))
+    jacobian = np.empty((forward.values.size, len(network.parameters)))
+    for row, coef in zip(jacobian, np.eye(len(jacobian)), strict=True):
+        network.backward(forward, coef.reshape(forward.values.shape), row)
     values = np.linalg.eigvalsh(jacobian @ jacobian.T)
-    outputs = -objective.y * slopes  # slopes relative to the loss, so that none vanishes
+    # slopes relative to the loss, so that none vanishes
+    outputs = output_coefficients(-slopes, objective.y, network.n_outputs).ravel()
     scale = 2.0 * log_loss / math.log(2.0)
     in_weights = jacobian.T @ outputs
     with np.errstate(divide="ignore"):
         weights = float(np.log2(in_weights @ in_weights))
         value = float(np.log2(outputs @ outputs))
-        largest = float(np.log2(values[-1]))
+        # a Jacobian of zero leaves the slope anything, where both logarithms are minus infinity
+        lower = weights - float(np.log2(values[-1])) if values[-1] > 0 else -math.inf
         is_full = values[0] > np.finfo(float).eps * len(values) * values[-1]
         upper = weights - float(np.log2(values[0])) if is_full else math.inf
-    return GradientStructure(weights - largest + scale, value + scale, upper + scale)
+    return GradientStructure(lower + scale, value + scale, upper + scale)

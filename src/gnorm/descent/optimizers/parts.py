@@ -14,9 +14,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from gnorm.descent.checks import check_nonnegative, is_number
 from gnorm.descent.optimizers.base import Arrays, Part, State, Step
 from gnorm.descent.optimizers.geometries import GeometryLike, check_geometry
-from gnorm.descent.schedules import Constant, Schedule, is_number
+from gnorm.descent.schedules import Constant, Schedule
 from gnorm.gated import FloatArray
 
 __all__ = [
@@ -72,8 +73,7 @@ class WeightDecay(Part):
     value: float
 
     def __post_init__(self) -> None:
-        if not (is_number(self.value) and 0 <= self.value < math.inf):
-            raise ValueError(f"expected a finite weight_decay >= 0, got {self.value!r}")
+        check_nonnegative(self.value, "weight_decay")
 
     def apply(self, update: Arrays, state: State, step: Step) -> None:
         """Add the gradient of the penalty."""
@@ -146,8 +146,8 @@ class Rate(Part):
 
 def _momentum(rule: MomentumRule, number: int) -> float:
     value = rule(number) if callable(rule) else rule
-    if not 0 <= value <= 1:
-        raise ValueError(f"expected momenta from 0 to 1, got {value} in step {number}")
+    if not (is_number(value) and 0 <= value <= 1):
+        raise ValueError(f"expected momenta from 0 to 1, got {value!r} in step {number}")
     return value
 
 
