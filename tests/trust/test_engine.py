@@ -301,7 +301,9 @@ def test_few_samples_take_no_more_memory_than_is_allowed(method, sizes):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("error", [RuntimeError, np.linalg.LinAlgError, ZeroDivisionError])
+@pytest.mark.parametrize(
+    "error", [RuntimeError, np.linalg.LinAlgError, ZeroDivisionError, MemoryError]
+)
 def test_a_second_method_that_fails_leaves_the_first_solution(error, monkeypatch, capsys):
     def fail(problem, run):
         raise error("expected a solution, got none")

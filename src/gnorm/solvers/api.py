@@ -521,7 +521,7 @@ def _by_other_means(
             print(f"method {method.name}: {chosen.name} ended at a gap of {certificate.gap:.1e}")
         try:
             found = _run(other, method, None, *options)
-        except (RuntimeError, ArithmeticError, np.linalg.LinAlgError) as error:
+        except (RuntimeError, ArithmeticError, MemoryError, np.linalg.LinAlgError) as error:
             if report is not None:
                 print(f"method {method.name} failed: {error}")
             continue
