@@ -459,11 +459,20 @@ def solve_certified(
 
 
 def _separated(problem: Problem, certificate: Certificate, tol: float, limit: float) -> Certificate:
-    """Separate at equal scales what was not, and keep the dual point; raise the proof if any."""
+    """Separate at equal scales what was not, and keep the dual point; raise the proof if any.
+
+    What lacks memory is left out, and an interrupt from the keyboard ends it all.
+    """
     if not problem.is_hard.any():
         return certificate
     for separate in (_separate_at_equal_scales, _separate_by_linear_program):
-        zeta = separate(problem, limit)
+        try:
+            zeta = separate(problem, limit)
+        except MemoryError:
+            continue
+        except KeyboardInterrupt:
+            point = replace(certificate.point, status=Status.INTERRUPTED)
+            return replace(certificate, point=point)
         if zeta is not None:
             point = replace(certificate.point, primal=zeta, dual_coef=certificate.dual_coef)
             with np.errstate(over="ignore", invalid="ignore"):
@@ -482,6 +491,8 @@ def _separate_at_equal_scales(problem: Problem, limit: float) -> np.ndarray | No
         if (proof := brought.proof(error)) is not None:
             raise proof from None
         return None
+    if found.point.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
     return None if np.isinf(found.gap) else brought.zeta(found.zeta)
 
 
