@@ -420,30 +420,56 @@ def solve_certified(
         "verbose": verbose,
     }
     limit = available_memory() if memory_limit is None else float(memory_limit)
+    found = _in_other_units(problem, near, limit, options)
+    if found is None:
+        found = _with_hard_margins(problem, near, options)
+    if found is None:
+        found = _by_methods(problem, near, limit, options)
+    return *found, time.perf_counter() - start
+
+
+def _in_other_units(
+    problem: Problem, near: Near | None, limit: float, options: dict[str, Any]
+) -> tuple[Certificate, str] | None:
+    """Solve in the unit of the data; None if the problem is near enough to that."""
     other_units = scaled(problem)
-    if other_units is not None:
-        near = None if near is None else other_units.near(near)
-        with np.errstate(all="ignore"):  # what is out of range ends the iteration
-            certificate, name, _ = solve_certified(other_units.problem, near, **options)
-        certificate = other_units.certified(certificate, tol)
-        if np.isinf(certificate.gap) and _gave_up(certificate, get_method(name), tol):
-            certificate = _separated(problem, certificate, tol, limit)
-        return certificate, name, time.perf_counter() - start
-    if (hard := _as_hard(problem)) is not None:
-        with suppress(NotSeparableError):
-            certificate, name, _ = solve_certified(hard, near, **options)
-            point = replace(certificate.point, primal=certificate.zeta)
-            certificate = certify(problem, replace(point, dual_coef=certificate.dual_coef), tol)
-            if certificate.gap <= tol or point.status is Status.INTERRUPTED:
-                return certificate, name, time.perf_counter() - start
+    if other_units is None:
+        return None
+    near = None if near is None else other_units.near(near)
+    with np.errstate(all="ignore"):  # what is out of range ends the iteration
+        certificate, name, _ = solve_certified(other_units.problem, near, **options)
+    certificate = other_units.certified(certificate, options["tol"])
+    return _separated_if_given_up(problem, certificate, get_method(name), limit, options), name
+
+
+def _with_hard_margins(
+    problem: Problem, near: Near | None, options: dict[str, Any]
+) -> tuple[Certificate, str] | None:
+    """Solve the hard margin in place of bounds that are too far away; None if that is not it."""
+    if (hard := _as_hard(problem)) is None:
+        return None
+    with suppress(NotSeparableError):
+        certificate, name, _ = solve_certified(hard, near, **options)
+        point = replace(certificate.point, primal=certificate.zeta, dual_coef=certificate.dual_coef)
+        certificate = certify(problem, point, options["tol"])
+        if certificate.gap <= options["tol"] or point.status is Status.INTERRUPTED:
+            return certificate, name
+    return None
+
+
+def _by_methods(
+    problem: Problem, near: Near | None, limit: float, options: dict[str, Any]
+) -> tuple[Certificate, str]:
+    """Solve by the method that was chosen, and by others where it gives up."""
+    method, tol, max_iter = options["method"], options["tol"], options["max_iter"]
     if method == "auto":
         choice = choose(problem, limit)
         chosen = choice.method
-        if verbose:
+        if options["verbose"]:
             print(f"method {chosen.name}: {choice.reason}")
     else:
         chosen = get_method(method)
-    report = _print_table(start) if verbose else None
+    report = _print_table(time.perf_counter()) if options["verbose"] else None
     certificate = _run(problem, chosen, near, tol, max_iter, limit, report)
     if _gave_up(certificate, chosen, tol):
         others = [(lighter, chosen) for lighter in _lighter(problem)]
@@ -453,9 +479,20 @@ def solve_certified(
         certificate, chosen = _by_other_means(
             problem, certificate, chosen, others, (tol, max_iter, limit, report)
         )
-    if np.isinf(certificate.gap) and _gave_up(certificate, chosen, tol):
-        certificate = _separated(problem, certificate, tol, limit)
-    return certificate, chosen.name, time.perf_counter() - start
+    return _separated_if_given_up(problem, certificate, chosen, limit, options), chosen.name
+
+
+def _separated_if_given_up(
+    problem: Problem,
+    certificate: Certificate,
+    chosen: Method,
+    limit: float,
+    options: dict[str, Any],
+) -> Certificate:
+    """Separate at last what a method has left without a predictor."""
+    if np.isinf(certificate.gap) and _gave_up(certificate, chosen, options["tol"]):
+        return _separated(problem, certificate, options["tol"], limit)
+    return certificate
 
 
 def _separated(problem: Problem, certificate: Certificate, tol: float, limit: float) -> Certificate:
