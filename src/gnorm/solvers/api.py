@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
-from sklearn.exceptions import ConvergenceWarning
 
 from gnorm import norms
 from gnorm.gated import as_numbers
@@ -26,11 +24,17 @@ from gnorm.solvers.memory import available_memory
 from gnorm.solvers.merge import Merged, merge_samples, weighted
 from gnorm.solvers.methods import Method, choose, get_method, second_choice
 from gnorm.solvers.problem import Problem
-from gnorm.solvers.run import Report, Run
+from gnorm.solvers.run import Report, Run, print_table
 from gnorm.solvers.scaling import scaled
 from gnorm.solvers.separability import PROOF, raise_if_not_separable
 from gnorm.solvers.separation import cheapest, separation
-from gnorm.solvers.solution import MarginSolution, NotSeparableError, Solution, Status
+from gnorm.solvers.solution import (
+    MarginSolution,
+    NotSeparableError,
+    Solution,
+    Status,
+    warn_if_unfinished,
+)
 from gnorm.solvers.threads import one_blas
 from gnorm.solvers.validation import check_lengths, check_options, check_samples
 
@@ -421,10 +425,8 @@ def solve_certified(
     }
     limit = available_memory() if memory_limit is None else float(memory_limit)
     found = _in_other_units(problem, near, limit, options)
-    if found is None:
-        found = _with_hard_margins(problem, near, options)
-    if found is None:
-        found = _by_methods(problem, near, limit, options)
+    found = found or _with_hard_margins(problem, near, options)
+    found = found or _by_methods(problem, near, limit, options)
     return *found, time.perf_counter() - start
 
 
@@ -449,8 +451,8 @@ def _with_hard_margins(
     if (hard := _as_hard(problem)) is None:
         return None
     with suppress(NotSeparableError):
-        certificate, name, _ = solve_certified(hard, near, **options)
-        point = replace(certificate.point, primal=certificate.zeta, dual_coef=certificate.dual_coef)
+        found, name, _ = solve_certified(hard, near, **options)
+        point = replace(found.point, primal=found.zeta, dual_coef=found.dual_coef)
         certificate = certify(problem, point, options["tol"])
         if certificate.gap <= options["tol"] or point.status is Status.INTERRUPTED:
             return certificate, name
@@ -469,7 +471,7 @@ def _by_methods(
             print(f"method {chosen.name}: {choice.reason}")
     else:
         chosen = get_method(method)
-    report = _print_table(time.perf_counter()) if options["verbose"] else None
+    report = print_table(time.perf_counter()) if options["verbose"] else None
     certificate = _run(problem, chosen, near, tol, max_iter, limit, report)
     if _gave_up(certificate, chosen, tol):
         others = [(lighter, chosen) for lighter in _lighter(problem)]
@@ -678,42 +680,3 @@ def expanded(
         seconds=seconds,
         method=method,
     )
-
-
-def warn_if_unfinished(solution: Solution, tol: float, stacklevel: int = 3) -> None:
-    """Warn with ConvergenceWarning of a gap above the tolerance.
-
-    Parameters
-    ----------
-    solution : Solution
-        The solution.
-    tol : float
-        Relative duality gap that was asked for.
-    stacklevel : int, default=3
-        Whom the warning names; 3 is the caller of the caller.
-    """
-    if solution.duality_gap <= tol:
-        return
-    reach = "the solution is within that gap of the optimum"
-    if not np.isfinite(solution.duality_gap):
-        reach = "no separating predictor was found yet"
-    warnings.warn(
-        f"{solution.method} stopped after {solution.n_iter} iterations ({solution.status.value}) "
-        f"at a relative duality gap of {solution.duality_gap:.1e}, above tol={tol:.1e}; {reach}",
-        ConvergenceWarning,
-        stacklevel=stacklevel,
-    )
-
-
-def _print_table(start: float) -> Report:
-    print(f"{'iter':>4} {'primal':>14} {'dual':>14} {'gap':>9} {'step':>6} {'seconds':>8}")
-
-    def report(n_iter: int, primal_value: float, dual_value: float, step: float) -> None:
-        gap = relative_gap(primal_value, dual_value)
-        seconds = time.perf_counter() - start
-        print(
-            f"{n_iter:4d} {primal_value:14.7e} {dual_value:14.7e} {gap:9.2e} {step:6.3f} "
-            f"{seconds:8.3f}"
-        )
-
-    return report
