@@ -1,4 +1,5 @@
 import pickle
+import warnings
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -143,6 +144,18 @@ def test_median_halves_the_weight():
     above = weights @ is_open[:, :, 0]
     assert (above >= weights.sum() / 2).all()
     assert (above <= weights.sum() / 2 + weights.max()).all()
+
+
+@pytest.mark.parametrize("directions", ["normal", "differences"])
+def test_weights_whose_sum_overflows(directions):
+    X = normal(101, 5)
+    weights = np.random.default_rng(1).integers(0, 5, 101).astype(float)
+    gates = HyperplaneGates(20, directions=directions, random_state=0)
+    expected = gates.fit(X, None, weights).cutoffs_
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = gates.fit(X, None, 2.0**1020 * weights).cutoffs_
+    assert found.tolist() == expected.tolist()
 
 
 def test_cutoff_zero_and_random():

@@ -1,5 +1,7 @@
 """Identical samples as one: weights are copies, and what each copy gets of the dual coefficient."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -214,6 +216,15 @@ def test_a_sum_of_weights_that_overflows_is_refused():
     with pytest.raises(ValueError, match="expected C times the weights to be finite in float64"):
         merge_samples(X, np.ones(4), gates, np.full(4, 1e308))
     assert merge_samples(X, np.ones(4), gates, np.full(4, np.inf)).weight.tolist() == [np.inf]
+
+
+def test_many_copies_are_summed_to_the_last_digits():
+    n_copies = 200_000
+    weight = np.full(n_copies, 0.1)
+    merged = merge_samples(np.ones((n_copies, 2)), np.ones(n_copies), all_on(n_copies), weight)
+    exact = math.fsum(weight.tolist())
+    assert_allclose(merged.weight, [exact], rtol=1e-15)
+    assert_allclose(merged.expand(np.ones(1)), 0.1 / exact, rtol=1e-15)
 
 
 def test_samples_whose_hashes_agree_are_still_compared(monkeypatch):

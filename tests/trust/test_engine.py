@@ -38,12 +38,13 @@ from gnorm.losses import (
     SquaredError,
 )
 from gnorm.norms import GLN, GroupNorm
-from gnorm.solvers import methods
+from gnorm.solvers import api, methods
 from gnorm.solvers.accurate import accurate_outputs, accurate_sums
 from gnorm.solvers.active_set import screening
-from gnorm.solvers.certify import relative_gap
+from gnorm.solvers.certify import certify, relative_gap
 from gnorm.solvers.design import make_design
 from gnorm.solvers.problem import Point, Problem
+from gnorm.solvers.solution import Status
 from gnorm.solvers.threads import one_blas, one_blas_thread
 
 # -- an evaluation that shares nothing with the package --------------------------------------------
@@ -301,7 +302,9 @@ def test_few_samples_take_no_more_memory_than_is_allowed(method, sizes):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("error", [RuntimeError, np.linalg.LinAlgError, ZeroDivisionError])
+@pytest.mark.parametrize(
+    "error", [RuntimeError, np.linalg.LinAlgError, ZeroDivisionError, MemoryError]
+)
 def test_a_second_method_that_fails_leaves_the_first_solution(error, monkeypatch, capsys):
     def fail(problem, run):
         raise error("expected a solution, got none")
@@ -336,6 +339,59 @@ def test_ctrl_c_in_a_second_method_ends_all(monkeypatch):
         solution = solve(X, y, activations, loss="squared_hinge", C=1e13)
     assert len(tried) == 1
     assert 0 < solution.duality_gap < 1
+
+
+@pytest.fixture
+def stalling(monkeypatch):
+    """A method that separates nothing, and the problems that it was given."""
+    given = []
+
+    def stall(problem, run):
+        given.append(problem)
+        zeta = np.zeros((*problem.design.activations.shape[1:], problem.design.n_features))
+        run.best_so_far = lambda status: Point(0 * problem.y, zeta, status, 1)
+        return certify(problem, run.best_so_far(Status.STALLED))
+
+    for name in ("interior-point", "primal"):
+        stalls = replace(methods.METHODS[name], solve=stall)
+        monkeypatch.setitem(methods.METHODS, name, stalls)
+    return given
+
+
+def test_ctrl_c_in_the_linear_program_leaves_the_solution(stalling, monkeypatch):
+    def interrupt(problem):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "separation", interrupt)
+    with pytest.warns(ConvergenceWarning, match=r"\(interrupted\)"):
+        assert solve(*some_margins(), C=np.inf).duality_gap == np.inf
+
+
+def test_ctrl_c_at_equal_scales_begins_no_linear_program(stalling, monkeypatch):
+    stalls = methods.METHODS["interior-point"]
+
+    def interrupt_the_second(problem, run):
+        certificate = stalls.solve(problem, run)
+        if len(stalling) == 2:
+            raise KeyboardInterrupt
+        return certificate
+
+    interrupted = replace(stalls, solve=interrupt_the_second)
+    monkeypatch.setitem(methods.METHODS, "interior-point", interrupted)
+    monkeypatch.setattr(api, "separation", lambda problem: pytest.fail("went on"))
+    with pytest.warns(ConvergenceWarning, match=r"\(interrupted\)"):
+        solve(*some_margins(), C=np.inf, method="interior-point")
+    assert len(stalling) == 2
+
+
+def test_a_separation_that_lacks_memory_leaves_the_solution(stalling, monkeypatch):
+    def lacks(problem):
+        raise MemoryError
+
+    monkeypatch.setattr(api, "equilibrated", lacks)
+    monkeypatch.setattr(api, "separation", lambda problem: (None, None))
+    with pytest.warns(ConvergenceWarning, match="no separating predictor"):
+        solve(*some_margins(), C=np.inf)
 
 
 # -- the ends of the range of floats ---------------------------------------------------------------

@@ -95,10 +95,15 @@ def weighted_quantiles(values: FloatArray, weights: FloatArray, shares: ArrayLik
         The quantiles, by the inverted CDF.
     """
     order = np.argsort(values)
-    cumulative = np.cumsum(weights[order])
+    cumulative = np.cumsum(_summable(weights)[order])
     # Less the rounding of the sum: equal weights of 0.1 have the median of equal weights of 1.
     levels = (np.asarray(shares) - len(weights) * EPS) * cumulative[-1]
     return values[order[np.searchsorted(cumulative, levels)]]
+
+
+def _summable(weights: FloatArray) -> FloatArray:
+    """Weights up to 1, divided by a power of two: no sum overflows, and no digit changes."""
+    return np.asarray(np.ldexp(weights, -np.frexp(np.max(weights))[1]))
 
 
 def _weighted_median(values: FloatArray, weights: FloatArray) -> FloatArray:
@@ -116,7 +121,7 @@ def _differences(X: Any, weights: FloatArray, n_pairs: int, random: Any) -> Floa
     kept = np.flatnonzero(weights)
     projections = _sum_in_order(X[kept], direction)[:, 0]
     _, first, group = np.unique(projections, return_index=True, return_inverse=True)
-    totals = np.bincount(group.reshape(-1), weights[kept])
+    totals = np.bincount(group.reshape(-1), _summable(weights)[kept])
     ends = np.cumsum(totals)
     if len(ends) == 1:
         return np.zeros((n_pairs, X.shape[1]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
-from sklearn.exceptions import ConvergenceWarning
 
 from gnorm import norms
 from gnorm.gated import as_numbers
@@ -26,11 +24,17 @@ from gnorm.solvers.memory import available_memory
 from gnorm.solvers.merge import Merged, merge_samples, weighted
 from gnorm.solvers.methods import Method, choose, get_method, second_choice
 from gnorm.solvers.problem import Problem
-from gnorm.solvers.run import Report, Run
+from gnorm.solvers.run import Report, Run, print_table
 from gnorm.solvers.scaling import scaled
 from gnorm.solvers.separability import PROOF, raise_if_not_separable
 from gnorm.solvers.separation import cheapest, separation
-from gnorm.solvers.solution import MarginSolution, NotSeparableError, Solution, Status
+from gnorm.solvers.solution import (
+    MarginSolution,
+    NotSeparableError,
+    Solution,
+    Status,
+    warn_if_unfinished,
+)
 from gnorm.solvers.threads import one_blas
 from gnorm.solvers.validation import check_lengths, check_options, check_samples
 
@@ -420,30 +424,54 @@ def solve_certified(
         "verbose": verbose,
     }
     limit = available_memory() if memory_limit is None else float(memory_limit)
+    found = _in_other_units(problem, near, limit, options)
+    found = found or _with_hard_margins(problem, near, options)
+    found = found or _by_methods(problem, near, limit, options)
+    return *found, time.perf_counter() - start
+
+
+def _in_other_units(
+    problem: Problem, near: Near | None, limit: float, options: dict[str, Any]
+) -> tuple[Certificate, str] | None:
+    """Solve in the unit of the data; None if the problem is near enough to that."""
     other_units = scaled(problem)
-    if other_units is not None:
-        near = None if near is None else other_units.near(near)
-        with np.errstate(all="ignore"):  # what is out of range ends the iteration
-            certificate, name, _ = solve_certified(other_units.problem, near, **options)
-        certificate = other_units.certified(certificate, tol)
-        if np.isinf(certificate.gap) and _gave_up(certificate, get_method(name), tol):
-            certificate = _separated(problem, certificate, tol, limit)
-        return certificate, name, time.perf_counter() - start
-    if (hard := _as_hard(problem)) is not None:
-        with suppress(NotSeparableError):
-            certificate, name, _ = solve_certified(hard, near, **options)
-            point = replace(certificate.point, primal=certificate.zeta)
-            certificate = certify(problem, replace(point, dual_coef=certificate.dual_coef), tol)
-            if certificate.gap <= tol or point.status is Status.INTERRUPTED:
-                return certificate, name, time.perf_counter() - start
+    if other_units is None:
+        return None
+    near = None if near is None else other_units.near(near)
+    with np.errstate(all="ignore"):  # what is out of range ends the iteration
+        certificate, name, _ = solve_certified(other_units.problem, near, **options)
+    certificate = other_units.certified(certificate, options["tol"])
+    return _separated_if_given_up(problem, certificate, get_method(name), limit, options), name
+
+
+def _with_hard_margins(
+    problem: Problem, near: Near | None, options: dict[str, Any]
+) -> tuple[Certificate, str] | None:
+    """Solve the hard margin in place of bounds that are too far away; None if that is not it."""
+    if (hard := _as_hard(problem)) is None:
+        return None
+    with suppress(NotSeparableError):
+        found, name, _ = solve_certified(hard, near, **options)
+        point = replace(found.point, primal=found.zeta, dual_coef=found.dual_coef)
+        certificate = certify(problem, point, options["tol"])
+        if certificate.gap <= options["tol"] or point.status is Status.INTERRUPTED:
+            return certificate, name
+    return None
+
+
+def _by_methods(
+    problem: Problem, near: Near | None, limit: float, options: dict[str, Any]
+) -> tuple[Certificate, str]:
+    """Solve by the method that was chosen, and by others where it gives up."""
+    method, tol, max_iter = options["method"], options["tol"], options["max_iter"]
     if method == "auto":
         choice = choose(problem, limit)
         chosen = choice.method
-        if verbose:
+        if options["verbose"]:
             print(f"method {chosen.name}: {choice.reason}")
     else:
         chosen = get_method(method)
-    report = _print_table(start) if verbose else None
+    report = print_table(time.perf_counter()) if options["verbose"] else None
     certificate = _run(problem, chosen, near, tol, max_iter, limit, report)
     if _gave_up(certificate, chosen, tol):
         others = [(lighter, chosen) for lighter in _lighter(problem)]
@@ -453,17 +481,37 @@ def solve_certified(
         certificate, chosen = _by_other_means(
             problem, certificate, chosen, others, (tol, max_iter, limit, report)
         )
-    if np.isinf(certificate.gap) and _gave_up(certificate, chosen, tol):
-        certificate = _separated(problem, certificate, tol, limit)
-    return certificate, chosen.name, time.perf_counter() - start
+    return _separated_if_given_up(problem, certificate, chosen, limit, options), chosen.name
+
+
+def _separated_if_given_up(
+    problem: Problem,
+    certificate: Certificate,
+    chosen: Method,
+    limit: float,
+    options: dict[str, Any],
+) -> Certificate:
+    """Separate at last what a method has left without a predictor."""
+    if np.isinf(certificate.gap) and _gave_up(certificate, chosen, options["tol"]):
+        return _separated(problem, certificate, options["tol"], limit)
+    return certificate
 
 
 def _separated(problem: Problem, certificate: Certificate, tol: float, limit: float) -> Certificate:
-    """Separate at equal scales what was not, and keep the dual point; raise the proof if any."""
+    """Separate at equal scales what was not, and keep the dual point; raise the proof if any.
+
+    What lacks memory is left out, and an interrupt from the keyboard ends it all.
+    """
     if not problem.is_hard.any():
         return certificate
     for separate in (_separate_at_equal_scales, _separate_by_linear_program):
-        zeta = separate(problem, limit)
+        try:
+            zeta = separate(problem, limit)
+        except MemoryError:
+            continue
+        except KeyboardInterrupt:
+            point = replace(certificate.point, status=Status.INTERRUPTED)
+            return replace(certificate, point=point)
         if zeta is not None:
             point = replace(certificate.point, primal=zeta, dual_coef=certificate.dual_coef)
             with np.errstate(over="ignore", invalid="ignore"):
@@ -482,6 +530,8 @@ def _separate_at_equal_scales(problem: Problem, limit: float) -> np.ndarray | No
         if (proof := brought.proof(error)) is not None:
             raise proof from None
         return None
+    if found.point.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
     return None if np.isinf(found.gap) else brought.zeta(found.zeta)
 
 
@@ -521,7 +571,7 @@ def _by_other_means(
             print(f"method {method.name}: {chosen.name} ended at a gap of {certificate.gap:.1e}")
         try:
             found = _run(other, method, None, *options)
-        except (RuntimeError, ArithmeticError, np.linalg.LinAlgError) as error:
+        except (RuntimeError, ArithmeticError, MemoryError, np.linalg.LinAlgError) as error:
             if report is not None:
                 print(f"method {method.name} failed: {error}")
             continue
@@ -630,42 +680,3 @@ def expanded(
         seconds=seconds,
         method=method,
     )
-
-
-def warn_if_unfinished(solution: Solution, tol: float, stacklevel: int = 3) -> None:
-    """Warn with ConvergenceWarning of a gap above the tolerance.
-
-    Parameters
-    ----------
-    solution : Solution
-        The solution.
-    tol : float
-        Relative duality gap that was asked for.
-    stacklevel : int, default=3
-        Whom the warning names; 3 is the caller of the caller.
-    """
-    if solution.duality_gap <= tol:
-        return
-    reach = "the solution is within that gap of the optimum"
-    if not np.isfinite(solution.duality_gap):
-        reach = "no separating predictor was found yet"
-    warnings.warn(
-        f"{solution.method} stopped after {solution.n_iter} iterations ({solution.status.value}) "
-        f"at a relative duality gap of {solution.duality_gap:.1e}, above tol={tol:.1e}; {reach}",
-        ConvergenceWarning,
-        stacklevel=stacklevel,
-    )
-
-
-def _print_table(start: float) -> Report:
-    print(f"{'iter':>4} {'primal':>14} {'dual':>14} {'gap':>9} {'step':>6} {'seconds':>8}")
-
-    def report(n_iter: int, primal_value: float, dual_value: float, step: float) -> None:
-        gap = relative_gap(primal_value, dual_value)
-        seconds = time.perf_counter() - start
-        print(
-            f"{n_iter:4d} {primal_value:14.7e} {dual_value:14.7e} {gap:9.2e} {step:6.3f} "
-            f"{seconds:8.3f}"
-        )
-
-    return report

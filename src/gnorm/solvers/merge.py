@@ -57,7 +57,7 @@ class Merged:
         group, weight = self.group[kept], self.sample_weight[kept]
         # Copies of a hard margin share equally (finite ones beside an infinite one get nothing).
         portion = np.where(np.isinf(self.weight)[group], np.isinf(weight), weight)
-        total = np.bincount(group, weights=portion, minlength=len(self.rows))
+        total = _summed(portion, group)
         share = portion / total[group]  # of a group of one 1 to the last bit
         full[kept] = dual_coef[group] * share.reshape(-1, *(1,) * (dual_coef.ndim - 1))
         return full
@@ -116,9 +116,18 @@ def merge_samples(X: Any, y: np.ndarray, activations: np.ndarray, weight: np.nda
     group = np.full(len(codes), -1)
     group[kept] = group_of_kept.reshape(-1)
     with np.errstate(over="ignore"):
-        summed = np.bincount(group[kept], weights=weight[kept], minlength=len(first))
+        summed = _summed(weight[kept], group[kept])
     _refuse_overflow(summed, np.bincount(group[kept], np.isinf(weight[kept]), len(first)) == 0)
     return Merged(kept[first], group, summed, weight)
+
+
+def _summed(weight: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Sum weights by group, in pairs: one after the other many copies would lose digits."""
+    order = np.argsort(group, kind="stable")
+    sums: np.ndarray = np.add.reduceat(
+        weight[order], np.flatnonzero(np.diff(group[order], prepend=-1))
+    )
+    return sums
 
 
 def _refuse_overflow(weight: np.ndarray, is_finite: np.ndarray) -> None:

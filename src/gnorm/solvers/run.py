@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from gnorm.solvers.certify import relative_gap
 from gnorm.solvers.problem import Point
 from gnorm.solvers.solution import Status
 
-__all__ = ["Report", "Run"]
+__all__ = ["Report", "Run", "print_table"]
 
 Report = Callable[[int, float, float, float], None]
 """Called with (iteration, primal value, dual value, step) after every evaluation."""
@@ -48,3 +50,18 @@ class Run:
     def is_spent(self) -> bool:
         """Whether no iteration is left."""
         return self.n_iter >= self.max_iter
+
+
+def print_table(start: float) -> Report:
+    """Print the head of a table, and return what adds a line to it after every evaluation."""
+    print(f"{'iter':>4} {'primal':>14} {'dual':>14} {'gap':>9} {'step':>6} {'seconds':>8}")
+
+    def report(n_iter: int, primal_value: float, dual_value: float, step: float) -> None:
+        gap = relative_gap(primal_value, dual_value)
+        seconds = time.perf_counter() - start
+        print(
+            f"{n_iter:4d} {primal_value:14.7e} {dual_value:14.7e} {gap:9.2e} {step:6.3f} "
+            f"{seconds:8.3f}"
+        )
+
+    return report

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.exceptions import ConvergenceWarning
 
 from gnorm import gated
 
-__all__ = ["MarginSolution", "NotSeparableError", "Solution", "Status"]
+__all__ = ["MarginSolution", "NotSeparableError", "Solution", "Status", "warn_if_unfinished"]
 
 
 class Status(Enum):
@@ -146,3 +148,28 @@ class Solution:
 
 class MarginSolution(Solution):
     """A solution for the hinge loss, as :func:`gnorm.max_margin` returns it."""
+
+
+def warn_if_unfinished(solution: Solution, tol: float, stacklevel: int = 3) -> None:
+    """Warn with ConvergenceWarning of a gap above the tolerance.
+
+    Parameters
+    ----------
+    solution : Solution
+        The solution.
+    tol : float
+        Relative duality gap that was asked for.
+    stacklevel : int, default=3
+        Whom the warning names; 3 is the caller of the caller.
+    """
+    if solution.duality_gap <= tol:
+        return
+    reach = "the solution is within that gap of the optimum"
+    if not np.isfinite(solution.duality_gap):
+        reach = "no separating predictor was found yet"
+    warnings.warn(
+        f"{solution.method} stopped after {solution.n_iter} iterations ({solution.status.value}) "
+        f"at a relative duality gap of {solution.duality_gap:.1e}, above tol={tol:.1e}; {reach}",
+        ConvergenceWarning,
+        stacklevel=stacklevel,
+    )
