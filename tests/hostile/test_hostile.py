@@ -35,6 +35,7 @@ MENDED = [
     ("weights", 157, 11),
     ("weights", 45, 11),
     ("weights", 40, 20),
+    ("estimators", 3, 77),
 ]
 
 
