@@ -47,9 +47,8 @@ class GLNNormSVC(ContextGates, _MaxMargin):
     C : float, default=1.0
         Weight of the hinge loss, positive. ``numpy.inf`` is the hard margin; it raises
         :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not
-        separable.
-        On standardised tables 1 is nearly the hard margin: where samples are noisy, let
-        :class:`gnorm.GLNNormSVCCV` choose it.
+        separable. On standardised tables 1 is nearly the hard margin: where samples are noisy,
+        choose it by cross-validation, as :class:`gnorm.GLNNormSVCCV` does.
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
@@ -230,9 +229,8 @@ class FReLUSVC(OnOffGates, _MaxMargin):
     C : float, default=1.0
         Weight of the hinge loss, positive. ``numpy.inf`` is the hard margin; it raises
         :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not
-        separable.
-        On standardised tables 1 is nearly the hard margin: where samples are noisy, let
-        :class:`gnorm.FReLUSVCCV` choose it.
+        separable. On standardised tables 1 is nearly the hard margin: where samples are noisy,
+        choose it by cross-validation, as :class:`gnorm.GLNNormSVCCV` does.
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
@@ -404,7 +402,8 @@ class GatedL2SVC(ContextGates, _MaxMargin):
     C : float, default=1.0
         Weight of the hinge loss, positive. ``numpy.inf`` is the hard margin; it raises
         :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not
-        separable.
+        separable. On standardised tables 1 is nearly the hard margin: where samples are noisy,
+        choose it by cross-validation, as :class:`gnorm.GLNNormSVCCV` does.
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
@@ -578,7 +577,8 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
     C : float, default=1.0
         Weight of the hinge loss, positive. ``numpy.inf`` is the hard margin; it raises
         :class:`gnorm.NotSeparableError`, with a certificate, if the gated data are not
-        separable.
+        separable. On standardised tables 1 is nearly the hard margin: where samples are noisy,
+        choose it by cross-validation, as :class:`gnorm.GLNNormSVCCV` does.
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
