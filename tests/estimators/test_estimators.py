@@ -332,7 +332,7 @@ def test_attributes_are_documented(kind, n_classes):
 
 def test_what_the_docstrings_share_is_the_same():
     """Every docstring stands in full; this keeps them from drifting apart."""
-    by_family = {"C", "Cs", "scoring", "loss"}
+    by_family = {"C", "Cs", "scoring", "loss", "norm"}
     by_gates = {"n_units"}
     attributes_by_family = {"zeta_", "dual_coef_", "support_", "unit_norms_"}
     attributes_by_family |= {"context_intercepts_", "margin_", "norm_", "duality_gap_", "n_iter_"}

@@ -422,7 +422,8 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         against the rest is one.
     norm : str or Norm, default=None
         The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
-        :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
+        :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
+        units. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
         Weights of the loss to choose from, positive. An int is the length of a geometric grid
         over four decades, from the least C worth solving for, that of gates drawn for it.
@@ -620,7 +621,8 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         against the rest is one.
     norm : str or Norm, default=None
         The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
-        :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
+        :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
+        units. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
         Weights of the loss to choose from, positive. An int is the length of a geometric grid
         over four decades, from the least C worth solving for, that of gates drawn for it.
@@ -822,7 +824,8 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         The quantile to predict, between 0 and 1, in "quantile". Not used by other losses.
     norm : str or Norm, default=None
         The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
-        :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
+        :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
+        units. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
         Weights of the loss to choose from, positive and finite. An int is the length of a
         geometric grid over four decades, from the least C worth solving for, that of gates
@@ -1017,7 +1020,8 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         The quantile to predict, between 0 and 1, in "quantile". Not used by other losses.
     norm : str or Norm, default=None
         The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
-        :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
+        :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
+        units. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
         Weights of the loss to choose from, positive and finite. An int is the length of a
         geometric grid over four decades, from the least C worth solving for, that of gates
