@@ -21,7 +21,7 @@ class FixedGates(Gates):
         Takes samples, a float64 array or CSR matrix of shape (n_samples, n_features), and returns
         their activations, a bool array of shape (n_samples, n_units, n_contexts). Those of a
         sample must not depend on the rest of the batch. A lambda works, also in
-        workers of joblib, but :mod:`pickle` and ``joblib.dump`` cannot store it: to save the fit,
+        workers of joblib, but ``pickle`` and ``joblib.dump`` cannot store it: to save the fit,
         give the function a name in a module that can be imported.
 
     Attributes
