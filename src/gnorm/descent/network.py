@@ -88,6 +88,72 @@ class Pass:
         return [cache for node, cache in pairs if isinstance(node.layer, Dense)]
 
 
+class _Graph:
+    """Nodes of a network and its arrays of weights, while layers are chained and summed.
+
+    Invariant: `widths` and `heights` are those of the input, then of every node.
+    """
+
+    def __init__(self, n_features: int) -> None:
+        self.nodes: list[Node] = []
+        self.widths = [n_features]  # outputs
+        self.heights = [Fraction(1)]  # rows of a sample
+        self.owners: list[Layer] = []  # layers that bring weights of their own
+        self.names: list[str] = []
+        self.shapes: list[tuple[int, ...]] = []
+        self.matrices: list[tuple[int, ...]] = []  # the same, as the trainer takes them
+        self._owned: dict[int, tuple[int, ...]] = {}
+
+    def chain(self, items: Any, parents: tuple[int, ...]) -> tuple[int, ...]:
+        """Append layers one after the other; return the nodes whose sum comes out."""
+        if not isinstance(items, Sequence) or isinstance(items, str):
+            raise ValueError(f"expected layers, sums or sequences of them, got {items!r}")
+        for item in items:
+            if isinstance(item, Layer):
+                parents = (self.add(item, parents),)
+            elif isinstance(item, Sum):
+                ends = [self.chain(branch, parents) for branch in item.branches]
+                parents = tuple(p for end in ends for p in end)
+            else:
+                parents = self.chain(item, parents)
+        return parents
+
+    def add(self, layer: Layer, parents: tuple[int, ...]) -> int:
+        """Append a node of the sum of its parents; a layer met before brings no new weights."""
+        name = f"{type(layer).__name__.lower()}_{len(self.nodes)}"
+        given = [self.widths[p + 1] for p in parents]
+        if len(set(given)) != 1:
+            raise ValueError(
+                f"expected branches with equally many outputs before {name}, got {given}"
+            )
+        self.heights.append(_height(layer, [self.heights[p + 1] for p in parents], name))
+        try:
+            self.widths.append(layer.n_outputs(given[0]))
+        except ValueError as error:
+            raise ValueError(f"{error}, as node {name}") from None
+        if id(layer) not in self._owned:
+            first = len(self.shapes)
+            self.shapes.extend(layer.shapes.values())
+            self.matrices.extend(layer.matrices[own] for own in layer.shapes)
+            self.names.extend(f"{name}.{own}" for own in layer.shapes)
+            self._owned[id(layer)] = tuple(range(first, len(self.shapes)))
+            self.owners.append(layer)
+        self.nodes.append(Node(layer, parents, self._owned[id(layer)], name))
+        return len(self.nodes) - 1
+
+    def close(self, end: tuple[int, ...]) -> None:
+        """Make what comes out one node, a row for every sample."""
+        if end == (_INPUT,):
+            raise ValueError("expected at least one layer, got none")
+        if end != (len(self.nodes) - 1,):
+            self.add(Identity(), end)
+        if self.heights[-1] != 1:
+            raise ValueError(
+                f"expected one row of outputs for every sample, got {self.heights[-1]}: a Split "
+                "needs a Join behind it"
+            )
+
+
 class Network:
     r"""Chains and sums of layers, with any number of outputs.
 
@@ -158,68 +224,16 @@ class Network:
         self.parameters: FloatArray = values
 
     def _build(self, layers: Chain) -> None:
-        nodes: list[Node] = []
-        widths = [self.n_features]  # of the input, then of every node
-        heights = [Fraction(1)]  # rows of a sample
-        owned: dict[int, tuple[int, ...]] = {}
-        self._owners: list[Layer] = []
-        self._matrices: list[tuple[int, ...]] = []
-        names: list[str] = []
-        shapes: list[tuple[int, ...]] = []
-
-        def add(layer: Layer, parents: tuple[int, ...]) -> int:
-            """Append a node of the sum of its parents; a layer met before brings no new weights."""
-            name = f"{type(layer).__name__.lower()}_{len(nodes)}"
-            given = [widths[p + 1] for p in parents]
-            if len(set(given)) != 1:
-                raise ValueError(
-                    f"expected branches with equally many outputs before {name}, got {given}"
-                )
-            heights.append(_height(layer, [heights[p + 1] for p in parents], name))
-            try:
-                widths.append(layer.n_outputs(given[0]))
-            except ValueError as error:
-                raise ValueError(f"{error}, as node {name}") from None
-            if id(layer) not in owned:
-                first = len(shapes)
-                shapes.extend(layer.shapes.values())
-                self._matrices.extend(layer.matrices[own] for own in layer.shapes)
-                names.extend(f"{name}.{own}" for own in layer.shapes)
-                owned[id(layer)] = tuple(range(first, len(shapes)))
-                self._owners.append(layer)
-            nodes.append(Node(layer, parents, owned[id(layer)], name))
-            return len(nodes) - 1
-
-        def chain(items: Any, parents: tuple[int, ...]) -> tuple[int, ...]:
-            """Append layers one after the other; return the nodes whose sum comes out."""
-            if not isinstance(items, Sequence) or isinstance(items, str):
-                raise ValueError(f"expected layers, sums or sequences of them, got {items!r}")
-            for item in items:
-                if isinstance(item, Layer):
-                    parents = (add(item, parents),)
-                elif isinstance(item, Sum):
-                    ends = [chain(branch, parents) for branch in item.branches]
-                    parents = tuple(p for end in ends for p in end)
-                else:
-                    parents = chain(item, parents)
-            return parents
-
-        end = chain([layers] if isinstance(layers, Layer | Sum) else layers, (_INPUT,))
-        if not nodes or end != (len(nodes) - 1,):
-            if end == (_INPUT,):
-                raise ValueError("expected at least one layer, got none")
-            add(Identity(), end)
-        if heights[-1] != 1:
-            raise ValueError(
-                f"expected one row of outputs for every sample, got {heights[-1]}: a Split needs a "
-                "Join behind it"
-            )
-        self.nodes = tuple(nodes)
-        self.names = tuple(names)
-        self.n_outputs = widths[-1]
-        self.is_separable = all(node.layer.is_separable for node in nodes)
-        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)]).tolist()
-        self._parts = [(slice(*ends[i : i + 2]), shape) for i, shape in enumerate(shapes)]
+        graph = _Graph(self.n_features)
+        graph.close(graph.chain([layers] if isinstance(layers, Layer | Sum) else layers, (_INPUT,)))
+        self.nodes = tuple(graph.nodes)
+        self.names = tuple(graph.names)
+        self.n_outputs = graph.widths[-1]
+        self.is_separable = all(node.layer.is_separable for node in graph.nodes)
+        self._owners, self._matrices = graph.owners, graph.matrices
+        sizes = [int(np.prod(shape)) for shape in graph.shapes]
+        ends = np.cumsum([0, *sizes]).tolist()
+        self._parts = [(slice(*ends[i : i + 2]), shape) for i, shape in enumerate(graph.shapes)]
         self._n_parameters = ends[-1]
         self._plan_passes()
 

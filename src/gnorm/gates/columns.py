@@ -74,13 +74,7 @@ def column_indices(X: Any, columns: Any, what: str = "columns") -> NDArray[np.in
     selector = columns(X) if callable(columns) else columns
     n_columns = int(X.shape[1])
     if isinstance(selector, slice):
-        if isinstance(selector.start, str) or isinstance(selector.stop, str):
-            start, stop = (
-                None if end is None else _position(X, end, what)
-                for end in (selector.start, selector.stop)
-            )
-            selector = slice(start, None if stop is None else stop + 1, selector.step)
-        return np.arange(n_columns)[selector]
+        return np.arange(n_columns)[_of_positions(X, selector, what)]
     if isinstance(selector, str | Integral) and not isinstance(selector, bool | np.bool_):
         selector = [selector]
     if not isinstance(selector, Sequence | np.ndarray) and not hasattr(selector, "__array__"):
@@ -98,6 +92,16 @@ def column_indices(X: Any, columns: Any, what: str = "columns") -> NDArray[np.in
     if len(np.unique(indices)) != len(indices):
         raise ValueError(f"{what} must name each column once, got {entries}")
     return indices
+
+
+def _of_positions(X: Any, selector: slice, what: str) -> slice:
+    """The slice by positions; one of names includes its end."""
+    if not (isinstance(selector.start, str) or isinstance(selector.stop, str)):
+        return selector
+    start, stop = (
+        None if end is None else _position(X, end, what) for end in (selector.start, selector.stop)
+    )
+    return slice(start, None if stop is None else stop + 1, selector.step)
 
 
 def _position(X: Any, entry: Any, what: str) -> int:

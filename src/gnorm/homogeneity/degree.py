@@ -36,7 +36,7 @@ SCALES = (0.25, 0.5, 2.0, 4.0)
 # Of the largest value on the unit sphere: below it a value may be what cancellation has left of
 # zero; and a value so many times larger than that is not zero, whatever was cancelled.
 ROUNDING = 1e-13
-VISIBLE = 1e5
+VISIBLE = 1e5  # the five digits that a cancellation must have left to be seen
 
 
 class NotHomogeneousError(ValueError):

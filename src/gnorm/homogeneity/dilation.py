@@ -43,7 +43,7 @@ _TAYLOR_TERMS = 13
 # The largest entry of the table of exponentials grows the norm by at most e^64, far from overflow;
 # longer ways take several of these, and one of e^100000 ends in overflow or zero anyway.
 _STRIDE_GROWTH = 64.0
-_MAX_GROWTH = 1e5
+_MAX_GROWTH = 1e5  # exponent: far beyond the 745 at which doubles end
 # A step of the general iteration changes the norm by at most e^100, so that a component that it
 # makes small is still there when a later step turns back.
 _STEP_GROWTH = 100.0

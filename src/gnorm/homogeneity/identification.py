@@ -41,7 +41,7 @@ _ROUNDING = 1e-12
 # Largest residual of a homogeneous function, relative to the terms: of a function that can be
 # evaluated, and of samples, whose local fits leave that much where the function is curved.
 _TOL_FUNCTION = 1e-6
-_TOL_SAMPLES = 0.05
+_TOL_SAMPLES = 0.05  # what the curvature between neighbours leaves of a smooth function
 # Rounding of a trace of size 1.
 _ZERO = 1e-10
 
@@ -360,12 +360,7 @@ class _Problem:
             stds = self._standard_errors(rows, excess, variances, theta, normal, free)
         generator = self._matrix(theta, structure)
         first = n_unknowns - self.ratios.shape[1]
-        degrees = self.ratios @ theta[first:]
-        degrees_std = np.zeros(len(degrees)) if self.is_given else stds[first:]
-        if self.is_given and is_normalized:
-            degrees = self.ratios[:, 0]
-        if self.vector_field:
-            degrees, degrees_std = degrees[:1], degrees_std[:1]
+        degrees, degrees_std = self._degrees(theta[first:], stds[first:], is_normalized)
         is_dilation = bool(np.linalg.eigvals(generator).real.min() > _ZERO)
         diagonal = structure == "diagonal"
         scalar = self.one_axis or self.vector_field
@@ -387,6 +382,17 @@ class _Problem:
             singular_values=singular_values,
             structure=structure,
         )
+
+    def _degrees(
+        self, theta: FloatArray, stds: FloatArray, is_normalized: bool
+    ) -> tuple[FloatArray, FloatArray]:
+        """Degrees of the outputs and their standard errors; a field has one for all."""
+        degrees = self.ratios @ theta
+        if self.is_given:
+            degrees = self.ratios[:, 0] if is_normalized else degrees
+            stds = np.zeros(len(degrees))
+        n_degrees = 1 if self.vector_field else len(degrees)
+        return degrees[:n_degrees], stds[:n_degrees]
 
     def _representative(
         self, family: FloatArray, structure: str

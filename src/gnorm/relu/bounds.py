@@ -34,7 +34,7 @@ _N_STEPS = 30  # Frank-Wolfe steps of a relaxation
 _CUSHION = 1e-12  # relative, for the rounding of a bound
 _MOST_FEATURES = 6  # beyond, the cones allowed leave the bound wider than the relaxation does
 _MOST_CONES = 500_000  # of one bound
-_AT_A_TIME = 1000
+_AT_A_TIME = 1000  # cones that are cut at once: enough that numpy's calls cost little beside them
 _ON = 1e-12  # height of an edge of a cone that counts as on the hyperplane of a sample
 _ENTRIES = 4_000_000  # products of cones and samples at a time
 
