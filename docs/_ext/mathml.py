@@ -3,11 +3,17 @@
 An HTML math renderer named "mathml" for Sphinx, from TeX by latex2mathml.
 """
 
+import re
+
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
 
+SIZES = re.compile(r"\\[bB]igg?[lrm]?\s*(?=\\[lr]angle)")
+
 
 def as_mathml(tex, display):
+    # what latex2mathml does not know: sizes of angle brackets, and arg
+    tex = SIZES.sub("", tex).replace(r"\arg", r"\operatorname{arg}")
     return convert(" ".join(tex.split()), display=display)
 
 
