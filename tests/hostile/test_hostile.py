@@ -35,6 +35,8 @@ MENDED = [
     ("weights", 157, 11),
     ("weights", 45, 11),
     ("weights", 40, 20),
+    ("weights", 100, 21),
+    ("heavy-tailed", 252, 21),
     ("estimators", 3, 77),
 ]
 

@@ -30,6 +30,9 @@ PROOF = 1e-11  # separability residual that is accepted as proof
 CANCELLATION = 1e-8
 _MAX_CORRECTIONS = 20  # each wins digits until rounding ends it; a few do
 _PROGRESS = 0.9  # factor of the residual that is worth another
+# Where samples without features are the proof, the others are corrected away, but never to zero; what
+# is left of them does not cancel, and its squares leave the range of floats.
+_NOTHING = 1e-100
 _CERTAIN = 1e-2 * UNIT  # share of a feature that no predictor in double precision can live on
 _MOST_STEPS = 1e9  # of a decomposition up to which features are taken side by side
 _RANK = 1e-13  # of singular values, relative: below it they may be rounding errors
@@ -140,6 +143,7 @@ def _sharpen(problem: Problem, b: np.ndarray) -> tuple[np.ndarray, float]:
         if not corrected.any():
             break
         corrected /= np.abs(corrected).sum()
+        corrected[np.abs(corrected) < _NOTHING] = 0.0
         corrected_residual = problem.separability_residual(corrected)
         if not corrected_residual < _PROGRESS * residual:
             break

@@ -198,9 +198,9 @@ class SampleSystem(NewtonSystem):
         diagonal = np.einsum("ii->i", S)
         least = _RIDGE * float(np.mean(diagonal)) + np.finfo(float).tiny
         slope = np.abs(problem.loss.derivative(problem.y, np.zeros(len(y)), problem.C))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):  # what is infinite keeps a sample at zero
             ridge = self.scale * np.maximum(np.abs(y), 1.0) / slope
-        diagonal += np.clip(ridge, least, None)
+            diagonal += np.clip(ridge, least, None)
         potrf, potrs = get_lapack_funcs(("potrf", "potrs"), dtype=self.precision)
         cholesky, failed_at = potrf(S, lower=1, overwrite_a=1, clean=0)
         if failed_at or not np.max(diagonal) > 1e-30:  # no features to speak of
