@@ -272,13 +272,14 @@ def judge(
             faults.append(f"dual_coef is outside of its domain by {float(outside):.1e}")
         if not gap <= claimed_gap + 0.01 * tol + 1e-13:
             faults.append(f"claimed a gap of {claimed_gap:.1e}, it is {gap:.1e}")
-        faults += wrong_claims(t, zeta, primal, dual, claims)
+        faults += wrong_claims(t, zeta, primal, dual + error, claims)
     return Verdict(primal, dual, gap, faults)
 
 
 def wrong_claims(
     t: Training, zeta: np.ndarray, primal: Any, dual: Any, claims: dict[str, float]
 ) -> list[str]:
+    """What of the claims does not hold; ``dual`` may be larger than it is by its rounding error."""
     f, _ = outputs_and_error(t, zeta)
     norm = cost(t, zeta)
     tiny = LD(np.finfo(float).tiny)  # below it doubles lose their digits
