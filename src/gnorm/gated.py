@@ -54,6 +54,7 @@ FloatArray: TypeAlias = NDArray[np.float64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
 BLOCK_ENTRIES = 2**21  # entries of the largest temporary per block of samples: 16 MiB
+_CACHED = 2**5  # as many times smaller are blocks that are read twice: 512 KiB stay in the cache
 MAX_PREDICTOR_ENTRIES = 10**7  # entries of beta, which grows as n_contexts ** n_units
 MAX_UNITS_IN_PREDICTORS = 31  # beta has one axis per unit and one of features; numpy 1 allows 32
 
@@ -323,10 +324,16 @@ def accumulate(X: Any, activations: ArrayLike, coef: ArrayLike) -> FloatArray:
     _, n_units, n_contexts = gates.shape
     total = np.zeros((n_units * n_contexts, X.shape[1]))
     support = np.flatnonzero(coef)
-    for block in row_blocks(len(support), max(total.shape)):
-        rows = support[block]
-        weighted = gates[rows].reshape(len(rows), -1) * coef[rows, None]
-        total += weighted.T @ X[rows]
+    is_whole = len(support) == len(coef)  # then plain slices, which copy nothing
+    weighs_inputs = X.shape[1] < len(total) and not sparse.issparse(X)  # the narrower ones
+    for block in row_blocks(len(support), _CACHED * max(total.shape)):
+        rows = block if is_whole else support[block]
+        open_gates, inputs = gates[rows].astype(float).reshape(-1, len(total)), X[rows]
+        if weighs_inputs:
+            inputs = inputs * coef[rows, None]
+        else:
+            open_gates *= coef[rows, None]
+        total += open_gates.T @ inputs
     return total.reshape(n_units, n_contexts, X.shape[1])
 
 

@@ -38,6 +38,7 @@ from .reproduce import script, shrunk
 
 SLOW = 20.0  # seconds, for problems that take milliseconds in the median
 HUNG = 300.0
+PATIENCE = 1.0  # for a worker that is asked to end
 FAILURES = ("false", "silent", "raw")
 COLUMNS = ("tried", "solved", "proven", "refused", "warned", *FAILURES, "slow", "over memory")
 SCRIPTS = 3  # a family and kind of failure
@@ -121,6 +122,9 @@ class Worker:
 
     def close(self) -> None:
         if self.process is not None:
+            with suppress(ConnectionError):  # where it has ended itself
+                self.connection.send(None)
+            self.process.join(PATIENCE)  # one that ends by itself leaves nothing behind
             self.process.kill()
             self.process.join()
             self.process = None
