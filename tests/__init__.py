@@ -1,1 +1,1 @@
-"""Tests: a package, so that no other of that name, in an installed distribution, comes before it."""
+"""Tests, as a package: none of that name in an installed distribution comes before it."""

@@ -30,7 +30,7 @@ PROOF = 1e-11  # separability residual that is accepted as proof
 CANCELLATION = 1e-8
 _MAX_CORRECTIONS = 20  # each wins digits until rounding ends it; a few do
 _PROGRESS = 0.9  # factor of the residual that is worth another
-# Where samples without features are the proof, the others are corrected away, but never to zero; what
+# Where samples without features are the proof, the others are corrected away, never to zero; what
 # is left of them does not cancel, and its squares leave the range of floats.
 _NOTHING = 1e-100
 _CERTAIN = 1e-2 * UNIT  # share of a feature that no predictor in double precision can live on

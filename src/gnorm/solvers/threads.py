@@ -3,7 +3,8 @@
 NumPy and SciPy wheels carry a BLAS each, with worker threads that spin for a while after every
 call. An iteration that alternates between the two has them spin against each other, which can cost
 many times the arithmetic. So the iteration takes its large products from SciPy, where the
-factorisations are, and NumPy's workers rest; on small problems all workers do.
+factorisations are, and NumPy's workers rest; on small problems all workers do. What is no product
+of matrices can be spread over as many threads as BLAS may use, see :func:`summed`.
 
 The numbers of threads are those of the process. So a limit is set by whoever comes first and lifted
 by whoever leaves last, library by library: set and lifted by each solve for itself, solves that
@@ -12,15 +13,17 @@ overlap in threads would leave the limit of another behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
 from typing import Any
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["one_blas", "one_blas_thread"]
+__all__ = ["one_blas", "one_blas_thread", "summed"]
 
 _SMALL = 700  # samples up to which a second thread costs more than it gives
 
@@ -32,6 +35,11 @@ class _OneThread:
         self._library = library
         self._lock = Lock()
         self._n_holders, self._n_threads = 0, 1
+
+    @property
+    def n_threads(self) -> int:
+        """As many as are in use now."""
+        return int(self._library.get_num_threads())
 
     def hold(self) -> None:
         with self._lock:
@@ -96,3 +104,36 @@ def one_blas_thread() -> Iterator[None]:
     """Let every BLAS use one thread, while tasks run beside each other."""
     with _held(list(_libraries().values())):
         yield
+
+
+def summed(part: Callable[[Sequence[Any]], np.ndarray], blocks: Sequence[Any]) -> np.ndarray:
+    """Sum what a function gives for blocks of samples, on as many threads as a BLAS may use now.
+
+    Parameters
+    ----------
+    part : callable
+        Gives the sum over some of the blocks. Where it spends its time NumPy must let go of the
+        interpreter, as in products and operations by elements.
+    blocks : sequence
+        The blocks. Which thread takes which does not depend on when it comes to it, so that the
+        same number of threads gives the same sum to the last bit.
+
+    Returns
+    -------
+    ndarray
+        The sum over all blocks.
+    """
+    n_threads = min(max(limit.n_threads for limit in _libraries().values()), len(blocks))
+    if n_threads <= 1:
+        return part(blocks)
+    handling = np.geterr()  # of this thread: workers begin with the default
+
+    def own(start: int) -> np.ndarray:
+        with np.errstate(**handling):
+            return part(blocks[start::n_threads])
+
+    with one_blas_thread(), ThreadPoolExecutor(n_threads) as pool:
+        total, *others = pool.map(own, range(n_threads))
+    for other in others:
+        total += other
+    return total

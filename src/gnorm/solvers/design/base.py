@@ -14,18 +14,19 @@ precision, or through the features, in double precision: the error of that is re
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from scipy.linalg.blas import dgemm, dsyrk
+from scipy.linalg.blas import dsyrk
 from scipy.sparse import issparse
 
 from gnorm import gated, kernels
 from gnorm.norms import UnitNorm
 from gnorm.solvers.design.gram import Gram, Precision
+from gnorm.solvers.threads import summed
 
 __all__ = ["Design", "coded_gates", "n_coded_gates"]
 
@@ -234,13 +235,17 @@ class Design(ABC, Generic[AnyNorm]):
         # of pairs have a symmetry, and using both halves the arithmetic.
         k, m = np.triu_indices(n_gates)
         d, e = np.triu_indices(n_features)
-        by_pairs = np.zeros((len(d), len(k)), order="F")
-        for rows in _blocks(weights, n_pairs):
-            x = np.ascontiguousarray(_dense(self.X[rows]).T)
-            g = np.ascontiguousarray(gates[rows].T)
-            pairs = (g[k] & g[m]).astype(float)  # bytes until here: memory is what this costs
-            weighted = x[d] * (x * weights[rows])[e]
-            by_pairs = dgemm(1.0, weighted.T, pairs.T, 1.0, by_pairs, 1, 0, 1)
+
+        def by_pairs_of(blocks: Sequence[np.ndarray]) -> np.ndarray:
+            total = np.zeros((len(d), len(k)))
+            for rows in blocks:
+                x = np.ascontiguousarray(_dense(self.X[rows]).T)
+                g = np.ascontiguousarray(gates[rows].T)
+                pairs = (g[k] & g[m]).astype(float)  # bytes until here: memory is what this costs
+                total += (x[d] * (x * weights[rows])[e]) @ pairs.T
+            return total
+
+        by_pairs = summed(by_pairs_of, list(_blocks(weights, n_pairs)))
         pair_of = np.empty((n_gates, n_gates), dtype=np.intp)
         pair_of[k, m] = pair_of[m, k] = np.arange(len(k))
         input_pair_of = np.empty((n_features, n_features), dtype=np.intp)
