@@ -111,6 +111,13 @@ def test_too_many_features_are_left_alone():
     assert separation(as_problem(X, y, np.ones((1100, 1, 1), dtype=bool))) == (None, None)
 
 
+def test_the_linear_program_keeps_the_limit_of_memory():
+    X, y, activations = nearly_collinear(1e-9)
+    problem = as_problem(X, y, activations)
+    assert separation(problem, limit=1e4) == (None, None)
+    assert separation(problem, limit=1e5)[0] is not None
+
+
 def test_a_proof_does_not_warn():
     X, y, activations = nearly_collinear(1e-13)
     with warnings.catch_warnings():

@@ -536,8 +536,7 @@ def _separate_at_equal_scales(problem: Problem, limit: float) -> np.ndarray | No
 
 
 def _separate_by_linear_program(problem: Problem, limit: float) -> np.ndarray | None:
-    _ = limit
-    zeta, b = separation(problem)
+    zeta, b = separation(problem, limit)
     if b is not None:
         raise_if_not_separable(problem, b, PROOF)
     return None if zeta is None else cheapest(problem, zeta)

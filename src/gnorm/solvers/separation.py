@@ -25,16 +25,21 @@ from gnorm.solvers.problem import Problem
 __all__ = ["MOST", "cheapest", "gated_features", "separation"]
 
 MOST = 2**20  # entries of the matrix up to which it is made
+_BYTES = 150  # an entry, of the decomposition and HiGHS: up to 123 were seen
 _SWEEPS = 8  # over rows and columns, to balance them
 
 
-def separation(problem: Problem) -> tuple[np.ndarray | None, np.ndarray | None]:
+def separation(
+    problem: Problem, limit: float = np.inf
+) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return unit weights that separate, or a combination of samples that nearly vanishes.
 
     Parameters
     ----------
     problem : Problem
         The problem.
+    limit : float, default=inf
+        Bytes that it may take.
 
     Returns
     -------
@@ -45,7 +50,7 @@ def separation(problem: Problem) -> tuple[np.ndarray | None, np.ndarray | None]:
         comes to no end.
     """
     design, rows = problem.design, np.flatnonzero(problem.is_hard)
-    if len(rows) * design.n_gates * design.n_features > MOST:
+    if len(rows) * design.n_gates * design.n_features > min(MOST, limit / _BYTES):
         return None, None
     design = design.restricted(rows)
     F = problem.y[rows, None] * gated_features(design)
