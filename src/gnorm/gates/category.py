@@ -67,8 +67,9 @@ class CategoryGates(PartitionGates):
 
     Notes
     -----
-    Units may have different numbers of contexts. The activations have as many as the largest unit:
-    the others are never on and change nothing, but take memory and time as if they were.
+    Units may have different numbers of contexts, of which a solve takes those that are open in some
+    sample: its memory and time follow these, whatever the largest unit has. Activations and
+    ``zeta_`` do have as many contexts a unit as the largest, a byte and a sample each.
 
     Examples
     --------

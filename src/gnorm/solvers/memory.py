@@ -38,7 +38,7 @@ class Memory:
 
     def __init__(self, problem: Problem, limit: float) -> None:
         design = problem.design
-        n_gates, n_features = design.n_gates, design.n_features
+        n_gates, n_features = design.n_open_gates, design.n_features
         # blocks of the products with the features, unit weights and what is made of them
         self._base = 1.5e8 + 40.0 * n_gates * n_features + 60.0 * len(problem.y)
         # inputs of the working set in both precisions, gates, codes and products

@@ -29,8 +29,8 @@ def _sample_bytes(problem: Problem) -> float:
     if problem.n_outputs > 1:
         return multinomial.bytes_needed(problem)
     design, n_samples = problem.design, len(problem.y)
-    per_sample = 6 * design.n_gates + 4 * design.n_kernels + 4 * design.n_features + 40
-    inputs = 4 * design.n_gates * design.n_features
+    per_sample = 6 * design.n_open_gates + 4 * design.n_kernels + 4 * design.n_features + 40
+    inputs = 4 * design.n_open_gates * design.n_features
     return 1e5 + 8.0 * (2.2 * n_samples**2 + per_sample * n_samples + inputs)
 
 
