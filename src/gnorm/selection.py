@@ -19,6 +19,7 @@ References
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
@@ -75,7 +76,10 @@ def _with_open_unit(estimator: Any) -> Any:
         )
     model = clone(estimator)
     gates = model._default_gates() if model.gates is None else model.gates
-    return model.set_params(gates=JoinedGates([OpenGates(), gates]), warm_start=False)
+    model.set_params(gates=JoinedGates([OpenGates(), gates]), warm_start=False)
+    if model.unit_features is not None:
+        model.set_params(unit_features=[slice(None), *model.unit_features])
+    return model
 
 
 def _entries(model: Any, part: TrainingData, most: int) -> np.ndarray:
@@ -185,8 +189,11 @@ def _check_between(value: Any, name: str, least: float, most: float) -> None:
 
 def _restricted(model: Any, units: np.ndarray) -> Any:
     """Clone whose gates are the fitted open unit and some of the others."""
-    gates = SelectedGates(FrozenEstimator(model.gates_), [0, *map(int, units)])
-    return clone(model).set_params(gates=gates)
+    kept = [0, *map(int, units)]
+    some = clone(model).set_params(gates=SelectedGates(FrozenEstimator(model.gates_), kept))
+    if some.unit_features is not None:
+        some.set_params(unit_features=[some.unit_features[h] for h in kept])
+    return some
 
 
 # -- how many --------------------------------------------------------------------------------------
@@ -805,6 +812,9 @@ def _beside_permuted(
     loss = model._loss_of(data)
     both = np.concatenate([activations, activations[order, 1:]], axis=1)
     is_partition = np.all(both.sum(axis=2) == 1, axis=0)
+    if model.unit_features is not None:
+        seen = [*model.unit_features, *model.unit_features[1:]]
+        model = copy(model).set_params(unit_features=seen)
     design, merged = model._prepare(data, both)
     options = {name: getattr(model, name) for name in ("method", "tol", "max_iter", "memory_limit")}
     squares = np.zeros(both.shape[1])

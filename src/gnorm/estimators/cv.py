@@ -69,6 +69,11 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
+        for each set of features that differs.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -180,6 +185,7 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -202,6 +208,7 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -259,6 +266,11 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
+        for each set of features that differs.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -369,6 +381,7 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -390,6 +403,7 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -453,6 +467,11 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
+        for each set of features that differs.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -567,6 +586,7 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -590,6 +610,7 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -652,6 +673,11 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
+        for each set of features that differs.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -765,6 +791,7 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -787,6 +814,7 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -853,6 +881,11 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
+        for each set of features that differs.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -960,6 +993,7 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -985,6 +1019,7 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -1049,6 +1084,11 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
+        for each set of features that differs.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -1155,6 +1195,7 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -1179,6 +1220,7 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling

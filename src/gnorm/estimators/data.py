@@ -51,6 +51,8 @@ class TrainingData:
         How many there were.
     source : {data frame, ndarray, CSR matrix} of shape (n_kept, n_columns), default=None
         All columns as the user gave them, where the gates see others than the linear map.
+    feature_names : ndarray of str objects of shape (n_features,), default=None
+        Names of the inputs, where they have names that are all strings.
     """
 
     X: Any
@@ -61,6 +63,7 @@ class TrainingData:
     kept: np.ndarray
     n_samples: int
     source: Any = None
+    feature_names: np.ndarray | None = None
 
     def part(self, rows: np.ndarray) -> TrainingData:
         """Return some of the samples, with the weights they have among all."""

@@ -97,7 +97,7 @@ def accurate_sums(design: Design[Any], coef: np.ndarray) -> tuple[np.ndarray, np
     of_open = high + low
     sums.reshape(design.n_gates, -1)[design.gating.open] = of_open
     bounds.reshape(design.n_gates, -1)[design.gating.open] = error + UNIT * np.abs(of_open)
-    return sums, bounds
+    return design.kept(sums), design.kept(bounds)
 
 
 def _product(A: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -71,10 +71,19 @@ class Design(ABC, Generic[AnyNorm]):
         Inner products that all kernels share.
     gating : Gating
         The gates as products go through them.
+    unit_features : ndarray of bool of shape (n_units, n_features) or None
+        Which features each unit sees, None for all.
+    is_coded : bool
+        Whether the kernels are those of :attr:`coded` gates times all features.
+    n_grams : int
+        Gram matrices that are kept in each precision.
     """
 
     n_kernels: int
     gram: Gram
+    unit_features: np.ndarray | None = None
+    is_coded = True
+    n_grams = 1
 
     def __init__(self, norm: AnyNorm, X: Any, activations: np.ndarray) -> None:
         norm.check_gates(activations)
@@ -126,9 +135,17 @@ class Design(ABC, Generic[AnyNorm]):
         part.gram = self.gram.part(rows, part._gram)
         return part
 
-    @abstractmethod
     def _gram(self, precision: Precision, length: float) -> np.ndarray:
         """Compute what :attr:`gram` holds, in units of the squared length."""
+        raise NotImplementedError
+
+    def keep_gram(self, precision: Precision) -> None:
+        """Compute the Gram matrix now, for designs of some of the samples to have it."""
+        self.gram.matrix(precision)
+
+    def kept(self, sums: np.ndarray) -> np.ndarray:
+        """Return sums over all features with zeros where a unit does not see the feature."""
+        return sums
 
     @abstractmethod
     def kernel_products(self, coef: np.ndarray, precision: Precision) -> np.ndarray:
