@@ -26,6 +26,7 @@ from gnorm import gated
 from gnorm.estimators.data import (
     PreviousFit,
     TrainingData,
+    all_or_nothing,
     at_bounds,
     check_positive,
     in_parallel,
@@ -120,7 +121,7 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
     # -- fit ---------------------------------------------------------------------------------------
 
     def _fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> Self:
-        with self._all_or_nothing():
+        with all_or_nothing(self):
             data = self._checked(X, y, sample_weight)
             loss = self._loss_of(data)
             check_positive(self.C, "C", is_infinite_allowed=loss.allows_infinite_C)
@@ -129,20 +130,6 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
             self._fit_gates(data, previous)
             self._fit_predictors(data, float(self.C), previous)
         return self
-
-    @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """Forget the fit before; come back to it if the new one fails."""
-        before = self.__dict__.copy()
-        for name in before:
-            if name.endswith("_"):
-                delattr(self, name)
-        try:
-            yield
-        except BaseException:  # Ctrl-C as well; it is raised again
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def _checked(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> TrainingData:
         """Return the samples of positive weight; parameters that concern them are checked."""

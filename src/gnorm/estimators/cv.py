@@ -40,11 +40,12 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
         :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
-        Weights of the hinge loss to choose from, positive. An int is the length of a geometric
-        grid over four decades, from the least C worth solving for, that of gates drawn for it:
-        below it the predictor changes nothing but its length. ``numpy.inf`` is the hard margin;
-        it raises :class:`gnorm.NotSeparableError` if the training part of a split is not
-        separable.
+        Weights of the hinge loss to choose from, positive. An int is the length of a geometric grid
+        over four decades, from the least C worth solving for, that of gates drawn for it: below it
+        the predictor changes nothing but its length. ``numpy.inf`` is the hard margin; it raises
+        :class:`gnorm.NotSeparableError` if the training part of a split is not separable. The grid
+        is of all samples, as in :class:`~sklearn.linear_model.LassoCV`; pass numbers for one in
+        which no held-out part has a say.
     cv : int, cross-validation generator or iterable, default=None
         Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
         for classes. Gates are fitted to the training part of each split. For groups pass the
@@ -237,11 +238,12 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
         :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
-        Weights of the hinge loss to choose from, positive. An int is the length of a geometric
-        grid over four decades, from the least C worth solving for, that of gates drawn for it:
-        below it the predictor changes nothing but its length. ``numpy.inf`` is the hard margin;
-        it raises :class:`gnorm.NotSeparableError` if the training part of a split is not
-        separable.
+        Weights of the hinge loss to choose from, positive. An int is the length of a geometric grid
+        over four decades, from the least C worth solving for, that of gates drawn for it: below it
+        the predictor changes nothing but its length. ``numpy.inf`` is the hard margin; it raises
+        :class:`gnorm.NotSeparableError` if the training part of a split is not separable. The grid
+        is of all samples, as in :class:`~sklearn.linear_model.LassoCV`; pass numbers for one in
+        which no held-out part has a say.
     cv : int, cross-validation generator or iterable, default=None
         Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
         for classes. Gates are fitted to the training part of each split. For groups pass the
@@ -439,10 +441,12 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
         units. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
-        Weights of the loss to choose from, positive. An int is the length of a geometric grid
-        over four decades, from the least C worth solving for, that of gates drawn for it.
-        ``numpy.inf`` is the hard margin, for the two hinge losses; it raises
-        :class:`gnorm.NotSeparableError` if the training part of a split is not separable.
+        Weights of the loss to choose from, positive. An int is the length of a geometric grid over
+        four decades, from the least C worth solving for, that of gates drawn for it. ``numpy.inf``
+        is the hard margin, for the two hinge losses; it raises :class:`gnorm.NotSeparableError` if
+        the training part of a split is not separable. The grid is of all samples, as in
+        :class:`~sklearn.linear_model.LassoCV`; pass numbers for one in which no held-out part has a
+        say.
     cv : int, cross-validation generator or iterable, default=None
         Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
         for classes. Gates are fitted to the training part of each split. For groups pass the
@@ -645,10 +649,12 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
         units. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
-        Weights of the loss to choose from, positive. An int is the length of a geometric grid
-        over four decades, from the least C worth solving for, that of gates drawn for it.
-        ``numpy.inf`` is the hard margin, for the two hinge losses; it raises
-        :class:`gnorm.NotSeparableError` if the training part of a split is not separable.
+        Weights of the loss to choose from, positive. An int is the length of a geometric grid over
+        four decades, from the least C worth solving for, that of gates drawn for it. ``numpy.inf``
+        is the hard margin, for the two hinge losses; it raises :class:`gnorm.NotSeparableError` if
+        the training part of a split is not separable. The grid is of all samples, as in
+        :class:`~sklearn.linear_model.LassoCV`; pass numbers for one in which no held-out part has a
+        say.
     cv : int, cross-validation generator or iterable, default=None
         Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
         for classes. Gates are fitted to the training part of each split. For groups pass the
@@ -855,9 +861,10 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
         units. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
-        Weights of the loss to choose from, positive and finite. An int is the length of a
-        geometric grid over four decades, from the least C worth solving for, that of gates
-        drawn for it.
+        Weights of the loss to choose from, positive and finite. An int is the length of a geometric
+        grid over four decades, from the least C worth solving for, that of gates drawn for it. The
+        grid is of all samples, as in :class:`~sklearn.linear_model.LassoCV`; pass numbers for one
+        in which no held-out part has a say.
     cv : int, cross-validation generator or iterable, default=None
         Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
         for classes. Gates are fitted to the training part of each split. For groups pass the
@@ -1058,9 +1065,10 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
         units. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
-        Weights of the loss to choose from, positive and finite. An int is the length of a
-        geometric grid over four decades, from the least C worth solving for, that of gates
-        drawn for it.
+        Weights of the loss to choose from, positive and finite. An int is the length of a geometric
+        grid over four decades, from the least C worth solving for, that of gates drawn for it. The
+        grid is of all samples, as in :class:`~sklearn.linear_model.LassoCV`; pass numbers for one
+        in which no held-out part has a say.
     cv : int, cross-validation generator or iterable, default=None
         Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
         for classes. Gates are fitted to the training part of each split. For groups pass the

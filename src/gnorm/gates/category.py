@@ -50,7 +50,8 @@ class CategoryGates(PartitionGates):
         Positions of the columns.
     levels_ : list of list
         Levels of each column that have a context of their own, in the order of the categories or
-        sorted. None stands for missing values, which are a level where `fit` sees some.
+        sorted. None stands for missing values, which are a level where `fit` sees some. Values
+        that compare equal are one level, such as 1, 1.0 and True.
     context_names_ : list of ndarray of str objects
         Names of the contexts of each unit: of the levels, then "other", if there is one.
     is_shared_ : ndarray of bool of shape (n_units,)
