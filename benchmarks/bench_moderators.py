@@ -13,7 +13,7 @@ Printed for each scenario and method, as means over the seeds: the error E (f - 
 how many others; seconds of a fit, cross-validation included, on one thread; most memory that it
 takes beside what was there, in MB (Linux). Boosting and the forest select nothing.
 
-Rivals: an L1 penalty on all products; the group lasso on the groups of the norm, by adelie or skglm;
+Rivals: an L1 penalty on all products; the group lasso on the groups of the norm (adelie, skglm);
 glinternet's formulation, a group for the levels of each segmentation and one for these with their
 products with each number (M. Lim and T. Hastie, 2015), by adelie; a model-based tree, ridge rules
 in the leaves, split by a level against the others while the BIC falls (A. Zeileis, T. Hothorn and

@@ -73,8 +73,7 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
     unit_features : list of selectors or array-like of bool, default=None
         Features that each unit sees, its selector among those of the linear map (names, positions,
         a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
-        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
-        for each set of features that differs.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -271,8 +270,7 @@ class FReLUSVCCV(PathCV, FReLUSVC):
     unit_features : list of selectors or array-like of bool, default=None
         Features that each unit sees, its selector among those of the linear map (names, positions,
         a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
-        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
-        for each set of features that differs.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -474,8 +472,7 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
     unit_features : list of selectors or array-like of bool, default=None
         Features that each unit sees, its selector among those of the linear map (names, positions,
         a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
-        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
-        for each set of features that differs.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -682,8 +679,7 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
     unit_features : list of selectors or array-like of bool, default=None
         Features that each unit sees, its selector among those of the linear map (names, positions,
         a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
-        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
-        for each set of features that differs.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -891,8 +887,7 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
     unit_features : list of selectors or array-like of bool, default=None
         Features that each unit sees, its selector among those of the linear map (names, positions,
         a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
-        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
-        for each set of features that differs.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -1095,8 +1090,7 @@ class FReLURegressorCV(PathCV, FReLURegressor):
     unit_features : list of selectors or array-like of bool, default=None
         Features that each unit sees, its selector among those of the linear map (names, positions,
         a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
-        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
-        for each set of features that differs.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True

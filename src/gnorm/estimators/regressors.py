@@ -154,8 +154,7 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
     unit_features : list of selectors or array-like of bool, default=None
         Features that each unit sees, its selector among those of the linear map (names, positions,
         a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
-        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
-        for each set of features that differs.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -349,8 +348,7 @@ class FReLURegressor(OnOffGates, GatedRegressor):
     unit_features : list of selectors or array-like of bool, default=None
         Features that each unit sees, its selector among those of the linear map (names, positions,
         a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
-        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
-        for each set of features that differs.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True

@@ -61,8 +61,7 @@ class GLNNormSVC(ContextGates, _MaxMargin):
     unit_features : list of selectors or array-like of bool, default=None
         Features that each unit sees, its selector among those of the linear map (names, positions,
         a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
-        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
-        for each set of features that differs.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -250,8 +249,7 @@ class FReLUSVC(OnOffGates, _MaxMargin):
     unit_features : list of selectors or array-like of bool, default=None
         Features that each unit sees, its selector among those of the linear map (names, positions,
         a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
-        Under the sum of the norms of the units. A solve keeps a Gram matrix of all pairs of samples
-        for each set of features that differs.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True

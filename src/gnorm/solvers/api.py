@@ -110,9 +110,10 @@ def solve(
     unit_features : array-like of bool, shape (n_units, n_features), default=None
         Which features each unit sees, at least one; None for all. Weights of the others are zero,
         and the kernel of a unit is :math:`\langle x_{S_h}, x'_{S_h} \rangle \langle g_h(x),
-        g_h(x') \rangle`. A solve keeps a Gram matrix, and adds up one more, for each set of
-        features that differs. Not for ``method="primal"``, and under norms that are sums of those
-        of the units.
+        g_h(x') \rangle`. Each iteration computes the Gram matrix over each set S of features that
+        differs anew, which takes :math:`N^2 \sum_S |S|` operations for N samples of a set, and
+        memory for one matrix of their pairs more. Not for ``method="primal"``, and under norms
+        that are sums of those of the units.
     method : str, default="auto"
         "interior-point" is the engine's own, in time cubic and memory quadratic in the samples.
         "working-set" runs it on the samples that shape the solution, and certifies the result on
@@ -388,10 +389,10 @@ def share_gram(
     """
     limit = available_memory() if memory_limit is None else memory_limit
     chosen = choose(problem, limit).method if method == "auto" else get_method(method)
-    need = 8.0 * design.n_grams * design.n_samples**2
-    if not chosen.uses_gram or need > _GRAM_SHARE * limit:
+    need = 8.0 * design.n_samples**2
+    if not (chosen.uses_gram and design.is_coded) or need > _GRAM_SHARE * limit:
         return memory_limit
-    design.keep_gram(np.float64)  # handed on to the designs of some of the samples
+    design.gram.matrix(np.float64)  # kept, and handed on to the designs of some of the samples
     return None if memory_limit is None else memory_limit - need
 
 

@@ -42,7 +42,7 @@ class Memory:
         # blocks of the products with the features, unit weights and what is made of them
         self._base = 1.5e8 + 40.0 * n_gates * n_features + 60.0 * len(problem.y)
         # inputs of the working set in both precisions, gates, codes and products
-        self._more = design.n_grams - 1
+        self._more = design.n_matrices - 2
         self._per_sample = 20.0 * n_features + 40.0 * n_gates + 100.0
         self.limit = limit
         if self.limit < self._base:
@@ -56,7 +56,7 @@ class Memory:
         """Samples of the largest set that fits at so many bytes per pair of them."""
         if np.isinf(self.limit):
             return np.inf
-        per_pair += 0.5 * self._more * per_pair  # a Gram matrix is half of what there is of one
+        per_pair += 0.5 * self._more * per_pair  # each is half of the two that there are else
         half = self._per_sample / (2 * per_pair)
         return float(np.floor(np.sqrt(half**2 + (self.limit - self._base) / per_pair) - half))
 

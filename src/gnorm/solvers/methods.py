@@ -31,8 +31,7 @@ def _sample_bytes(problem: Problem) -> float:
     design, n_samples = problem.design, len(problem.y)
     per_sample = 6 * design.n_open_gates + 4 * design.n_kernels + 4 * design.n_features + 40
     inputs = 4 * design.n_open_gates * design.n_features
-    matrices = 1.2 + design.n_grams + (design.n_grams > 1)
-    return 1e5 + 8.0 * (matrices * n_samples**2 + per_sample * n_samples + inputs)
+    return 1e5 + 8.0 * ((design.n_matrices + 0.2) * n_samples**2 + per_sample * n_samples + inputs)
 
 
 def _feature_bytes(problem: Problem) -> float:

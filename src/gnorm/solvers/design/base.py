@@ -75,15 +75,15 @@ class Design(ABC, Generic[AnyNorm]):
         Which features each unit sees, None for all.
     is_coded : bool
         Whether the kernels are those of :attr:`coded` gates times all features.
-    n_grams : int
-        Gram matrices that are kept in each precision.
+    n_matrices : int
+        Matrices of all pairs of samples that a sum of kernels takes, a kept Gram matrix included.
     """
 
     n_kernels: int
     gram: Gram
     unit_features: np.ndarray | None = None
     is_coded = True
-    n_grams = 1
+    n_matrices = 2
 
     def __init__(self, norm: AnyNorm, X: Any, activations: np.ndarray) -> None:
         norm.check_gates(activations)
@@ -139,9 +139,9 @@ class Design(ABC, Generic[AnyNorm]):
         """Compute what :attr:`gram` holds, in units of the squared length."""
         raise NotImplementedError
 
-    def keep_gram(self, precision: Precision) -> None:
-        """Compute the Gram matrix now, for designs of some of the samples to have it."""
-        self.gram.matrix(precision)
+    def forget_gram(self) -> None:
+        """Forget the Gram matrix."""
+        self.gram = Gram(self._gram, self.max_input_norm)
 
     def kept(self, sums: np.ndarray) -> np.ndarray:
         """Return sums over all features with zeros where a unit does not see the feature."""

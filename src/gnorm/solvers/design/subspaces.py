@@ -6,12 +6,13 @@ With the features :math:`S_h` of unit h and its weight :math:`w_h` the kernels a
 
 Units of the same features are a design of their own, in which all features count, and products
 are those of these parts side by side. Weights and sums have zeros where a unit does not see a
-feature.
+feature. The Gram matrices of the parts are not kept, since with few features each they are cheap
+and many: of N samples a sum of kernels takes :math:`N^2 \sum_S |S|` operations more than one with
+all features, over the different sets S, and two matrices.
 """
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,6 @@ _Part = tuple[np.ndarray, np.ndarray, Design[GroupNorm]]  # units, features, and
 class SubspaceDesign(Design[GroupNorm]):
     """The feature map of a gated linear model whose units see some of the features each.
 
-    Memory and time are those of as many Gram matrices as there are different sets of features.
-
     Parameters
     ----------
     norm : GroupNorm
@@ -45,6 +44,7 @@ class SubspaceDesign(Design[GroupNorm]):
 
     unit_features: np.ndarray
     is_coded = False
+    n_matrices = 3  # one Gram matrix at a time, its product with the gates, and the sum
 
     def __init__(
         self,
@@ -58,7 +58,6 @@ class SubspaceDesign(Design[GroupNorm]):
         self.unit_features = unit_features
         self.n_kernels = activations.shape[1]
         self._parts = self._made() if parts is None else parts
-        self.n_grams = len(self._parts)
 
     def _made(self) -> list[_Part]:
         weights = self.norm.weights(self.n_kernels)
@@ -72,43 +71,37 @@ class SubspaceDesign(Design[GroupNorm]):
         return parts
 
     def copied(self) -> SubspaceDesign:
-        """Return the same design; what becomes known of its Gram matrices does not of this one."""
-        copied = copy(self)
-        copied._parts = [(units, seen, part.copied()) for units, seen, part in self._parts]
-        return copied
+        """Return the same design, of which nothing becomes known."""
+        return self
 
     def scaled(self, factor: float) -> SubspaceDesign:
         """Return the design of a multiple of the inputs."""
         return SubspaceDesign(self.norm, self.X * factor, self.activations, self.unit_features)
 
     def restricted(self, rows: np.ndarray) -> SubspaceDesign:
-        """Return the design of some of the samples, with what is known of its Gram matrices."""
+        """Return the design of some of the samples."""
         parts = [(units, seen, part.restricted(rows)) for units, seen, part in self._parts]
         X, activations = self.X[rows], self.activations[rows]
         return SubspaceDesign(self.norm, X, activations, self.unit_features, parts)
 
-    def keep_gram(self, precision: Precision) -> None:
-        """Compute the Gram matrices now, for designs of some of the samples to have them."""
-        for _, _, part in self._parts:
-            part.keep_gram(precision)
-
     def kernel_products(self, coef: np.ndarray, precision: Precision) -> np.ndarray:
-        """Compute the products of all parts side by side, see :class:`Design`."""
-        products = np.empty((self.n_samples, self.n_kernels))
-        for units, _, part in self._parts:
-            products[:, units] = part.kernel_products(coef, precision)
-        return products
+        """Compute the products through the features, where no Gram matrix is kept."""
+        _ = precision
+        return self.exact_products(coef)
 
     def weighted_gram(
         self, weights: np.ndarray, precision: Precision, out: np.ndarray | None = None
     ) -> np.ndarray:
         r"""Compute :math:`\sum_h w_h K_h`, the sum over the parts."""
-        (units, _, first), *others = self._parts
-        S = first.weighted_gram(weights[units], precision, out)
-        added: np.ndarray | None = None
-        for units, _, part in others:
-            added = part.weighted_gram(weights[units], precision, added)
-            S += added
+        S, added = out, None
+        if S is None:
+            S = np.empty((self.n_samples, self.n_samples), dtype=precision, order="F")
+        S.fill(0.0)
+        for units, _, part in self._parts:
+            if np.any(weights[units]):
+                added = part.weighted_gram(weights[units], precision, added)
+                part.forget_gram()
+                S += added
         return S
 
     def products_of(self, sums: np.ndarray) -> np.ndarray:

@@ -85,7 +85,7 @@ def bytes_needed(problem: Problem) -> float:
     per_sample = 6 * design.n_open_gates + n_outputs * (8 * design.n_kernels + 40)
     weights = 4 * design.n_open_gates * design.n_features * n_outputs
     return 8.0 * (
-        (n_outputs + 3 + design.n_grams) * n_samples**2 + per_sample * n_samples + weights
+        (n_outputs + 2 + design.n_matrices) * n_samples**2 + per_sample * n_samples + weights
     )
 
 
