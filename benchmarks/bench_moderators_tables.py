@@ -88,7 +88,7 @@ def methods(texts, numbers, is_class):
     if is_class:
         own, boosting = GLNNormClassifier(**gated), HistGradientBoostingClassifier(random_state=0)
         penalty = {"C": np.geomspace(1e-3, 10, 9)}
-        kinds = {"additive": {}, "L1": {"penalty": "l1", "solver": "liblinear"}}
+        kinds = {"additive": {"l1_ratio": 0.0}, "L1": {"l1_ratio": 1.0, "solver": "liblinear"}}
         linear = {
             kind: GridSearchCV(
                 LogisticRegression(max_iter=2000, **given), penalty, scoring="neg_log_loss"
@@ -146,7 +146,6 @@ def main():
     chosen = parser.parse_args()
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.simplefilter("ignore", FutureWarning)  # of scikit-learn's own renamed parameters
         for name in chosen.tables:
             compare(name, chosen.repeats)
 

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from gnorm import gated
+from gnorm import gating
 from gnorm.gated import (
     NotRealizableError,
     accumulate,
@@ -99,14 +99,14 @@ def test_blocks_do_not_show(container, block_entries, monkeypatch):
     X = container(X)
     values = unit_values(X, activations, zeta)
     V = accumulate(X, activations, coef)
-    monkeypatch.setattr(gated, "BLOCK_ENTRIES", block_entries)
+    monkeypatch.setattr(gating, "BLOCK_ENTRIES", block_entries)
     assert_allclose(unit_values(X, activations, zeta), values, atol=1e-14)
     assert_allclose(decision_values(X, activations, zeta), values.sum(axis=1), atol=1e-14)
     assert_allclose(accumulate(X, activations, coef), V, atol=1e-14)
 
 
 def test_extra_memory_does_not_grow_with_samples(monkeypatch):
-    monkeypatch.setattr(gated, "BLOCK_ENTRIES", 2**10)
+    monkeypatch.setattr(gating, "BLOCK_ENTRIES", 2**10)
     X, activations, zeta = random_problem(n_samples=20_000, n_units=8, n_contexts=4)
     coef = np.ones(len(X))
     dense_size = 8 * activations.size

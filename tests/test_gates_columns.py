@@ -8,6 +8,7 @@ import pytest
 import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import make_column_selector
@@ -343,3 +344,25 @@ def test_selectors(selector, expected):
 def test_selectors_are_checked(selector, error, sentence):
     with pytest.raises(error, match=sentence):
         column_indices(frame(), selector, "segment")
+
+
+def test_a_name_beside_joined_gates_is_not_for_columns():
+    gates = JoinedGates([("levels", CategoryGates())])
+    with pytest.raises(TypeError, match=r"got 'levels'; a tuple is \(gates, columns\), without"):
+        gates.fit([["a"], ["b"]])
+
+
+@pytest.mark.parametrize("kind", ["datetime64[ns]", "timedelta64[s]"])
+def test_dates_are_no_numbers(kind):
+    table = pd.DataFrame({"when": np.arange(4).astype(kind)})
+    for X in (table, table.to_numpy()):
+        with pytest.raises(
+            ValueError, match=r"expected numbers in column .*: dates are no numbers"
+        ):
+            QuantileGates([0]).fit(X)
+
+
+def test_values_that_compare_equal_are_one_level():
+    gates = CategoryGates().fit(np.array([[True], [1], [1.0], [0]], dtype=object))
+    assert [list(names) for names in gates.context_names_] == [["0", "True"]]
+    assert_array_equal(gates.transform([[1]]), gates.transform([[True]]))

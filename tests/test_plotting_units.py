@@ -97,6 +97,13 @@ def test_effects_that_cannot_be_drawn():
             context_names=[["b"]],
             feature_names=["c", "d"],
         ).plot()
+    with pytest.raises(ValueError, match="expected finite deviations, got NaN"):
+        EffectsDisplay(
+            deviations=[np.full((1, 2), np.nan)],
+            unit_names=["a"],
+            context_names=[["b"]],
+            feature_names=["c", "d"],
+        ).plot()
 
 
 @pytest.mark.parametrize(("model", "y"), [(REGRESSOR, TARGET), (CLASSIFIER, CLASSES)])

@@ -5,12 +5,14 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import cross_val_score
+from sklearn.metrics import make_scorer
+from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gnorm import (
@@ -209,13 +211,49 @@ def test_within_scikit_learn():
         ({"max_units": 0}, ValueError, "max_units == 0, must be >= 1"),
         ({"n_standard_errors": "one"}, TypeError, "n_standard_errors must be an instance of"),
         ({"n_standard_errors": -1}, ValueError, "n_standard_errors == -1, must be >= 0"),
-        ({"n_units_to_select": 9}, ValueError, r"expected 9 units that change the rule, got \d"),
+        ({"n_units_to_select": 8}, ValueError, r"expected 8 units that change the rule, got \d"),
     ],
 )
 def test_parameters_are_checked(options, error, sentence):
     X, _, target = table(40)
     with pytest.raises(error, match=sentence):
         selector(**({"estimator": REGRESSOR, "Cs": [1.0], "cv": 2} | options)).fit(X, target)
+
+
+def test_more_units_than_there_are_are_refused_before_any_fit(monkeypatch):
+    X, _, y = table()
+    monkeypatch.setattr("gnorm.selection._entries", None)  # not callable: no path is to begin
+    with pytest.raises(ValueError, match="n_units_to_select of at most 8, the units of the gates"):
+        selector(REGRESSOR, n_units_to_select=9).fit(X, y)
+    with pytest.raises(ValueError, match=r"n_units_to_select of at most 8, .*, got 9"):
+        stability_selection(REGRESSOR, X, y, n_units_to_select=9)
+
+
+def test_a_fit_that_fails_leaves_the_one_before():
+    X, _, y = table()
+    found = selector(REGRESSOR, n_units_to_select=1).fit(X, y)
+    predicted, before = found.predict(X), sorted(vars(found))
+    with pytest.raises(ValueError, match="at most 8"):
+        found.set_params(n_units_to_select=9).fit(X, y)
+    scoring = make_scorer(lambda truth, predicted: np.nan)
+    found.set_params(n_units_to_select=1, scoring=scoring)
+    with pytest.raises(ValueError, match="expected scores that are numbers"), pytest.warns():
+        found.fit(X, y)
+    assert sorted(vars(found)) == before
+    assert_array_equal(found.predict(X), predicted)
+
+
+def test_groups_go_to_the_splitter():
+    X, _, y = table()
+    groups = np.arange(len(X)) % 5
+    splits = list(GroupKFold(3).split(X, y, groups))
+    expected = selector(REGRESSOR, n_units_to_select=1, cv=splits).fit(X, y)
+    with sklearn.config_context(enable_metadata_routing=True):
+        cv = GroupKFold(3).set_split_request(groups=True)
+        found = selector(REGRESSOR, n_units_to_select=1, cv=cv).fit(X, y, groups=groups)
+    assert_array_equal(found.scores_, expected.scores_)
+    with pytest.raises(TypeError, match=r"metadata routing is not enabled .*, got \['groups'\]"):
+        found.fit(X, y, groups=groups)
 
 
 def test_units_that_close():

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -32,7 +31,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from gnorm.gating import BLOCK_ENTRIES, Gating, row_blocks
+
 __all__ = [
+    "BLOCK_ENTRIES",
     "NotRealizableError",
     "accumulate",
     "as_numbers",
@@ -53,8 +55,6 @@ __all__ = [
 FloatArray: TypeAlias = NDArray[np.float64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
-BLOCK_ENTRIES = 2**21  # entries of the largest temporary per block of samples: 16 MiB
-_CACHED = 2**5  # as many times smaller are blocks that are read twice: 512 KiB stay in the cache
 MAX_PREDICTOR_ENTRIES = 10**7  # entries of beta, which grows as n_contexts ** n_units
 MAX_UNITS_IN_PREDICTORS = 31  # beta has one axis per unit and one of features; numpy 1 allows 32
 
@@ -132,7 +132,7 @@ def check_zeta(zeta: ArrayLike, name: str = "zeta") -> FloatArray:
     return _as_real(zeta, name, "n_units", "n_contexts", "n_features")
 
 
-def _check_samples(X: Any, activations: ArrayLike) -> tuple[Any, BoolArray]:
+def _check_samples(X: Any, activations: ArrayLike | Gating) -> tuple[Any, Gating]:
     X = X.tocsr() if sparse.issparse(X) else np.asarray(X)
     if X.ndim != 2:
         raise ValueError(f"expected X of shape (n_samples, n_features), got shape {X.shape}")
@@ -140,6 +140,8 @@ def _check_samples(X: Any, activations: ArrayLike) -> tuple[Any, BoolArray]:
         raise ValueError(f"expected real X, got dtype {X.dtype}")
     if not _is_finite(X.data if sparse.issparse(X) else X):
         raise ValueError("expected finite X, got NaN or infinite entries")
+    if isinstance(activations, Gating):
+        return X, activations
     gates = np.asarray(activations)
     if gates.dtype != np.bool_:
         raise ValueError(f"expected activations of dtype bool, got {gates.dtype}")
@@ -148,55 +150,20 @@ def _check_samples(X: Any, activations: ArrayLike) -> tuple[Any, BoolArray]:
             f"expected activations of shape ({X.shape[0]}, n_units, n_contexts), "
             f"got shape {gates.shape}"
         )
-    return X, gates
+    return X, Gating(gates)
 
 
-def _check_sizes(X: Any, gates: BoolArray, zeta: FloatArray) -> None:
+def _check_sizes(X: Any, gating: Gating, zeta: FloatArray) -> None:
     n_units, n_contexts, n_features = zeta.shape
-    if X.shape[1] != n_features or gates.shape[1:] != (n_units, n_contexts):
+    if X.shape[1] != n_features or gating.shape[1:] != (n_units, n_contexts):
         raise ValueError(
             f"expected X with {n_features} features and activations with {n_units} units of "
-            f"{n_contexts} contexts, as zeta has, got {X.shape[1]}, {gates.shape[1]} and "
-            f"{gates.shape[2]}"
+            f"{n_contexts} contexts, as zeta has, got {X.shape[1]}, {gating.shape[1]} and "
+            f"{gating.shape[2]}"
         )
 
 
-def _is_one_hot(gates: BoolArray) -> bool:
-    """Whether exactly one context of each unit is on."""
-    n_on = gates[:, :, 0].astype(np.uint8)
-    for context in range(1, gates.shape[2]):
-        n_on += gates[:, :, context]
-    # more than 255 contexts could wrap around to one
-    return bool(np.all(n_on == 1)) and int(np.count_nonzero(gates)) == n_on.size
-
-
-def row_blocks(n_rows: int, width: int) -> Iterator[slice]:
-    """Slices of rows that keep a temporary of this width per row small."""
-    step = max(1, BLOCK_ENTRIES // max(1, width))
-    return (slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step))
-
-
-def _responses(
-    X: Any, gates: BoolArray, zeta: FloatArray, live: NDArray[np.intp]
-) -> Iterator[tuple[slice, BoolArray, FloatArray]]:
-    """Per block of samples: its rows, and gates and <zeta_hc, x_n> of the live units."""
-    _check_sizes(X, gates, zeta)
-    n_contexts, n_features = zeta.shape[1:]
-    is_whole = len(live) == len(zeta)  # then plain slices, which copy nothing
-    weights = (zeta if is_whole else zeta[live]).reshape(-1, n_features).T
-    if sparse.issparse(X):
-        weights = np.ascontiguousarray(weights)  # else scipy copies it again for every block
-    for rows in row_blocks(len(gates), max(weights.shape)):
-        block = X[rows] @ weights
-        open_gates = gates[rows] if is_whole else gates[rows, live]
-        yield rows, open_gates, block.reshape(len(block), len(live), n_contexts)
-
-
-def _live_units(zeta: FloatArray) -> NDArray[np.intp]:
-    return np.flatnonzero(zeta.any(axis=(1, 2)))
-
-
-def unit_values(X: Any, activations: ArrayLike, zeta: ArrayLike) -> FloatArray:
+def unit_values(X: Any, activations: ArrayLike | Gating, zeta: ArrayLike) -> FloatArray:
     r"""Contribution of every unit to the decision value of every sample.
 
     .. math:: f_h(x_n) = \sum_c g_{hc}(x_n) \, \langle \zeta_{hc}, x_n \rangle
@@ -229,15 +196,12 @@ def unit_values(X: Any, activations: ArrayLike, zeta: ArrayLike) -> FloatArray:
     array([[ 2., 20.]])
     """
     zeta = check_zeta(zeta)
-    X, gates = _check_samples(X, activations)
-    live = _live_units(zeta)
-    values = np.zeros((len(gates), len(zeta)))
-    for rows, open_gates, responses in _responses(X, gates, zeta, live):
-        values[rows, live] = np.einsum("nhc,nhc->nh", open_gates, responses)
-    return values
+    X, gating = _check_samples(X, activations)
+    _check_sizes(X, gating, zeta)
+    return gating.values_by_unit(X, zeta)
 
 
-def decision_values(X: Any, activations: ArrayLike, zeta: ArrayLike) -> FloatArray:
+def decision_values(X: Any, activations: ArrayLike | Gating, zeta: ArrayLike) -> FloatArray:
     r"""Decision values of the gated linear map.
 
     .. math:: f(x_n) = \sum_{h,c} g_{hc}(x_n) \, \langle \zeta_{hc}, x_n \rangle
@@ -270,21 +234,12 @@ def decision_values(X: Any, activations: ArrayLike, zeta: ArrayLike) -> FloatArr
     array([22.])
     """
     zeta = check_zeta(zeta)
-    X, gates = _check_samples(X, activations)
-    values = np.zeros(len(gates))
-    if zeta.shape[1] > 1 and _is_one_hot(gates):
-        # Where exactly one context of each unit is on, the last one needs no product of its own:
-        # what it adds is there for all samples, and the others differ from it.
-        shared = zeta[:, -1]
-        _check_sizes(X, gates, zeta)
-        values += X @ shared.sum(axis=0)
-        zeta, gates = zeta[:, :-1] - shared[:, None], gates[:, :, :-1]
-    for rows, open_gates, responses in _responses(X, gates, zeta, _live_units(zeta)):
-        values[rows] += np.einsum("nhc,nhc->n", open_gates, responses)
-    return values
+    X, gating = _check_samples(X, activations)
+    _check_sizes(X, gating, zeta)
+    return gating.values(X, zeta)
 
 
-def accumulate(X: Any, activations: ArrayLike, coef: ArrayLike) -> FloatArray:
+def accumulate(X: Any, activations: ArrayLike | Gating, coef: ArrayLike) -> FloatArray:
     r"""Weighted sum of the gated features: the adjoint of :func:`decision_values` in zeta.
 
     .. math:: V_{hc} = \sum_n a_n \, g_{hc}(x_n) \, x_n , \qquad
@@ -319,22 +274,8 @@ def accumulate(X: Any, activations: ArrayLike, coef: ArrayLike) -> FloatArray:
     <BLANKLINE>
            [[ 3.,  4.]]])
     """
-    X, gates = _check_samples(X, activations)
-    coef = _as_real(coef, "coef", len(gates))
-    _, n_units, n_contexts = gates.shape
-    total = np.zeros((n_units * n_contexts, X.shape[1]))
-    support = np.flatnonzero(coef)
-    is_whole = len(support) == len(coef)  # then plain slices, which copy nothing
-    weighs_inputs = X.shape[1] < len(total) and not sparse.issparse(X)  # the narrower ones
-    for block in row_blocks(len(support), _CACHED * max(total.shape)):
-        rows = block if is_whole else support[block]
-        open_gates, inputs = gates[rows].astype(float).reshape(-1, len(total)), X[rows]
-        if weighs_inputs:
-            inputs = inputs * coef[rows, None]
-        else:
-            open_gates *= coef[rows, None]
-        total += open_gates.T @ inputs
-    return total.reshape(n_units, n_contexts, X.shape[1])
+    X, gating = _check_samples(X, activations)
+    return gating.sums(X, _as_real(coef, "coef", gating.shape[0]))
 
 
 def frobenius_norms(blocks: FloatArray) -> FloatArray:
@@ -346,10 +287,10 @@ def frobenius_norms(blocks: FloatArray) -> FloatArray:
     with np.errstate(over="ignore", under="ignore"):
         squares = np.einsum("ij,ij->i", flat, flat)
     norms = np.sqrt(squares)
-    for i in np.flatnonzero((squares < 1e-280) | (squares == np.inf)):
+    extreme = np.flatnonzero((squares < 1e-280) | (squares == np.inf))
+    for i in extreme[flat[extreme].any(axis=1)]:
         largest = np.abs(flat[i]).max()
-        if largest > 0:
-            norms[i] = largest * np.linalg.norm(flat[i] / largest)
+        norms[i] = largest * np.linalg.norm(flat[i] / largest)
     return norms
 
 

@@ -19,6 +19,7 @@ References
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
@@ -33,13 +34,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from gnorm.estimators.base import GatedEstimator
-from gnorm.estimators.data import TrainingData, in_parallel
+from gnorm.estimators.data import TrainingData, all_or_nothing, in_parallel
 from gnorm.estimators.selection import (
     PathCV,
+    RoutedCV,
     grid_of,
     on_part,
     path_of,
-    scorer_of,
     scores_of,
     splits_of,
     warn_of,
@@ -75,7 +76,10 @@ def _with_open_unit(estimator: Any) -> Any:
         )
     model = clone(estimator)
     gates = model._default_gates() if model.gates is None else model.gates
-    return model.set_params(gates=JoinedGates([OpenGates(), gates]), warm_start=False)
+    model.set_params(gates=JoinedGates([OpenGates(), gates]), warm_start=False)
+    if model.unit_features is not None:
+        model.set_params(unit_features=[slice(None), *model.unit_features])
+    return model
 
 
 def _entries(model: Any, part: TrainingData, most: int) -> np.ndarray:
@@ -183,10 +187,21 @@ def _check_between(value: Any, name: str, least: float, most: float) -> None:
         raise ValueError(f"{name} must be a number, got {value}")
 
 
+def _check_count_of_units(n_units_to_select: int, n_units: int) -> None:
+    if n_units_to_select > n_units:
+        raise ValueError(
+            f"expected n_units_to_select of at most {n_units}, the units of the gates, "
+            f"got {n_units_to_select}"
+        )
+
+
 def _restricted(model: Any, units: np.ndarray) -> Any:
     """Clone whose gates are the fitted open unit and some of the others."""
-    gates = SelectedGates(FrozenEstimator(model.gates_), [0, *map(int, units)])
-    return clone(model).set_params(gates=gates)
+    kept = [0, *map(int, units)]
+    some = clone(model).set_params(gates=SelectedGates(FrozenEstimator(model.gates_), kept))
+    if some.unit_features is not None:
+        some.set_params(unit_features=[some.unit_features[h] for h in kept])
+    return some
 
 
 # -- how many --------------------------------------------------------------------------------------
@@ -202,7 +217,7 @@ def _delegates(name: str) -> Any:
     return available_if(has_it)
 
 
-class UnitSelectionCV(MetaEstimatorMixin, BaseEstimator):
+class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
     r"""How many units change the rule, by cross-validation, and the rule fitted to these alone.
 
     On each split the path of the estimator's norm says in which order units come. With
@@ -229,7 +244,9 @@ class UnitSelectionCV(MetaEstimatorMixin, BaseEstimator):
         Most units that "cv" tries.
     Cs : int or array-like of float, default=5
         Weights of the loss to choose from. An int is the length of a geometric grid over four
-        decades from the least C worth solving for; at its end hardly anything is shrunk.
+        decades from the least C worth solving for; at its end hardly anything is shrunk. The grid
+        is of all samples, as in :class:`~sklearn.linear_model.LassoCV`; pass numbers for one in
+        which no held-out part has a say.
     n_standard_errors : float, default=1.0
         How many standard errors below the best score count as well; 0 takes the best.
     cv : int, cross-validation generator or iterable, default=None
@@ -322,7 +339,9 @@ class UnitSelectionCV(MetaEstimatorMixin, BaseEstimator):
         tags.target_tags, tags.input_tags = inner.target_tags, inner.input_tags
         return tags
 
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any
+    ) -> Self:
         """Choose the number of units and C, then fit to all samples.
 
         Parameters
@@ -333,35 +352,52 @@ class UnitSelectionCV(MetaEstimatorMixin, BaseEstimator):
             Class labels or targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative factors of ``C``; a sample of weight k counts as k copies that stay
-            together in the splits.
+            together in the splits. Without metadata routing they go to the scorer, too; with it,
+            if the scorer requests them.
+        **params : dict
+            Metadata that the scorer or the splitter of ``cv`` requests, such as ``groups``.
+            scikit-learn's metadata routing must be enabled for it.
 
         Returns
         -------
         self : object
-            The fitted selector.
+            The fitted selector. A fit that fails leaves it as it was.
 
         Raises
         ------
         TypeError
-            If the estimator is none of gnorm with a parameter `C`.
+            If the estimator is none of gnorm with a parameter `C`, or if ``params`` are passed and
+            metadata routing is not enabled.
         ValueError
-            For malformed input, or fewer units that change anything than are to be selected.
+            For malformed input, or fewer units, or units that change anything, than are to be
+            selected.
 
         Warns
         -----
         ConvergenceWarning
             If ``max_iter`` ends a solve above ``tol``.
         """
-        model = _with_open_unit(self.estimator)
+        with all_or_nothing(self):
+            self._fit(X, y, sample_weight, params)
+        return self
+
+    def _fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, params: dict[str, Any]
+    ) -> None:
         most = self._most()
         _check_between(self.n_standard_errors, "n_standard_errors", 0.0, np.inf)
+        model = _with_open_unit(self.estimator)
         data = model._checked(X, y, sample_weight)
-        splits = splits_of(self.cv, data, {}, is_classifier=is_classifier(model))
-        metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
-        scorer = scorer_of(model, self.scoring)
+        of_splitter, of_scorer = self._routed(sample_weight, params)
+        splits = splits_of(self.cv, data, of_splitter, is_classifier=is_classifier(model))
+        whole, all_data = on_part(model, data, np.arange(len(data.kept)))
+        names = whole.gates_.gates_[1].get_feature_names_out()
+        if self.n_units_to_select != "cv":
+            _check_count_of_units(most, len(names))
         self.Cs_ = grid_of(self.Cs, clone(model), data)
         self.n_tried_ = np.arange(most + 1) if self.n_units_to_select == "cv" else np.array([most])
-        task = partial(_score_split, model, data, self.n_tried_, self.Cs_, scorer, metadata)
+        scorer = self._scorer()
+        task = partial(_score_split, model, data, self.n_tried_, self.Cs_, scorer, of_scorer)
         tasks = [partial(task, train, test) for train, test in splits]
         progress = "split" if self.verbose else None
         parts = in_parallel(self.n_jobs, tasks, progress=progress)
@@ -369,19 +405,17 @@ class UnitSelectionCV(MetaEstimatorMixin, BaseEstimator):
         warn_of(scores, gaps, model.tol)
         self.scores_ = scores
         n_units, self.C_ = self._chosen(scores)
-        model, data = on_part(model, data, np.arange(len(data.kept)))
-        order = _entries(model, data, n_units)
+        order = _entries(whole, all_data, n_units)
         if len(order) < n_units and self.n_units_to_select != "cv":
             raise ValueError(f"expected {n_units} units that change the rule, got {len(order)}")
         self.n_units_ = len(order)
         self.selected_units_ = order - 1
-        self.selected_names_ = model.gates_.gates_[1].get_feature_names_out()[self.selected_units_]
-        self.estimator_ = _restricted(model, order).set_params(C=self.C_)
+        self.selected_names_ = names[self.selected_units_]
+        self.estimator_ = _restricted(whole, order).set_params(C=self.C_)
         self.estimator_.fit(X, y, sample_weight=sample_weight)
         for name in ("n_features_in_", "feature_names_in_", "classes_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
-        return self
 
     def _most(self) -> int:
         if isinstance(self.n_units_to_select, str):
@@ -616,7 +650,7 @@ def stability_selection(
     TypeError
         If the estimator is none of gnorm with a parameter `C`.
     ValueError
-        For malformed input, or a class of a single sample.
+        For malformed input, more units to select than there are, or a class of a single sample.
 
     References
     ----------
@@ -647,6 +681,7 @@ def stability_selection(
         q = max(int(np.sqrt((2 * threshold - 1) * n_units)), 1)
     else:
         q = int(check_scalar(n_units_to_select, "n_units_to_select", Integral, min_val=1))
+        _check_count_of_units(q, n_units)
     random = check_random_state(random_state)
     halves = [half for _ in range(n_resamples // 2) for half in _halves(data, random)]
     tasks = [partial(_first_units, model, data, half, q) for half in halves]
@@ -805,6 +840,9 @@ def _beside_permuted(
     loss = model._loss_of(data)
     both = np.concatenate([activations, activations[order, 1:]], axis=1)
     is_partition = np.all(both.sum(axis=2) == 1, axis=0)
+    if model.unit_features is not None:
+        seen = [*model.unit_features, *model.unit_features[1:]]
+        model = copy(model).set_params(unit_features=seen)
     design, merged = model._prepare(data, both)
     options = {name: getattr(model, name) for name in ("method", "tol", "max_iter", "memory_limit")}
     squares = np.zeros(both.shape[1])

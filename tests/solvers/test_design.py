@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 from scipy.sparse import csr_array, csr_matrix
 
 from gnorm.norms import GLN, FReLU, GroupNorm, MaxAbs, PredictorL2
+from gnorm.solvers.accurate import accurate_outputs, accurate_sums
 from gnorm.solvers.design import (
     FeatureDesign,
     GroupDesign,
@@ -196,3 +197,65 @@ def test_designs_of_norms():
         make_design(FReLU(), X, one_hot)
     with pytest.raises(ValueError, match=r"expected unit_weights of shape \(1,\), got 2 weights"):
         make_design(GLN(unit_weights=(1.0, 2.0)), X, one_hot)
+
+
+# -- units of different sizes ----------------------------------------------------------------------
+
+
+def uneven_design(norm=None, n_samples=200):
+    """Units of 1, 2, 5 and 60 contexts, some of them never open, on or off if not one-hot."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_samples, 5))
+    gates = np.zeros((n_samples, 4, 70), dtype=bool)
+    for h, n_contexts in enumerate([1, 2, 5, 60]):
+        gates[np.arange(n_samples), h, 2 + rng.integers(n_contexts, size=n_samples)] = True
+    if isinstance(norm, GroupNorm) and not isinstance(norm, GLN):
+        gates[rng.random(n_samples) < 0.3, 2:] = False
+    return make_design(get_norm(norm, gates), X, gates)
+
+
+UNEVEN = [None, "predictor_l2", GroupNorm(unit_weights=(1.0, 0.5, 2.0, 3.0))]
+
+
+@pytest.mark.parametrize("norm", UNEVEN)
+@pytest.mark.parametrize("container", [np.asarray, csr_matrix])
+def test_products_of_uneven_units_are_those_of_the_features(norm, container):
+    plain = uneven_design(norm)
+    design, rng = remade(plain, container(plain.X)), np.random.default_rng(1)
+    features = plain.activations[..., None] * plain.X[:, None, None]
+    coef, zeta = rng.normal(size=200), rng.normal(size=features.shape[1:])
+    assert_allclose(design.sums(coef), np.tensordot(coef, features, 1), atol=1e-12)
+    values = np.einsum("nhcd,hcd->n", features, zeta)
+    assert_allclose(design.decision_values(zeta), values, atol=1e-12)
+    rows = rng.permutation(200)[:50]
+    assert_allclose(design.rough_values(zeta, rows), values[rows], atol=1e-4)
+    assert_allclose(design.rough_sums(coef), design.sums(coef), atol=1e-4)
+    assert_allclose(accurate_outputs(design, zeta)[0], values, atol=1e-12)
+    assert_allclose(accurate_sums(design, coef)[0], design.sums(coef), atol=1e-12)
+
+
+@pytest.mark.parametrize("norm", UNEVEN)
+@pytest.mark.parametrize("rows", [np.arange(200), np.arange(0, 200, 3)])
+def test_kernels_of_uneven_units_are_those_of_the_features(norm, rows):
+    design = uneven_design(norm).restricted(rows)
+    coef = np.random.default_rng(1).normal(size=len(rows))
+    products = design.exact_products(coef)
+    assert_allclose(coef @ products, design.norm.dual_norms(design.sums(coef)) ** 2, rtol=1e-9)
+    gates, decoding, factors = design.coded
+    decoded = np.einsum("hck,nk->nhc", decoding, gates[:, :, 0])
+    assert_allclose(decoded, design.activations, atol=1e-12)
+    for h, (unit, factor) in enumerate(zip(np.eye(design.n_kernels), factors, strict=True)):
+        kernel = np.tril(design.weighted_gram(unit, np.float64))
+        kernel += np.tril(kernel, -1).T
+        assert_allclose(kernel @ coef, products[:, h], atol=1e-9)
+        mapped = gates[:, :, 0] @ factor.T
+        assert_allclose((design.X @ design.X.T) * (mapped @ mapped.T), kernel, atol=1e-9)
+
+
+def test_contexts_that_are_never_open_cost_nothing():
+    few, many = uneven_design(), uneven_design()
+    padded = np.pad(many.activations, [(0, 0), (0, 0), (0, 500)])
+    many = make_design(many.norm, many.X, padded)
+    assert many.n_open_gates == few.n_open_gates <= 68
+    assert many.n_coded_features == few.n_coded_features
+    assert many.coded[0].shape == few.coded[0].shape

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from numbers import Integral
+from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +26,7 @@ from gnorm import gated
 from gnorm.estimators.data import (
     PreviousFit,
     TrainingData,
+    all_or_nothing,
     at_bounds,
     check_positive,
     in_parallel,
@@ -44,7 +46,12 @@ from gnorm.norms import Norm
 from gnorm.solvers import Near, NotSeparableError, Solution
 from gnorm.solvers.api import prepare, share_gram, solve_prepared, warn_if_unfinished
 from gnorm.solvers.problem import Problem
-from gnorm.solvers.validation import check_activations, check_options, check_sample_weight
+from gnorm.solvers.validation import (
+    check_activations,
+    check_options,
+    check_sample_weight,
+    check_unit_features,
+)
 
 __all__ = ["ContextGates", "GatedEstimator", "OnOffGates", "of_all_samples"]
 
@@ -73,6 +80,7 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
     """
 
     norm: str | Norm | None = None  # that of the gates, unless a parameter says another
+    unit_features: Any = None  # all, unless a parameter says others
     # scikit-learn shows the documentation of parameters, in HTML, beside a link to more of it. The
     # package has no address, so the link leads nowhere else.
     _doc_link_module = "gnorm"
@@ -113,7 +121,7 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
     # -- fit ---------------------------------------------------------------------------------------
 
     def _fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> Self:
-        with self._all_or_nothing():
+        with all_or_nothing(self):
             data = self._checked(X, y, sample_weight)
             loss = self._loss_of(data)
             check_positive(self.C, "C", is_infinite_allowed=loss.allows_infinite_C)
@@ -122,20 +130,6 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
             self._fit_gates(data, previous)
             self._fit_predictors(data, float(self.C), previous)
         return self
-
-    @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """Forget the fit before; come back to it if the new one fails."""
-        before = self.__dict__.copy()
-        for name in before:
-            if name.endswith("_"):
-                delattr(self, name)
-        try:
-            yield
-        except BaseException:  # Ctrl-C as well; it is raised again
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def _checked(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> TrainingData:
         """Return the samples of positive weight; parameters that concern them are checked."""
@@ -151,6 +145,8 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
         check_options(self.tol, self.max_iter, self.memory_limit)
         weight = check_sample_weight(sample_weight, len(targets))
         data = self._training_data(X, targets, weight)
+        if hasattr(self, "feature_names_in_"):
+            data = replace(data, feature_names=self._names_of_features())
         return data if source is None else replace(data, source=take_rows(source, data.kept))
 
     def _validated(self, X: Any, y: ArrayLike, **options: Any) -> tuple[Any, np.ndarray]:
@@ -221,7 +217,32 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
             activations = self._fit_activations(self._seen_by_gates(data.X, data.source))
         self._note_partition(activations)
         X = self._augmented(data.X)
-        return prepare(X, data.y, activations, data.weight, norm=self.norm)
+        seen = self._features_of_units(data, activations.shape[1])
+        return prepare(X, data.y, activations, data.weight, self.norm, seen)
+
+    def _features_of_units(self, data: TrainingData, n_units: int) -> np.ndarray | None:
+        """Which features each unit sees, the constant one always; None for all."""
+        if self.unit_features is None:
+            return None
+        n_features = data.X.shape[1]
+        try:
+            selectors = list(self.unit_features)
+        except TypeError:
+            selectors = []
+        if len(selectors) != n_units:
+            raise ValueError(
+                f"expected unit_features with a selector for each of {n_units} units, "
+                f"got {self.unit_features!r}"
+            )
+        columns: Any = np.empty((0, n_features))
+        if data.feature_names is not None:
+            columns = SimpleNamespace(columns=data.feature_names, shape=(0, n_features))
+        seen = np.zeros((n_units, n_features), dtype=bool)
+        for h, selector in enumerate(selectors):
+            seen[h, column_indices(columns, selector, "unit_features")] = True
+        if self.fit_intercept:
+            seen = np.column_stack([seen, np.ones(n_units, dtype=bool)])
+        return check_unit_features(seen, *seen.shape)
 
     def _fit_predictors(
         self, data: TrainingData, C: float, previous: PreviousFit | None = None

@@ -319,6 +319,10 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -435,6 +439,7 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -456,6 +461,7 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -509,6 +515,10 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -624,6 +634,7 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -644,6 +655,7 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling

@@ -40,11 +40,12 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
         :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
-        Weights of the hinge loss to choose from, positive. An int is the length of a geometric
-        grid over four decades, from the least C worth solving for, that of gates drawn for it:
-        below it the predictor changes nothing but its length. ``numpy.inf`` is the hard margin;
-        it raises :class:`gnorm.NotSeparableError` if the training part of a split is not
-        separable.
+        Weights of the hinge loss to choose from, positive. An int is the length of a geometric grid
+        over four decades, from the least C worth solving for, that of gates drawn for it: below it
+        the predictor changes nothing but its length. ``numpy.inf`` is the hard margin; it raises
+        :class:`gnorm.NotSeparableError` if the training part of a split is not separable. The grid
+        is of all samples, as in :class:`~sklearn.linear_model.LassoCV`; pass numbers for one in
+        which no held-out part has a say.
     cv : int, cross-validation generator or iterable, default=None
         Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
         for classes. Gates are fitted to the training part of each split. For groups pass the
@@ -69,6 +70,10 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -180,6 +185,7 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -202,6 +208,7 @@ class GLNNormSVCCV(PathCV, GLNNormSVC):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -230,11 +237,12 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
         :func:`gnorm.norms.catalogue`. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
-        Weights of the hinge loss to choose from, positive. An int is the length of a geometric
-        grid over four decades, from the least C worth solving for, that of gates drawn for it:
-        below it the predictor changes nothing but its length. ``numpy.inf`` is the hard margin;
-        it raises :class:`gnorm.NotSeparableError` if the training part of a split is not
-        separable.
+        Weights of the hinge loss to choose from, positive. An int is the length of a geometric grid
+        over four decades, from the least C worth solving for, that of gates drawn for it: below it
+        the predictor changes nothing but its length. ``numpy.inf`` is the hard margin; it raises
+        :class:`gnorm.NotSeparableError` if the training part of a split is not separable. The grid
+        is of all samples, as in :class:`~sklearn.linear_model.LassoCV`; pass numbers for one in
+        which no held-out part has a say.
     cv : int, cross-validation generator or iterable, default=None
         Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
         for classes. Gates are fitted to the training part of each split. For groups pass the
@@ -259,6 +267,10 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -369,6 +381,7 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -390,6 +403,7 @@ class FReLUSVCCV(PathCV, FReLUSVC):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -425,10 +439,12 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
         units. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
-        Weights of the loss to choose from, positive. An int is the length of a geometric grid
-        over four decades, from the least C worth solving for, that of gates drawn for it.
-        ``numpy.inf`` is the hard margin, for the two hinge losses; it raises
-        :class:`gnorm.NotSeparableError` if the training part of a split is not separable.
+        Weights of the loss to choose from, positive. An int is the length of a geometric grid over
+        four decades, from the least C worth solving for, that of gates drawn for it. ``numpy.inf``
+        is the hard margin, for the two hinge losses; it raises :class:`gnorm.NotSeparableError` if
+        the training part of a split is not separable. The grid is of all samples, as in
+        :class:`~sklearn.linear_model.LassoCV`; pass numbers for one in which no held-out part has a
+        say.
     cv : int, cross-validation generator or iterable, default=None
         Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
         for classes. Gates are fitted to the training part of each split. For groups pass the
@@ -453,6 +469,10 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -567,6 +587,7 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -590,6 +611,7 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -624,10 +646,12 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
         units. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
-        Weights of the loss to choose from, positive. An int is the length of a geometric grid
-        over four decades, from the least C worth solving for, that of gates drawn for it.
-        ``numpy.inf`` is the hard margin, for the two hinge losses; it raises
-        :class:`gnorm.NotSeparableError` if the training part of a split is not separable.
+        Weights of the loss to choose from, positive. An int is the length of a geometric grid over
+        four decades, from the least C worth solving for, that of gates drawn for it. ``numpy.inf``
+        is the hard margin, for the two hinge losses; it raises :class:`gnorm.NotSeparableError` if
+        the training part of a split is not separable. The grid is of all samples, as in
+        :class:`~sklearn.linear_model.LassoCV`; pass numbers for one in which no held-out part has a
+        say.
     cv : int, cross-validation generator or iterable, default=None
         Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
         for classes. Gates are fitted to the training part of each split. For groups pass the
@@ -652,6 +676,10 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -765,6 +793,7 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -787,6 +816,7 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -827,9 +857,10 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
         units. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
-        Weights of the loss to choose from, positive and finite. An int is the length of a
-        geometric grid over four decades, from the least C worth solving for, that of gates
-        drawn for it.
+        Weights of the loss to choose from, positive and finite. An int is the length of a geometric
+        grid over four decades, from the least C worth solving for, that of gates drawn for it. The
+        grid is of all samples, as in :class:`~sklearn.linear_model.LassoCV`; pass numbers for one
+        in which no held-out part has a say.
     cv : int, cross-validation generator or iterable, default=None
         Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
         for classes. Gates are fitted to the training part of each split. For groups pass the
@@ -853,6 +884,10 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -960,6 +995,7 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -985,6 +1021,7 @@ class GLNNormRegressorCV(PathCV, GLNNormRegressor):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -1023,9 +1060,10 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
         units. None is the norm that the gates induce.
     Cs : int or array-like of float, default=10
-        Weights of the loss to choose from, positive and finite. An int is the length of a
-        geometric grid over four decades, from the least C worth solving for, that of gates
-        drawn for it.
+        Weights of the loss to choose from, positive and finite. An int is the length of a geometric
+        grid over four decades, from the least C worth solving for, that of gates drawn for it. The
+        grid is of all samples, as in :class:`~sklearn.linear_model.LassoCV`; pass numbers for one
+        in which no held-out part has a say.
     cv : int, cross-validation generator or iterable, default=None
         Splits, as in :class:`~sklearn.model_selection.GridSearchCV`: None is 5-fold, stratified
         for classes. Gates are fitted to the training part of each split. For groups pass the
@@ -1049,6 +1087,10 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -1155,6 +1197,7 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -1179,6 +1222,7 @@ class FReLURegressorCV(PathCV, FReLURegressor):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from hashlib import blake2b
@@ -23,7 +24,14 @@ from gnorm.losses import Loss
 from gnorm.solvers import Near
 from gnorm.solvers.threads import one_blas_thread
 
-__all__ = ["PreviousFit", "TrainingData", "at_bounds", "check_positive", "in_parallel"]
+__all__ = [
+    "PreviousFit",
+    "TrainingData",
+    "all_or_nothing",
+    "at_bounds",
+    "check_positive",
+    "in_parallel",
+]
 
 _FARTHEST = 1.6  # times the last C up to which its solution is a good start; downwards all are
 _BOUNDARY = 1e-6  # share of a bound from which a dual coefficient counts as at it
@@ -51,6 +59,8 @@ class TrainingData:
         How many there were.
     source : {data frame, ndarray, CSR matrix} of shape (n_kept, n_columns), default=None
         All columns as the user gave them, where the gates see others than the linear map.
+    feature_names : ndarray of str objects of shape (n_features,), default=None
+        Names of the inputs, where they have names that are all strings.
     """
 
     X: Any
@@ -61,6 +71,7 @@ class TrainingData:
     kept: np.ndarray
     n_samples: int
     source: Any = None
+    feature_names: np.ndarray | None = None
 
     def part(self, rows: np.ndarray) -> TrainingData:
         """Return some of the samples, with the weights they have among all."""
@@ -213,6 +224,21 @@ def at_bounds(
     )
     is_at: np.ndarray = np.abs(dual_coef) >= (1.0 - _BOUNDARY) * np.abs(ends)
     return is_at & (dual_coef != 0)
+
+
+@contextmanager
+def all_or_nothing(estimator: Any) -> Iterator[None]:
+    """Forget the fit before; come back to it if the new one fails."""
+    before = estimator.__dict__.copy()
+    for name in before:
+        if name.endswith("_"):
+            delattr(estimator, name)
+    try:
+        yield
+    except BaseException:  # Ctrl-C as well; it is raised again
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        raise
 
 
 def check_positive(value: Any, name: str, *, is_infinite_allowed: bool = False) -> None:

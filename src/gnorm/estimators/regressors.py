@@ -151,6 +151,10 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -259,6 +263,7 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -282,6 +287,7 @@ class GLNNormRegressor(ContextGates, GatedRegressor):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -339,6 +345,10 @@ class FReLURegressor(OnOffGates, GatedRegressor):
         the gates take that. None are all that the linear map sees or, with ``features``, all.
     features : selector, default=None
         Columns that the linear map sees, finite numbers. None are all but ``segment``.
+    unit_features : list of selectors or array-like of bool, default=None
+        Features that each unit sees, its selector among those of the linear map (names, positions,
+        a slice or a mask) or its row of a mask; the constant feature all units see. None for all.
+        Under the sum of the norms of the units; for the cost see :func:`gnorm.solve`.
     cutoff : {"median", "random", "zero"}, default="median"
         Where the default gates cut each projection. Not used if ``gates`` is given.
     fit_intercept : bool, default=True
@@ -446,6 +456,7 @@ class FReLURegressor(OnOffGates, GatedRegressor):
         gates: Any = None,
         segment: Any = None,
         features: Any = None,
+        unit_features: Any = None,
         cutoff: str = "median",
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -468,6 +479,7 @@ class FReLURegressor(OnOffGates, GatedRegressor):
         self.gates = gates
         self.segment = segment
         self.features = features
+        self.unit_features = unit_features
         self.cutoff = cutoff
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling

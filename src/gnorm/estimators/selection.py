@@ -20,7 +20,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
 from gnorm.estimators.base import of_all_samples
-from gnorm.estimators.data import TrainingData, in_parallel
+from gnorm.estimators.data import TrainingData, all_or_nothing, in_parallel
 from gnorm.solvers import NotSeparableError, Solution, Status
 from gnorm.solvers.api import share_gram
 from gnorm.solvers.path import check_Cs, least_C, solve_path
@@ -28,6 +28,7 @@ from gnorm.solvers.problem import Problem
 
 __all__ = [
     "PathCV",
+    "RoutedCV",
     "grid_of",
     "on_part",
     "path_of",
@@ -40,7 +41,46 @@ __all__ = [
 _DECADES = 4.0  # of the default grid, beginning at the least C worth solving for
 
 
-class PathCV:
+class RoutedCV:
+    """Metadata for the splitter ``cv`` and the scorer ``scoring``, for a class to inherit from."""
+
+    def get_metadata_routing(self: Any) -> MetadataRouter:
+        """Say who may request the metadata of ``fit``: the splitter and the scorer.
+
+        Returns
+        -------
+        MetadataRouter
+            See :mod:`sklearn.utils.metadata_routing`.
+        """
+        return (
+            MetadataRouter(owner=type(self).__name__)
+            .add_self_request(self)
+            .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+            .add(
+                scorer=self._scorer(),
+                method_mapping=MethodMapping().add(caller="fit", callee="score"),
+            )
+        )
+
+    def _routed(
+        self: Any, sample_weight: ArrayLike | None, params: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What of the metadata goes to the splitter, and what to the scorer."""
+        if get_config()["enable_metadata_routing"]:
+            routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
+            return routed.splitter.split, routed.scorer.score
+        if params:
+            raise TypeError(
+                "expected X, y and sample_weight, as metadata routing is not enabled "
+                f"(sklearn.set_config(enable_metadata_routing=True)), got {sorted(params)} as well"
+            )
+        return {}, {} if sample_weight is None else {"sample_weight": sample_weight}
+
+    def _scorer(self: Any) -> Any:
+        return scorer_of(self, self.scoring)
+
+
+class PathCV(RoutedCV):
     """The choice of C by cross-validation."""
 
     warm_start = False  # there is no one C to start from
@@ -86,7 +126,7 @@ class PathCV:
         UserWarning
             If some scores are NaN.
         """
-        with self._all_or_nothing():
+        with all_or_nothing(self):
             data = self._checked(X, y, sample_weight)
             of_splitter, of_scorer = self._routed(sample_weight, params)
             splits = splits_of(self.cv, data, of_splitter, is_classifier=is_classifier(self))
@@ -107,41 +147,6 @@ class PathCV:
     def _refit(self: Any, data: TrainingData) -> None:
         self._fit_gates(data)
         self._fit_predictors(data, self.C_)
-
-    def get_metadata_routing(self: Any) -> MetadataRouter:
-        """Say who may request the metadata of ``fit``: the splitter and the scorer.
-
-        Returns
-        -------
-        MetadataRouter
-            See :mod:`sklearn.utils.metadata_routing`.
-        """
-        return (
-            MetadataRouter(owner=type(self).__name__)
-            .add_self_request(self)
-            .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
-            .add(
-                scorer=self._scorer(),
-                method_mapping=MethodMapping().add(caller="fit", callee="score"),
-            )
-        )
-
-    def _routed(
-        self: Any, sample_weight: ArrayLike | None, params: dict[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What of the metadata goes to the splitter, and what to the scorer."""
-        if get_config()["enable_metadata_routing"]:
-            routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
-            return routed.splitter.split, routed.scorer.score
-        if params:
-            raise TypeError(
-                "expected X, y and sample_weight, as metadata routing is not enabled "
-                f"(sklearn.set_config(enable_metadata_routing=True)), got {sorted(params)} as well"
-            )
-        return {}, {} if sample_weight is None else {"sample_weight": sample_weight}
-
-    def _scorer(self: Any) -> Any:
-        return scorer_of(self, self.scoring)
 
     def _best(self: Any, scores: np.ndarray) -> float:
         """The C of the best mean score."""

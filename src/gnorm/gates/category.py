@@ -50,7 +50,8 @@ class CategoryGates(PartitionGates):
         Positions of the columns.
     levels_ : list of list
         Levels of each column that have a context of their own, in the order of the categories or
-        sorted. None stands for missing values, which are a level where `fit` sees some.
+        sorted. None stands for missing values, which are a level where `fit` sees some. Values
+        that compare equal are one level, such as 1, 1.0 and True.
     context_names_ : list of ndarray of str objects
         Names of the contexts of each unit: of the levels, then "other", if there is one.
     is_shared_ : ndarray of bool of shape (n_units,)
@@ -67,8 +68,9 @@ class CategoryGates(PartitionGates):
 
     Notes
     -----
-    Units may have different numbers of contexts. The activations have as many as the largest unit:
-    the others are never on and change nothing, but take memory and time as if they were.
+    Units may have different numbers of contexts, of which a solve takes those that are open in some
+    sample: its memory and time follow these, whatever the largest unit has. Activations and
+    ``zeta_`` do have as many contexts a unit as the largest, a byte and a sample each.
 
     Examples
     --------

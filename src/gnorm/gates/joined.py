@@ -85,7 +85,11 @@ class JoinedGates(Gates):
         for member in self.gates:
             gates, columns = _pair(member)
             if not (hasattr(gates, "fit") and hasattr(gates, "transform")):
-                raise TypeError(f"gates must have fit and transform, got {gates!r}")
+                hint = "; a tuple is (gates, columns), without a name"
+                raise TypeError(
+                    f"gates must have fit and transform, got {gates!r}"
+                    f"{hint if isinstance(member, tuple) else ''}"
+                )
             indices = None if columns is None else column_indices(X, columns)
             part = X if indices is None else take_columns(X, indices)
             self.gates_.append(clone(gates).fit(part, y, sample_weight=weights))

@@ -90,8 +90,13 @@ class QuantileGates(PartitionGates):
         try:
             if hasattr(values, "to_numpy") and hasattr(values.dtype, "na_value"):
                 values = values.to_numpy(dtype=np.float64, na_value=np.nan)
-            if np.asarray(values).dtype.kind == "c":
+            kind = np.asarray(values).dtype.kind
+            if kind == "c":
                 raise ValueError("Complex data not supported")
+            if kind in "mM":  # NumPy reads a missing one as the least of all
+                raise ValueError(
+                    "dates are no numbers, convert them, to days since one of them say"
+                )
             numbers = np.asarray(values, dtype=np.float64)
         except ValueError as error:
             raise ValueError(

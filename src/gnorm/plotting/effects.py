@@ -165,7 +165,7 @@ class EffectsDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError
-            If there is no unit, or names do not fit the deviations.
+            If there is no unit, names do not fit the deviations, or these are not finite.
         """
         blocks = [np.asarray(of_unit, dtype=float) for of_unit in self.deviations]
         shapes = [(len(names), len(self.feature_names)) for names in self.context_names]
@@ -176,8 +176,10 @@ class EffectsDisplay:
                 f"expected names for deviations of shapes {[block.shape for block in blocks]}, "
                 f"got names for {shapes} and {len(self.unit_names)} units"
             )
-        self.ax_, self.figure_ = common.axes(ax)
         values = np.concatenate(blocks)
+        if not np.isfinite(values).all():
+            raise ValueError("expected finite deviations, got NaN or infinite entries")
+        self.ax_, self.figure_ = common.axes(ax)
         largest = float(np.abs(values).max()) or 1.0
         style = {"cmap": "PuOr", "vmin": -largest, "vmax": largest, "aspect": "auto"}
         self.image_ = self.ax_.imshow(values, **(style | kwargs))

@@ -47,13 +47,15 @@ def accurate_outputs(design: Design[Any], zeta: np.ndarray) -> tuple[np.ndarray,
         The outputs, to the last bit or nearly, and the bounds.
     """
     outputs, error = np.zeros((2, design.n_samples))
-    live = np.flatnonzero(zeta.any(axis=(1, 2)))
+    weights = zeta.reshape(-1, zeta.shape[2])
+    live = design.gating.open[weights[design.gating.open].any(axis=1)]
     if len(live) == 0:
         return outputs, error
-    weights = zeta[live].reshape(-1, zeta.shape[2]).T
+    weights = weights[live].T
+    gates = design.activations.reshape(design.n_samples, -1)
     columns = list(gated.row_blocks(weights.shape[1], _COPIES * len(weights)))
     for rows in gated.row_blocks(design.n_samples, _COPIES * max(weights.shape)):
-        is_open = design.activations[rows][:, live].reshape(-1, weights.shape[1])
+        is_open = gates[rows][:, live]
         X = _dense(design.X[rows])
         terms = []
         for block in columns:
@@ -79,20 +81,23 @@ def accurate_sums(design: Design[Any], coef: np.ndarray) -> tuple[np.ndarray, np
     sums, error : ndarray of shape (n_units, n_contexts, n_features)
         The sums and the bounds.
     """
-    high, low, error = np.zeros((3, design.n_gates, design.n_features))
+    high, low, error = np.zeros((3, design.n_open_gates, design.n_features))
+    gates = design.activations.reshape(design.n_samples, -1)
     on = np.flatnonzero(coef)
     for block in gated.row_blocks(len(on), _COPIES * max(high.shape)):
         rows = on[block]
-        weighted = design.activations[rows].reshape(len(rows), -1).T * coef[rows]
+        weighted = gates[rows][:, design.gating.open].T * coef[rows]
         *products, dropped = _product(weighted, _dense(design.X[rows]))
         error += dropped
         for part in products:
             high, rounded = two_sum(high, part)
             low += rounded
             error += UNIT * (np.abs(rounded) + np.abs(low))
-    sums = high + low
-    shape = (*design.activations.shape[1:], -1)
-    return sums.reshape(shape), (error + UNIT * np.abs(sums)).reshape(shape)
+    sums, bounds = np.zeros((2, *design.activations.shape[1:], design.n_features))
+    of_open = high + low
+    sums.reshape(design.n_gates, -1)[design.gating.open] = of_open
+    bounds.reshape(design.n_gates, -1)[design.gating.open] = error + UNIT * np.abs(of_open)
+    return design.kept(sums), design.kept(bounds)
 
 
 def _product(A: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -36,7 +36,12 @@ from gnorm.solvers.solution import (
     warn_if_unfinished,
 )
 from gnorm.solvers.threads import one_blas
-from gnorm.solvers.validation import check_lengths, check_options, check_samples
+from gnorm.solvers.validation import (
+    check_lengths,
+    check_options,
+    check_samples,
+    check_unit_features,
+)
 
 __all__ = [
     "expanded",
@@ -64,6 +69,7 @@ def solve(
     loss: str | Loss = "hinge",
     C: float | ArrayLike = 1.0,
     unit_weights: ArrayLike | None = None,
+    unit_features: ArrayLike | None = None,
     method: str = "auto",
     tol: float = 1e-6,
     max_iter: int | None = None,
@@ -101,6 +107,13 @@ def solve(
     unit_weights : array-like of shape (n_units,), default=None
         Weights :math:`w_h > 0` of the units in :math:`R(\zeta) = \sum_h w_h \|\zeta_h\|`; only for
         ``norm=None``.
+    unit_features : array-like of bool, shape (n_units, n_features), default=None
+        Which features each unit sees, at least one; None for all. Weights of the others are zero,
+        and the kernel of a unit is :math:`\langle x_{S_h}, x'_{S_h} \rangle \langle g_h(x),
+        g_h(x') \rangle`. Each iteration computes the Gram matrix over each set S of features that
+        differs anew, which takes :math:`N^2 \sum_S |S|` operations for N samples of a set, and
+        memory for one matrix of their pairs more. Not for ``method="primal"``, and under norms
+        that are sums of those of the units.
     method : str, default="auto"
         "interior-point" is the engine's own, in time cubic and memory quadratic in the samples.
         "working-set" runs it on the samples that shape the solution, and certifies the result on
@@ -169,7 +182,16 @@ def solve(
         "verbose": verbose,
     }
     solution = _solve(
-        X, y, activations, get_loss(loss), C, norm, unit_weights, sample_weight, options
+        X,
+        y,
+        activations,
+        get_loss(loss),
+        C,
+        norm,
+        unit_weights,
+        sample_weight,
+        options,
+        unit_features,
     )
     warn_if_unfinished(solution, tol)
     return solution
@@ -183,6 +205,7 @@ def max_margin(
     *,
     norm: str | Norm | None = None,
     unit_weights: ArrayLike | None = None,
+    unit_features: ArrayLike | None = None,
     method: str = "auto",
     tol: float = 1e-6,
     max_iter: int | None = None,
@@ -212,7 +235,7 @@ def max_margin(
         Gates of the inputs, see :mod:`gnorm.gates`.
     C : float or array-like of shape (n_samples,), default=inf
         Weight of the hinge loss, positive; ``inf`` for samples that must have margin 1.
-    norm, unit_weights, method, tol, max_iter, memory_limit, sample_weight, verbose
+    norm, unit_weights, unit_features, method, tol, max_iter, memory_limit, sample_weight, verbose
         See :func:`solve`.
 
     Returns
@@ -258,7 +281,9 @@ def max_margin(
         "memory_limit": memory_limit,
         "verbose": verbose,
     }
-    solution = _solve(X, y, activations, Hinge(), C, norm, unit_weights, sample_weight, options)
+    solution = _solve(
+        X, y, activations, Hinge(), C, norm, unit_weights, sample_weight, options, unit_features
+    )
     assert isinstance(solution, MarginSolution)
     warn_if_unfinished(solution, tol)
     return solution
@@ -274,17 +299,26 @@ def _solve(
     unit_weights: ArrayLike | None,
     sample_weight: ArrayLike | None,
     options: dict[str, Any],
+    unit_features: ArrayLike | None = None,
 ) -> Solution:
     """Check, merge, choose, solve, certify and expand."""
     X, targets, gates, weight = check_samples(X, y, activations, loss, C, sample_weight)
     loss = loss.fitted_to(targets[weight > 0])
+    mask = None
+    if unit_features is not None:
+        mask = check_unit_features(unit_features, gates.shape[1], X.shape[1])
     if unit_weights is not None:
-        norm = _weighted_norm(norm, gates[weight > 0], unit_weights)
-    design, merged = prepare(X, targets, gates, weight, norm)
+        norm = _weighted_norm(norm, gates[weight > 0], unit_weights, mask)
+    design, merged = prepare(X, targets, gates, weight, norm, mask)
     return solve_prepared(design, merged, targets, loss, 1.0, **options)
 
 
-def _weighted_norm(norm: str | Norm | None, gates: np.ndarray, unit_weights: ArrayLike) -> Norm:
+def _weighted_norm(
+    norm: str | Norm | None,
+    gates: np.ndarray,
+    unit_weights: ArrayLike,
+    unit_features: np.ndarray | None,
+) -> Norm:
     """Norm that the gates induce, with weights of the units."""
     if norm is not None:
         raise ValueError(f"expected norm=None beside unit_weights, got norm={norm!r}")
@@ -293,7 +327,7 @@ def _weighted_norm(norm: str | Norm | None, gates: np.ndarray, unit_weights: Arr
         raise ValueError(
             f"expected unit_weights of shape ({gates.shape[1]},), got shape {weights.shape}"
         )
-    induced = type(get_norm(None, gates))
+    induced = type(get_norm(None, gates, unit_features))
     return induced(unit_weights=tuple(weights.tolist()))  # type: ignore[call-arg]  # a GroupNorm
 
 
@@ -306,6 +340,7 @@ def prepare(
     activations: np.ndarray,
     weight: np.ndarray,
     norm: str | Norm | None = None,
+    unit_features: np.ndarray | None = None,
 ) -> tuple[Design[Any], Merged]:
     """Build a design on the distinct samples of positive weight.
 
@@ -320,6 +355,8 @@ def prepare(
     weight : ndarray of shape (n_samples,)
         Weights of the loss at C = 1.
     norm : str or Norm, default=None
+        See :func:`solve`.
+    unit_features : ndarray of bool, shape (n_units, n_features), default=None
         See :func:`solve`.
 
     Returns
@@ -336,7 +373,8 @@ def prepare(
     check_lengths(X)
     merged = merge_samples(X, y, activations, weight)
     kept = activations[merged.rows]
-    return make_design(get_norm(norm, kept), X[merged.rows], kept), merged
+    norm = get_norm(norm, kept, unit_features)
+    return make_design(norm, X[merged.rows], kept, unit_features), merged
 
 
 def share_gram(
@@ -352,7 +390,7 @@ def share_gram(
     limit = available_memory() if memory_limit is None else memory_limit
     chosen = choose(problem, limit).method if method == "auto" else get_method(method)
     need = 8.0 * design.n_samples**2
-    if not chosen.uses_gram or need > _GRAM_SHARE * limit:
+    if not (chosen.uses_gram and design.is_coded) or need > _GRAM_SHARE * limit:
         return memory_limit
     design.gram.matrix(np.float64)  # kept, and handed on to the designs of some of the samples
     return None if memory_limit is None else memory_limit - need

@@ -449,7 +449,7 @@ def _sizes_of_terms(problem: Problem, zeta: np.ndarray) -> np.ndarray:
     design = problem.design
     each = np.abs(zeta).reshape(*zeta.shape[:2], design.n_features, problem.n_outputs)
     sizes = [
-        np.sum(unit_values(abs(design.X), design.activations, own), axis=1)
+        np.sum(unit_values(abs(design.X), design.gating, own), axis=1)
         for own in np.moveaxis(each, -1, 0)
     ]
     return sizes[0] if problem.n_outputs == 1 else np.stack(sizes, axis=1)

@@ -125,7 +125,7 @@ class MaxMarginProblem(LossProblem):
         design = self.engine_problem.design
         if self.engine_problem.n_outputs > 1:
             raise TypeError("expected a loss of one output, got one of several; see recovery()")
-        if not isinstance(design, GroupDesign):
+        if not isinstance(design, GroupDesign) or design.unit_features is not None:
             raise TypeError(
                 f"expected a design with one kernel a unit, got a {type(design).__name__}"
             )

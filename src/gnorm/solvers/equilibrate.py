@@ -76,7 +76,10 @@ def equilibrated(problem: Problem) -> Equilibrated:
     of_samples = of_samples / _roots(abs(_scaled(X, of_samples, of_features)), 1) ** 2
     of_samples, of_features = _powers(of_samples), _powers(of_features)
     design = make_design(
-        GroupNorm(), _scaled(X, of_samples, of_features), problem.design.activations[rows]
+        GroupNorm(),
+        _scaled(X, of_samples, of_features),
+        problem.design.activations[rows],
+        problem.design.unit_features,
     )
     hard = Problem(design, Hinge(), problem.y[rows], np.full(len(rows), np.inf))
     return Equilibrated(problem, hard, rows, of_samples, of_features)

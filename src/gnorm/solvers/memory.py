@@ -38,10 +38,11 @@ class Memory:
 
     def __init__(self, problem: Problem, limit: float) -> None:
         design = problem.design
-        n_gates, n_features = design.n_gates, design.n_features
+        n_gates, n_features = design.n_open_gates, design.n_features
         # blocks of the products with the features, unit weights and what is made of them
         self._base = 1.5e8 + 40.0 * n_gates * n_features + 60.0 * len(problem.y)
         # inputs of the working set in both precisions, gates, codes and products
+        self._more = design.n_matrices - 2
         self._per_sample = 20.0 * n_features + 40.0 * n_gates + 100.0
         self.limit = limit
         if self.limit < self._base:
@@ -55,13 +56,18 @@ class Memory:
         """Samples of the largest set that fits at so many bytes per pair of them."""
         if np.isinf(self.limit):
             return np.inf
+        per_pair += 0.5 * self._more * per_pair  # each is half of the two that there are else
         half = self._per_sample / (2 * per_pair)
         return float(np.floor(np.sqrt(half**2 + (self.limit - self._base) / per_pair) - half))
 
     def check(self, n_samples: int) -> None:
         """Raise MemoryError if a set cannot be solved, not even in single precision."""
         if n_samples > self.most(SINGLE_BYTES):
-            need = self._base + self._per_sample * n_samples + SINGLE_BYTES * n_samples**2
+            need = (
+                self._base
+                + self._per_sample * n_samples
+                + SINGLE_BYTES * (1 + self._more / 2) * n_samples**2
+            )
             raise MemoryError(
                 f"expected a memory_limit of at least {need:.1e} bytes for the {n_samples} samples "
                 f"of the working set, got {self.limit:.1e}"

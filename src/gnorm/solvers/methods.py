@@ -29,9 +29,9 @@ def _sample_bytes(problem: Problem) -> float:
     if problem.n_outputs > 1:
         return multinomial.bytes_needed(problem)
     design, n_samples = problem.design, len(problem.y)
-    per_sample = 6 * design.n_gates + 4 * design.n_kernels + 4 * design.n_features + 40
-    inputs = 4 * design.n_gates * design.n_features
-    return 1e5 + 8.0 * (2.2 * n_samples**2 + per_sample * n_samples + inputs)
+    per_sample = 6 * design.n_open_gates + 4 * design.n_kernels + 4 * design.n_features + 40
+    inputs = 4 * design.n_open_gates * design.n_features
+    return 1e5 + 8.0 * ((design.n_matrices + 0.2) * n_samples**2 + per_sample * n_samples + inputs)
 
 
 def _feature_bytes(problem: Problem) -> float:
@@ -92,6 +92,8 @@ def _takes_factors(problem: Problem) -> str | None:
 
 
 def _one_output(problem: Problem) -> str | None:
+    if not problem.design.is_coded and _takes_kernels(problem) is None:
+        return "units that see all features; method='working-set' takes unit_features"
     if (expected := _takes_kernels(problem)) is not None or problem.n_outputs == 1:
         return expected
     return (
@@ -261,6 +263,8 @@ def choose(problem: Problem, limit: float) -> Choice:
         return _choice("interior-point", f"{n_samples} samples are few (at most {FEW})")
     if problem.n_outputs > 1:
         return _choice("interior-point", f"{problem.n_outputs} outputs: it alone takes several")
+    if not problem.design.is_coded:
+        return _choice("working-set", "units see features of their own")
     n_coded = problem.design.n_coded_features
     ratio, sizes = TALL, f"{n_samples} samples, {n_coded} gated features"
     if (spread := _spread(problem.design.X)) > UNEVEN:
@@ -292,7 +296,7 @@ def second_choice(problem: Problem, first: Method) -> Method | None:
     """Method to try where one that was chosen gave up; None where none is likely to do better."""
     if not isinstance(problem.design.norm, UnitNorm):
         return None if first.name == "clarabel" else METHODS["clarabel"]
-    if problem.n_outputs > 1:
+    if problem.n_outputs > 1 or not problem.design.is_coded:
         return None
     if first.name == "primal":
         return METHODS["working-set"]

@@ -52,7 +52,7 @@ from gnorm.solvers.design import Design
 from gnorm.solvers.merge import Merged
 from gnorm.solvers.problem import Point, Problem
 from gnorm.solvers.solution import NotSeparableError, Solution, Status
-from gnorm.solvers.validation import check_options, check_samples
+from gnorm.solvers.validation import check_options, check_samples, check_unit_features
 
 __all__ = [
     "NormPath",
@@ -102,6 +102,7 @@ def gln_norm_path(
     Cs: ArrayLike | None = None,
     *,
     norm: str | Norm | None = None,
+    unit_features: ArrayLike | None = None,
     loss: str | Loss = "hinge",
     n_Cs: int = 50,
     eps: float = 1e-4,
@@ -132,7 +133,7 @@ def gln_norm_path(
         predictor. With the hinge it goes up to the C from which on the predictor is that of the
         hard margin, with ``inf`` in its place; with another loss, or if the data are not
         separable, up to ``C_0 / eps``.
-    norm, loss : default=None, "hinge"
+    norm, unit_features, loss : default=None, None, "hinge"
         See :func:`gnorm.solve`.
     n_Cs : int, default=50
         Length of that grid, at least 2.
@@ -200,7 +201,10 @@ def gln_norm_path(
     X, targets, gates, weight = check_samples(X, y, activations, loss, 1.0, sample_weight)
     loss = loss.fitted_to(targets[weight > 0])
     options: dict[str, Any] = {"method": method, "tol": tol, "max_iter": max_iter}
-    design, merged = prepare(X, targets, gates, weight, norm)
+    mask = None
+    if unit_features is not None:
+        mask = check_unit_features(unit_features, gates.shape[1], X.shape[1])
+    design, merged = prepare(X, targets, gates, weight, norm, mask)
     at_one = Problem(design, loss, targets[merged.rows], merged.weight)
     options["memory_limit"] = share_gram(design, at_one, method, memory_limit)
     end = saturation(at_one)

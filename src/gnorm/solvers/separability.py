@@ -94,7 +94,7 @@ def is_proof(problem: Problem, b: np.ndarray) -> bool:
 def _vanishes(problem: Problem, b: np.ndarray) -> bool:
     """Whether corrections in the last digits make features vanish in twice the digits."""
     design = problem.design
-    mass = gated.accumulate(abs(design.X), design.activations, np.abs(b))
+    mass = gated.accumulate(abs(design.X), design.gating, np.abs(b))
     high, low, before = b, np.zeros(len(b)), np.inf
     for _ in range(_MAX_CORRECTIONS):
         V = accurate_sums(design, high)[0] + accurate_sums(design, low)[0]
@@ -154,19 +154,15 @@ def _sharpen(problem: Problem, b: np.ndarray) -> tuple[np.ndarray, float]:
 def _correction(problem: Problem, b: np.ndarray, on: np.ndarray, V: np.ndarray) -> np.ndarray:
     """Solve for s on the samples with b != 0, on the side of the smaller Gram matrix."""
     design = problem.design
-    gates = design.coded[0]
-    if len(on) <= design.n_coded_features:
+    if not design.is_coded or len(on) <= design.n_coded_features:
         part = design.restricted(on)
         S = part.weighted_gram(np.ones(design.n_kernels), np.float64) * np.outer(b[on], b[on])
         target = b[on] * design.products_of(V).sum(axis=1)[on]
         return cho_solve(cho_factor(_regularised(S), lower=True), target)
-    n_features = V.shape[2]
-    if design.is_one_hot:  # to coded gates, the last of which is open for all
-        V = np.vstack([V[:, :-1].reshape(-1, n_features), V[:1].sum(axis=1)])
-    V = V.reshape(-1, 1, n_features)
+    V = design.coded_sums(V)
     S = _regularised(design.feature_gram(b**2))
     s = cho_solve(cho_factor(S, lower=True), V.ravel()).reshape(V.shape)
-    return b[on] * gated.decision_values(design.X[on], gates[on], s)
+    return b[on] * gated.decision_values(design.X[on], design.coded[0][on], s)
 
 
 def _regularised(S: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ __all__ = [
     "check_options",
     "check_sample_weight",
     "check_samples",
+    "check_unit_features",
     "check_upper",
 ]
 
@@ -76,6 +77,22 @@ def check_activations(activations: ArrayLike, n_samples: int) -> np.ndarray:
             f"got dtype {activations.dtype} and shape {activations.shape}"
         )
     return activations
+
+
+def check_unit_features(mask: ArrayLike, n_units: int, n_features: int) -> np.ndarray:
+    """Return the features that units see as a bool array of shape (n_units, n_features)."""
+    mask = np.asarray(mask)
+    if mask.dtype != np.bool_ or mask.shape != (n_units, n_features):
+        raise ValueError(
+            f"expected unit_features of dtype bool and shape ({n_units}, {n_features}), "
+            f"got dtype {mask.dtype} and shape {mask.shape}"
+        )
+    if not np.all(mask.any(axis=1)):
+        raise ValueError(
+            "expected unit_features with at least one feature for each unit, got none for unit "
+            f"{int(np.argmin(mask.any(axis=1)))}"
+        )
+    return mask
 
 
 def check_upper(C: float | ArrayLike, n_samples: int) -> np.ndarray:

@@ -12,16 +12,29 @@ from gnorm.solvers.design.base import Design
 from gnorm.solvers.design.features import FeatureDesign
 from gnorm.solvers.design.group import GroupDesign
 from gnorm.solvers.design.quadratic import QuadraticDesign
+from gnorm.solvers.design.subspaces import SubspaceDesign
 
-__all__ = ["Design", "FeatureDesign", "GroupDesign", "QuadraticDesign", "get_norm", "make_design"]
+__all__ = [
+    "Design",
+    "FeatureDesign",
+    "GroupDesign",
+    "QuadraticDesign",
+    "SubspaceDesign",
+    "get_norm",
+    "make_design",
+]
 
 AnyDesign = Design[Any]
 
 
-def get_norm(norm: str | Norm | None, activations: np.ndarray) -> Norm:
+def get_norm(
+    norm: str | Norm | None, activations: np.ndarray, unit_features: np.ndarray | None = None
+) -> Norm:
     """Return the norm that a name stands for; None is the norm of the units that the gates induce.
 
-    For gates with exactly one of several contexts on that is the GLN norm of the predictors.
+    For gates with exactly one of several contexts on that is the GLN norm of the predictors, if all
+    units see all features. Else it has no closed form: of the sum of the norms of the units, which
+    it is the least of over all weights of a predictor, the optimum is the same.
 
     Raises
     ------
@@ -30,18 +43,28 @@ def get_norm(norm: str | Norm | None, activations: np.ndarray) -> Norm:
     """
     if norm is not None:
         return norms.get_norm(norm)
-    is_gln = activations.shape[2] > 1 and bool(np.all(activations.sum(axis=2) == 1))
+    is_gln = unit_features is None and activations.shape[2] > 1
+    is_gln = is_gln and bool(np.all(activations.sum(axis=2) == 1))
     return GLN() if is_gln else GroupNorm()
 
 
-def make_design(norm: Norm, X: Any, activations: np.ndarray) -> AnyDesign:
+def make_design(
+    norm: Norm, X: Any, activations: np.ndarray, unit_features: np.ndarray | None = None
+) -> AnyDesign:
     """Build the geometry of some inputs and gates under a norm.
 
     Raises
     ------
     ValueError
-        If it is no norm for such gates.
+        If it is no norm for such gates, or for units that see some of the features each.
     """
+    if unit_features is not None:
+        if not isinstance(norm, GroupNorm) or isinstance(norm, GLN):
+            raise ValueError(
+                "expected norm=None or a sum of the norms of the units, GroupNorm or FReLU, beside "
+                f"unit_features, got {norm!r}"
+            )
+        return SubspaceDesign(norm, X, activations, unit_features)
     if isinstance(norm, GroupNorm):
         return GroupDesign(norm, X, activations)
     if isinstance(norm, QuadraticNorm):

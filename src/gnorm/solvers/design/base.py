@@ -24,11 +24,12 @@ from scipy.linalg.blas import dsyrk
 from scipy.sparse import issparse
 
 from gnorm import gated, kernels
+from gnorm.gating import Gating
 from gnorm.norms import UnitNorm
 from gnorm.solvers.design.gram import Gram, Precision
 from gnorm.solvers.threads import summed
 
-__all__ = ["Design", "coded_gates", "n_coded_gates"]
+__all__ = ["Design", "coded_gates"]
 
 _FEW = 5  # gates or inputs below which their pairs are not worth forming
 _MOST_PAIRS = 2**15  # ... and pairs above which the blocks of samples become too short
@@ -36,38 +37,16 @@ _MOST_PAIRS = 2**15  # ... and pairs above which the blocks of samples become to
 AnyNorm = TypeVar("AnyNorm", bound=UnitNorm)
 
 
-def n_coded_gates(n_units: int, n_contexts: int, *, is_one_hot: bool) -> int:
-    """Fewest gates that span those of all units: C - 1 a unit and one, if one of C is on."""
-    return n_units * (n_contexts - 1) + 1 if is_one_hot else n_units * n_contexts
+def coded_gates(gating: Gating) -> np.ndarray:
+    """Fewest contexts whose features, with those of a gate always open, span those of all units.
 
-
-def coded_gates(activations: np.ndarray, *, is_one_hot: bool) -> tuple[np.ndarray, np.ndarray]:
-    r"""Fewest gates whose features span those of all units, and the way back.
-
-    One of the contexts of a unit with one on is known from the others: the features of all
-    units are linear in those of C - 1 contexts a unit and of one gate that is always open.
-
-    Returns
-    -------
-    gates : ndarray of bool, shape (n_samples, n_gates, 1)
-        The gates :math:`g_k`, as activations of units with one context.
-    decoding : ndarray of shape (n_units, n_contexts, n_gates)
-        The activations of a unit are its matrix times g.
+    One of the contexts of a unit with one on is known from the others, and the last of them is left
+    out. Of other gates all that are open in some sample are taken, or one if none is, and there is
+    no further gate.
     """
-    n_samples, n_units, n_contexts = activations.shape
-    if not is_one_hot:
-        gates = activations.reshape(n_samples, -1, 1)
-        return gates, np.eye(n_units * n_contexts).reshape(n_units, n_contexts, -1)
-    n_free = n_contexts - 1
-    gates = np.ones((n_samples, n_units * n_free + 1, 1), dtype=bool)
-    gates[:, :-1, 0] = activations[:, :, :-1].reshape(n_samples, -1)
-    decoding = np.zeros((n_units, n_contexts, gates.shape[1]))
-    for h in range(n_units):
-        own = slice(h * n_free, (h + 1) * n_free)
-        decoding[h, :-1, own] = np.eye(n_free)
-        decoding[h, -1, own] = -1.0
-        decoding[h, -1, -1] = 1.0
-    return gates, decoding
+    if gating.is_one_hot:
+        return np.setdiff1d(gating.open, gating.references)
+    return gating.open if len(gating.open) else np.zeros(1, dtype=np.intp)
 
 
 class Design(ABC, Generic[AnyNorm]):
@@ -81,8 +60,6 @@ class Design(ABC, Generic[AnyNorm]):
         Inputs in float64.
     activations : ndarray of bool, shape (n_samples, n_units, n_contexts)
         Gates of the inputs.
-    is_one_hot : bool, default=None
-        Whether exactly one context of each unit is on; None looks.
 
     Attributes
     ----------
@@ -92,23 +69,35 @@ class Design(ABC, Generic[AnyNorm]):
         Lengths of the inputs.
     gram : Gram
         Inner products that all kernels share.
+    gating : Gating
+        The gates as products go through them.
+    unit_features : ndarray of bool of shape (n_units, n_features) or None
+        Which features each unit sees, None for all.
+    is_coded : bool
+        Whether the kernels are those of :attr:`coded` gates times all features.
+    n_matrices : int
+        Matrices of all pairs of samples that a sum of kernels takes, a kept Gram matrix included.
     """
 
     n_kernels: int
     gram: Gram
+    unit_features: np.ndarray | None = None
+    is_coded = True
+    n_matrices = 2
 
-    def __init__(
-        self, norm: AnyNorm, X: Any, activations: np.ndarray, is_one_hot: bool | None = None
-    ) -> None:
+    def __init__(self, norm: AnyNorm, X: Any, activations: np.ndarray) -> None:
         norm.check_gates(activations)
         self.norm = norm
         self.X = X
         self.activations = activations
+        self.gating = Gating(activations)
         self.n_samples = len(activations)
         self.input_norms = _lengths(X)
-        if is_one_hot is None:
-            is_one_hot = bool(np.all(activations.sum(axis=2) == 1))
-        self.is_one_hot = is_one_hot
+
+    @property
+    def is_one_hot(self) -> bool:
+        """Whether exactly one context of each unit is on."""
+        return self.gating.is_one_hot
 
     @property
     def n_gates(self) -> int:
@@ -123,8 +112,12 @@ class Design(ABC, Generic[AnyNorm]):
     @property
     def n_coded_features(self) -> int:
         """Features of the coded gates together, the size of a system through the features."""
-        _, n_units, n_contexts = self.activations.shape
-        return n_coded_gates(n_units, n_contexts, is_one_hot=self.is_one_hot) * self.n_features
+        return (len(coded_gates(self.gating)) + self.is_one_hot) * self.n_features
+
+    @property
+    def n_open_gates(self) -> int:
+        """Gates that are open in some sample, of all units together."""
+        return len(self.gating.open)
 
     def copied(self) -> Design[AnyNorm]:
         """Return the same design; what becomes known of its Gram matrix does not of this one."""
@@ -134,17 +127,25 @@ class Design(ABC, Generic[AnyNorm]):
 
     def scaled(self, factor: float) -> Design[AnyNorm]:
         """Return the design of a multiple of the inputs."""
-        return type(self)(self.norm, self.X * factor, self.activations, self.is_one_hot)
+        return type(self)(self.norm, self.X * factor, self.activations)
 
     def restricted(self, rows: np.ndarray) -> Design[AnyNorm]:
         """Return the design of some of the samples, with what is known of its Gram matrix."""
-        part = type(self)(self.norm, self.X[rows], self.activations[rows], self.is_one_hot)
+        part = type(self)(self.norm, self.X[rows], self.activations[rows])
         part.gram = self.gram.part(rows, part._gram)
         return part
 
-    @abstractmethod
     def _gram(self, precision: Precision, length: float) -> np.ndarray:
         """Compute what :attr:`gram` holds, in units of the squared length."""
+        raise NotImplementedError
+
+    def forget_gram(self) -> None:
+        """Forget the Gram matrix."""
+        self.gram = Gram(self._gram, self.max_input_norm)
+
+    def kept(self, sums: np.ndarray) -> np.ndarray:
+        """Return sums over all features with zeros where a unit does not see the feature."""
+        return sums
 
     @abstractmethod
     def kernel_products(self, coef: np.ndarray, precision: Precision) -> np.ndarray:
@@ -193,11 +194,26 @@ class Design(ABC, Generic[AnyNorm]):
         factors : ndarray of shape (n_kernels, rank, n_gates)
             Matrices :math:`F_h` of the kernels.
         """
-        gates, decoding = coded_gates(self.activations, is_one_hot=self.is_one_hot)
+        n_samples, n_units, n_contexts = self.activations.shape
+        contexts = coded_gates(self.gating)
+        gates = np.ones((n_samples, len(contexts) + self.is_one_hot, 1), dtype=bool)
+        gates[:, : len(contexts), 0] = self.activations.reshape(n_samples, -1)[:, contexts]
+        decoding = np.zeros((n_units * n_contexts, gates.shape[1]))
+        decoding[contexts, np.arange(len(contexts))] = 1.0
+        if self.is_one_hot:
+            references = self.gating.references
+            decoding[references, -1] = 1.0
+            decoding[references[contexts // n_contexts], np.arange(len(contexts))] = -1.0
+        decoding = decoding.reshape(n_units, n_contexts, -1)
         coded = gates, decoding, self._factors(decoding)
         for array in coded:
             array.setflags(write=False)  # threads may share them
         return coded
+
+    def coded_sums(self, sums: np.ndarray) -> np.ndarray:
+        """Sums over the coded gates from those of all contexts, shape (n_gates, 1, n_features)."""
+        coded = sums.reshape(-1, 1, sums.shape[2])[coded_gates(self.gating)]
+        return np.concatenate([coded, sums[:1].sum(axis=1)[None]]) if self.is_one_hot else coded
 
     @abstractmethod
     def _factors(self, decoding: np.ndarray) -> np.ndarray:
@@ -284,15 +300,13 @@ class Design(ABC, Generic[AnyNorm]):
         the sums have n_outputs entries a feature, their last axis is n_features * n_outputs long.
         """
         if coef.ndim == 1:
-            return gated.accumulate(self.X, self.activations, coef)
-        each = [gated.accumulate(self.X, self.activations, column) for column in coef.T]
+            return gated.accumulate(self.X, self.gating, coef)
+        each = [gated.accumulate(self.X, self.gating, column) for column in coef.T]
         return np.stack(each, axis=-1).reshape(*self.activations.shape[1:], -1)
 
     def decision_values(self, zeta: np.ndarray) -> np.ndarray:
         """Evaluate the predictor on the inputs of the design, one column an output if several."""
-        return self._for_outputs(
-            zeta, lambda own: gated.decision_values(self.X, self.activations, own)
-        )
+        return self._for_outputs(zeta, lambda own: gated.decision_values(self.X, self.gating, own))
 
     def _for_outputs(
         self, weights: np.ndarray, evaluate: Callable[[np.ndarray], np.ndarray]
@@ -311,7 +325,7 @@ class Design(ABC, Generic[AnyNorm]):
         any units of the features.
         """
         V = np.abs(self.sums(coef))
-        total = gated.accumulate(abs(self.X), self.activations, np.abs(coef))
+        total = gated.accumulate(abs(self.X), self.gating, np.abs(coef))
         return float(np.max(np.divide(V, total, out=np.zeros_like(V), where=total > 0)))
 
     # In single precision and in blocks: enough to see where samples are, at half the cost.
@@ -333,24 +347,13 @@ class Design(ABC, Generic[AnyNorm]):
         ndarray of shape (n_rows,)
             Decision values, in float64.
         """
-        live = np.flatnonzero(zeta.any(axis=(1, 2)))
-        zeta, n_coded = zeta[live], self.activations.shape[2]
         n_rows = self.n_samples if rows is None else len(rows)
-        shared = np.zeros(zeta.shape[2])
-        if self.is_one_hot and n_coded > 1:
-            # what the last context of a unit adds is there for all, and the others differ from it
-            shared = zeta[:, -1].sum(axis=0)
-            zeta = zeta[:, :-1] - zeta[:, -1:]
-            n_coded -= 1
-        weights = np.vstack([zeta.reshape(-1, zeta.shape[2]), shared]).T
-        largest = float(np.max(np.abs(weights), initial=0.0)) or 1.0
-        weights = (weights / largest).astype(self._rough_precision)
+        largest = float(np.max(np.abs(zeta), initial=0.0)) or 1.0
+        weights = (zeta / largest).astype(self._rough_precision)
         values = np.empty(n_rows)
-        for block in gated.row_blocks(n_rows, max(weights.shape)):
+        for block in gated.row_blocks(n_rows, max(self.n_open_gates, self.n_features)):
             wanted = block if rows is None else rows[block]
-            responses = self._rough_inputs(wanted) @ weights
-            is_open = self.activations[wanted][:, live, :n_coded].reshape(len(responses), -1)
-            values[block] = np.einsum("nk,nk->n", responses[:, :-1], is_open) + responses[:, -1]
+            values[block] = self.gating[wanted].values(self._rough_inputs(wanted), weights)
         return largest * self.max_input_norm * values
 
     def rough_sums(self, coef: np.ndarray) -> np.ndarray:
@@ -358,13 +361,12 @@ class Design(ABC, Generic[AnyNorm]):
         on = np.flatnonzero(coef)
         largest = float(np.max(np.abs(coef), initial=0.0)) or 1.0
         coef = (coef / largest).astype(self._rough_precision)
-        total = np.zeros((self.n_gates, self.n_features))
-        for block in gated.row_blocks(len(on), max(total.shape)):
+        total = np.zeros((*self.activations.shape[1:], self.n_features))
+        for block in gated.row_blocks(len(on), max(self.n_open_gates, self.n_features)):
             rows = on[block]
-            weighted = self.activations[rows].reshape(len(rows), -1) * coef[rows, None]
-            total += weighted.T @ self._rough_inputs(rows)
+            total += self.gating[rows].sums(self._rough_inputs(rows), coef[rows])
         total *= largest * self.max_input_norm
-        return total.reshape(*self.activations.shape[1:], -1)
+        return total
 
     @property
     def _rough_precision(self) -> Precision:

@@ -25,16 +25,14 @@ class FeatureDesign(GroupDesign):
     ----------
     norm : Norm
         The norm.
-    X, activations, is_one_hot
+    X, activations
         See :class:`Design`.
     """
 
     norm: Any
 
-    def __init__(
-        self, norm: Norm, X: Any, activations: np.ndarray, is_one_hot: bool | None = None
-    ) -> None:
-        super().__init__(GroupNorm(), X, activations, is_one_hot)
+    def __init__(self, norm: Norm, X: Any, activations: np.ndarray) -> None:
+        super().__init__(GroupNorm(), X, activations)
         norm.check_gates(activations)
         self.norm = norm
 

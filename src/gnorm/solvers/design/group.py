@@ -2,13 +2,14 @@ r"""One kernel a unit, :math:`\langle x, x' \rangle \langle g_h(x), g_h(x') \ran
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import get_blas_funcs
-from scipy.sparse import issparse
+from scipy.sparse import diags, issparse, tril
 
 from gnorm import gated, kernels
+from gnorm.gating import Gating
 from gnorm.norms import GroupNorm
 from gnorm.solvers.design.base import Design
 from gnorm.solvers.design.gram import Gram, Precision
@@ -24,14 +25,12 @@ class GroupDesign(Design[GroupNorm]):
     For the parameters see :class:`Design`.
     """
 
-    def __init__(
-        self, norm: GroupNorm, X: Any, activations: np.ndarray, is_one_hot: bool | None = None
-    ) -> None:
-        super().__init__(norm, X, activations, is_one_hot)
+    def __init__(self, norm: GroupNorm, X: Any, activations: np.ndarray) -> None:
+        super().__init__(norm, X, activations)
         self.n_kernels = activations.shape[1]
         self.gram = Gram(self._gram, self.max_input_norm)
         self._inverse_squares = norm.weights(self.n_kernels) ** -2.0
-        self._codes: dict[Precision, tuple[np.ndarray, float]] = {}
+        self._codes: dict[Precision, _Codes] = {}
 
     def _gram(self, precision: Precision, length: float) -> np.ndarray:
         """Inner products of the inputs, shared by all units."""
@@ -41,47 +40,33 @@ class GroupDesign(Design[GroupNorm]):
         product = X @ X.T
         return np.asarray(product.toarray() if issparse(product) else product)
 
-    def _coded_in(self, precision: Precision) -> tuple[np.ndarray, float]:
-        r"""Rows :math:`s_h` and a number :math:`o` with <g_h, g_h'> = <s_h, s_h'> + o.
-
-        Gates with one context on per unit are coded as the corners of a regular simplex, whose
-        inner products are those of the unit vectors less :math:`1/C`: one column a unit less, so
-        that the products cost half for two contexts. Other gates are their own code.
-        """
-        if precision in self._codes:
-            return self._codes[precision]
-        coded, offset = self.activations.astype(precision), 0.0
-        n_contexts = coded.shape[2]
-        if self.is_one_hot and n_contexts > 1:
-            corners = np.linalg.svd(np.ones((1, n_contexts)))[2][1:].T
-            coded, offset = coded @ corners.astype(precision), 1.0 / n_contexts
-        # all units of the first column, then of the next
-        flat = np.ascontiguousarray(coded.transpose(0, 2, 1)).reshape(self.n_samples, -1)
-        self._codes[precision] = flat, offset
-        return flat, offset
+    def _coded_in(self, precision: Precision) -> _Codes:
+        if precision not in self._codes:
+            self._codes[precision] = _coded(self.gating, precision)
+        return self._codes[precision]
 
     def kernel_products(self, coef: np.ndarray, precision: Precision) -> np.ndarray:
         """Compute the products by one product with the Gram matrix, see :class:`Design`."""
-        if issparse(self.X) or 2 * self.n_features < self.n_samples:
+        is_wide = 2 * self.n_features >= self.n_samples
+        if issparse(self.X) or not is_wide or self.gating.rare is not None:
             return self.exact_products(coef)  # which is then the cheaper way
-        codes, offset = self._coded_in(precision)
+        codes = self._coded_in(precision)
         length = self.gram.length(precision)
         largest = float(np.max(np.abs(coef), initial=0.0)) or 1.0
         on = np.flatnonzero(coef)
         on = on if 2 * len(on) < self.n_samples else np.arange(self.n_samples)
         relative = (coef[on] / largest).astype(precision)
-        weighted = np.empty((len(on), codes.shape[1] + 1), dtype=precision)
+        weighted = np.empty((len(on), codes.columns.shape[1] + 1), dtype=precision)
         gram = self.gram.matrix(precision)
         gram = gram if len(on) == self.n_samples else gram[on]
-        np.multiply(codes[on], relative[:, None], out=weighted[:, :-1])
-        np.multiply(offset, relative, out=weighted[:, -1])
+        np.multiply(codes.columns[on], relative[:, None], out=weighted[:, :-1])
+        weighted[:, -1] = relative
         # gram[:, on] @ weighted, transposed into the memory order of the library
         (gemm,) = get_blas_funcs(("gemm",), dtype=precision)
         products = gemm(1.0, weighted.T, gram.T, trans_b=1).T
-        per_unit = np.repeat(products[:, -1:], self.n_kernels, axis=1)
-        for first in range(0, codes.shape[1], self.n_kernels):
-            columns = slice(first, first + self.n_kernels)
-            per_unit += products[:, columns] * codes[:, columns]
+        per_unit = products[:, -1:] * codes.offsets
+        for part, units in codes.parts:
+            per_unit[:, units] += products[:, part] * codes.columns[:, part]
         scales: np.ndarray = largest * length * length * self._inverse_squares
         return scales * per_unit.astype(float, copy=False)
 
@@ -89,15 +74,20 @@ class GroupDesign(Design[GroupNorm]):
         self, weights: np.ndarray, precision: Precision, out: np.ndarray | None = None
     ) -> np.ndarray:
         r"""Compute :math:`\sum_h w_h K_h = K \circ (G \operatorname{diag}(w) G^\top)`."""
-        codes, offset = self._coded_in(precision)
+        codes = self._coded_in(precision)
         weights = weights * self._inverse_squares * self.gram.length(precision) ** 2
         roots = np.sqrt(weights).astype(precision)
-        scaled = np.empty((self.n_samples, codes.shape[1] + 1), dtype=precision)
-        np.multiply(codes, np.tile(roots, codes.shape[1] // self.n_kernels), out=scaled[:, :-1])
-        scaled[:, -1] = np.sqrt(offset * float(np.sum(weights)))
+        scaled = np.empty((self.n_samples, codes.columns.shape[1] + 1), dtype=precision)
+        for part, units in codes.parts:
+            np.multiply(codes.columns[:, part], roots[units], out=scaled[:, part])
+        scaled[:, -1] = np.sqrt(float(codes.offsets @ weights))
         (syrk,) = get_blas_funcs(("syrk",), dtype=precision)
         reused = {} if out is None else {"c": out, "overwrite_c": 1}
         S: np.ndarray = syrk(1.0, scaled.T, trans=1, lower=1, **reused)
+        if self.gating.rare is not None:
+            rare = self.gating.rare @ diags(np.repeat(roots, self.activations.shape[2]))
+            agreeing = tril(rare @ rare.T).tocoo()
+            S[agreeing.row, agreeing.col] += agreeing.data.astype(precision)
         # the transpose of the symmetric matrix only aligns memory order
         aligned = self.gram.matrix(precision).T
         for first in range(0, self.n_samples, _COLUMNS):
@@ -108,7 +98,7 @@ class GroupDesign(Design[GroupNorm]):
     def products_of(self, sums: np.ndarray) -> np.ndarray:
         """Compute the products with given sums, see :class:`Design`."""
         return self._inverse_squares * self._for_outputs(
-            sums, lambda own: gated.unit_values(self.X, self.activations, own)
+            sums, lambda own: gated.unit_values(self.X, self.gating, own)
         )
 
     def _factors(self, decoding: np.ndarray) -> np.ndarray:
@@ -127,3 +117,54 @@ class GroupDesign(Design[GroupNorm]):
     def _largest_gate_kernel(self) -> float:
         n_open = 1 if self.is_one_hot else self.activations.shape[2]
         return n_open * float(np.max(self._inverse_squares))
+
+
+class _Codes(NamedTuple):
+    r"""Rows :math:`s_h` and numbers :math:`o_h` with <g_h, g_h'> = <s_h, s_h'> + o_h.
+
+    Contexts that are open in few samples have no part in this.
+
+    Attributes
+    ----------
+    columns : ndarray of shape (n_samples, n_columns)
+        The rows of all units, the first columns of some units, then their next.
+    parts : list of (slice, ndarray or slice)
+        Columns that belong to different units, and these units.
+    offsets : ndarray of shape (n_units,)
+        The numbers.
+    """
+
+    columns: np.ndarray
+    parts: list[tuple[slice, Any]]
+    offsets: np.ndarray
+
+
+def _coded(gating: Gating, precision: Precision) -> _Codes:
+    r"""Code the gates that are open in many samples.
+
+    Those of a unit with one context on are coded as the corners of a regular simplex, whose inner
+    products are those of the unit vectors less :math:`1/C`: one column a unit less, so that the
+    products cost half for two contexts. Other gates are their own code.
+    """
+    n_samples, n_units, n_contexts = gating.shape
+    n_columns = np.bincount(gating.columns // n_contexts, minlength=n_units)
+    firsts = np.cumsum(n_columns) - n_columns
+    is_whole = np.bincount(gating.open // n_contexts, minlength=n_units) == n_columns
+    is_simplex = is_whole & gating.is_one_hot & (n_columns > 1)
+    blocks: list[np.ndarray] = []
+    parts: list[tuple[slice, Any]] = []
+    offsets, n_coded = np.zeros(n_units, dtype=precision), 0
+    for count, simplex in np.unique(np.stack([n_columns, is_simplex], axis=1), axis=0):
+        units = np.flatnonzero((n_columns == count) & (is_simplex == simplex))
+        code = np.eye(count)
+        if simplex:
+            code = np.linalg.svd(np.ones((1, count)))[2][1:].T
+            offsets[units] = 1.0 / count
+        gates = gating.gates[:, firsts[units, None] + np.arange(count)].astype(precision)
+        coded = (gates @ code.astype(precision)).transpose(0, 2, 1)
+        blocks.append(coded.reshape(n_samples, -1))
+        for _ in range(code.shape[1]):
+            part = slice(n_coded, n_coded + len(units))
+            parts.append((part, units if len(units) < n_units else slice(None)))
+            n_coded += len(units)
+    return _Codes(np.ascontiguousarray(np.concatenate(blocks, axis=1)), parts, offsets)

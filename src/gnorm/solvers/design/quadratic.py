@@ -19,10 +19,8 @@ class QuadraticDesign(Design[QuadraticNorm]):
     For the parameters see :class:`Design`.
     """
 
-    def __init__(
-        self, norm: QuadraticNorm, X: Any, activations: np.ndarray, is_one_hot: bool | None = None
-    ) -> None:
-        super().__init__(norm, X, activations, is_one_hot)
+    def __init__(self, norm: QuadraticNorm, X: Any, activations: np.ndarray) -> None:
+        super().__init__(norm, X, activations)
         self.n_kernels = 1
         self.gram = Gram(self._gram, self.max_input_norm)
 

@@ -82,9 +82,11 @@ _NOTHING = np.empty(0)
 def bytes_needed(problem: Problem) -> float:
     """Memory that a solve takes: K + 4 matrices of all pairs of samples, and what is smaller."""
     design, n_samples, n_outputs = problem.design, len(problem.y), problem.n_outputs
-    per_sample = 6 * design.n_gates + n_outputs * (8 * design.n_kernels + 40)
-    weights = 4 * design.n_gates * design.n_features * n_outputs
-    return 8.0 * ((n_outputs + 4) * n_samples**2 + per_sample * n_samples + weights)
+    per_sample = 6 * design.n_open_gates + n_outputs * (8 * design.n_kernels + 40)
+    weights = 4 * design.n_open_gates * design.n_features * n_outputs
+    return 8.0 * (
+        (n_outputs + 2 + design.n_matrices) * n_samples**2 + per_sample * n_samples + weights
+    )
 
 
 class _FreeCoefficients(Coefficients):

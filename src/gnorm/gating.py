@@ -1,0 +1,197 @@
+r"""Gates of samples in the form in which products with the features go through them.
+
+Units may have very different numbers of contexts, and activations as many a unit as the largest of
+them has. What products cost follows the gates that are open: a context that is open in many samples
+is a column of a dense matrix, one that is open in few samples a list of these, and one that is
+never open is nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import copy
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+__all__ = ["BLOCK_ENTRIES", "Gating", "row_blocks"]
+
+FloatArray = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
+
+BLOCK_ENTRIES = 2**21  # entries of the largest temporary per block of samples: 16 MiB
+_CACHED = 2**5  # as many times smaller are blocks that are read twice: 512 KiB stay in the cache
+# Share of the samples up to which a list of them is faster than a column: a term of a sparse
+# product costs about 16 times one of a dense product (OpenBLAS, one thread, float64).
+_RARE = 1 / 16
+
+
+def row_blocks(n_rows: int, width: int) -> Iterator[slice]:
+    """Slices of rows that keep a temporary of this width per row small."""
+    step = max(1, BLOCK_ENTRIES // max(1, width))
+    return (slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step))
+
+
+class Gating:
+    r"""Gates of samples, a flat list of contexts in place of units times contexts.
+
+    Context c of unit h is number :math:`h C + c` of the list.
+
+    Parameters
+    ----------
+    activations : ndarray of bool of shape (n_samples, n_units, n_contexts)
+        Open gates.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of the activations.
+    counts : ndarray of int of shape (n_units * n_contexts,)
+        In how many samples each context is open.
+    columns : ndarray of int
+        Contexts that are open in many samples.
+    gates : ndarray of bool of shape (n_samples, n_columns)
+        Their gates.
+    rare : CSR matrix of shape (n_samples, n_units * n_contexts) or None
+        1 where a context is open that is open in few samples; None if there are no such.
+    """
+
+    def __init__(self, activations: NDArray[np.bool_]) -> None:
+        self.shape = activations.shape
+        self._activations = activations
+        flat = activations.reshape(len(activations), activations.shape[1] * activations.shape[2])
+        self.counts = np.count_nonzero(flat, axis=0)
+        is_rare = self.counts <= _RARE * len(flat)
+        self.columns = np.flatnonzero(~is_rare)
+        self.gates = flat[:, self.columns] if is_rare.any() else flat
+        self.rare = _lists(flat, np.flatnonzero(is_rare & (self.counts > 0)))
+
+    def __getitem__(self, rows: Any) -> Gating:
+        """Return the gates of some samples, in the same columns and lists."""
+        part, is_one_hot = copy(self), self.is_one_hot
+        part.gates = self.gates[rows]
+        part.rare = None if self.rare is None else self.rare[rows]
+        part.shape = (len(part.gates), *self.shape[1:])
+        part.__dict__["is_one_hot"] = is_one_hot  # of all, so that it holds for these
+        return part
+
+    @cached_property
+    def is_one_hot(self) -> bool:
+        """Whether exactly one context of each unit is on."""
+        n_samples, n_units, n_contexts = self.shape
+        if np.any(self.counts.reshape(n_units, n_contexts).sum(axis=1) != n_samples):
+            return False
+        # as many as samples in each unit, so that one in each sample is to have none twice
+        return bool(np.all(np.einsum("nhc->nh", self._activations.view(np.uint8))))
+
+    @cached_property
+    def open(self) -> NDArray[np.intp]:
+        """Contexts that are open in some sample."""
+        return np.flatnonzero(self.counts)
+
+    @cached_property
+    def references(self) -> NDArray[np.intp]:
+        """The last open context of each unit of one-hot gates, known from the others."""
+        n_units, n_contexts = self.shape[1:]
+        is_open = self.counts.reshape(n_units, n_contexts) > 0
+        last = n_contexts - 1 - np.argmax(is_open[:, ::-1], axis=1)
+        return np.arange(n_units) * n_contexts + last
+
+    def values(self, X: Any, zeta: Floats) -> FloatArray:
+        r"""Compute :math:`\sum_{hc} g_{hc}(x_n) \langle \zeta_{hc}, x_n \rangle`."""
+        weights, shared = zeta.reshape(-1, zeta.shape[2]), None
+        if zeta.shape[1] > 1 and self.is_one_hot:
+            # What the reference of a unit adds is there for all samples, and the other contexts
+            # differ from it, so that it needs no product of its own.
+            shared = weights[self.references]
+            weights = (zeta - shared[:, None]).reshape(weights.shape)
+        values = np.zeros(self.shape[0]) if shared is None else X @ shared.sum(axis=0)
+        for rows, is_open, responses in self._products(X, weights[self.columns]):
+            values[rows] += np.einsum("nk,nk->n", is_open, responses)
+        if self.rare is not None:
+            for rows in row_blocks(self.shape[0], X.shape[1]):
+                values[rows] += _row_sums(X[rows], self.rare[rows] @ weights)
+        return values
+
+    def values_by_unit(self, X: Any, zeta: Floats) -> FloatArray:
+        r"""Compute :math:`\sum_c g_{hc}(x_n) \langle \zeta_{hc}, x_n \rangle`, (n_samples, H)."""
+        n_samples, n_units, n_contexts = self.shape
+        weights = zeta.reshape(-1, zeta.shape[2])
+        live = self.columns[weights[self.columns].any(axis=1)]
+        units, starts = np.unique(live // n_contexts, return_index=True)
+        values = np.zeros((n_samples, n_units))
+        for rows, is_open, responses in self._products(X, weights[self.columns]):
+            if len(live) == len(units) * n_contexts:  # of even units a contraction is faster
+                shape = (len(responses), len(units), n_contexts)
+                of_units = np.einsum(
+                    "nhc,nhc->nh", is_open.reshape(shape), responses.reshape(shape)
+                )
+            else:
+                responses *= is_open
+                of_units = np.add.reduceat(responses, starts, axis=1)
+            values[rows, units] = of_units
+        if self.rare is not None:
+            for rows in row_blocks(n_samples, 2 * n_units * X.shape[1]):
+                lists = self.rare[rows].tocoo()
+                terms = _row_sums(X[rows][lists.row], weights[lists.col])
+                place = lists.row * n_units + lists.col // n_contexts
+                size = lists.shape[0] * n_units
+                values[rows] += np.bincount(place, terms, size).reshape(-1, n_units)
+        return values
+
+    def sums(self, X: Any, coef: Floats) -> FloatArray:
+        r"""Compute :math:`\sum_n a_n g_{hc}(x_n) x_n`, (n_units, n_contexts, n_features)."""
+        total = np.zeros((len(self.counts), X.shape[1]))
+        of_columns = np.zeros((len(self.columns), X.shape[1]))
+        support = np.flatnonzero(coef)
+        is_whole = len(support) == len(coef)  # then plain slices, which copy nothing
+        weighs_inputs = X.shape[1] < len(of_columns) and not sparse.issparse(X)  # the narrower ones
+        for block in row_blocks(len(support), _CACHED * max(of_columns.shape)):
+            rows = block if is_whole else support[block]
+            open_gates, inputs = self.gates[rows].astype(coef.dtype), X[rows]
+            if weighs_inputs:
+                inputs = inputs * coef[rows, None]
+            else:
+                open_gates *= coef[rows, None]
+            of_columns += open_gates.T @ inputs
+        total[self.columns] = of_columns
+        if self.rare is not None:
+            added = (sparse.diags(coef[support]) @ self.rare[support]).T @ X[support]
+            total += added.toarray() if sparse.issparse(added) else added
+        return total.reshape(*self.shape[1:], -1)
+
+    def _products(
+        self, X: Any, weights: Floats
+    ) -> Iterator[tuple[slice, NDArray[np.bool_], Floats]]:
+        """Per block of samples its rows, the gates of the columns, and their products with X.
+
+        Columns whose weights are all zero are left out.
+        """
+        is_live = weights.any(axis=1)
+        weights = weights[is_live].T
+        if weights.shape[1] == 0:
+            return
+        if sparse.issparse(X):
+            weights = np.ascontiguousarray(weights)  # else scipy copies it again for every block
+        for rows in row_blocks(X.shape[0], max(weights.shape)):
+            gates = self.gates[rows]
+            yield rows, gates if is_live.all() else gates[:, is_live], X[rows] @ weights
+
+
+def _lists(flat: NDArray[np.bool_], contexts: NDArray[np.intp]) -> Any:
+    """Open gates of some contexts as a CSR matrix over all of them, None of none."""
+    if len(contexts) == 0:
+        return None
+    rows, columns = np.nonzero(flat[:, contexts])
+    starts = np.searchsorted(rows, np.arange(len(flat) + 1))
+    return sparse.csr_matrix((np.ones(len(rows)), contexts[columns], starts), shape=flat.shape)
+
+
+def _row_sums(X: Any, weights: Floats) -> Floats:
+    """Inner products of rows."""
+    if sparse.issparse(X):
+        return np.asarray(X.multiply(weights).sum(axis=1)).ravel()
+    return np.einsum("nd,nd->n", X, weights)

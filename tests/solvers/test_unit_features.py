@@ -1,0 +1,159 @@
+"""Units that see some of the features each: against cvxpy written out, by every method."""
+
+import cvxpy as cp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.sparse import csr_matrix
+
+from gnorm import NotSeparableError, gln_norm_path, max_margin, solve
+from gnorm.norms import GLN, GroupNorm, MaxAbs
+from gnorm.solvers.accurate import accurate_sums
+from gnorm.solvers.design import make_design
+from gnorm.solvers.separation import gated_features
+
+MASK = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1], [0, 0, 1, 1]], dtype=bool)
+METHODS = ["interior-point", "working-set", "clarabel"]
+
+
+def data(n_contexts=3, n_samples=90, seed=0):
+    """Inputs with a constant, gates of four units, targets and labels."""
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([rng.normal(size=(n_samples, 3)), np.ones(n_samples)])
+    contexts = rng.integers(n_contexts, size=(n_samples, 4))
+    gates = contexts[:, :, None] == np.arange(n_contexts)
+    if n_contexts == 1:
+        gates = rng.random((n_samples, 4, 1)) < 0.6
+    y = X[:, 0] * contexts[:, 0] - np.abs(X[:, 2]) + rng.normal(size=n_samples)
+    return X, gates, y, np.where(y > np.median(y), 1.0, -1.0)
+
+
+def of_features(X, gates):
+    """Gated features that the units see, written out, (n_samples, n_units, n_contexts * D)."""
+    features = gates[..., None] * X[:, None, None] * MASK[:, None]
+    return features.reshape(*gates.shape[:2], -1)
+
+
+LOSSES = {
+    "squared_error": lambda y, f: 0.5 * cp.sum_squares(y - f),
+    "absolute_error": lambda y, f: cp.norm1(y - f),
+    "hinge": lambda y, f: cp.sum(cp.pos(1 - cp.multiply(y, f))),
+    "log_loss": lambda y, f: cp.sum(cp.logistic(-cp.multiply(y, f))),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("n_contexts", [1, 3])
+@pytest.mark.parametrize("weights", [None, (1.0, 0.5, 2.0, 1.0)])
+def test_every_method_finds_the_optimum_of_cvxpy(loss, n_contexts, weights):
+    X, gates, targets, labels = data(n_contexts)
+    y = targets if loss.endswith("error") else labels
+    features = of_features(X, gates)
+    zeta = [cp.Variable(features.shape[2]) for _ in MASK]
+    norm = sum(w * cp.norm(own) for w, own in zip(weights or np.ones(4), zeta, strict=True))
+    f = sum(features[:, h] @ own for h, own in enumerate(zeta))
+    problem = cp.Problem(cp.Minimize(0.5 * cp.square(norm) + 0.3 * LOSSES[loss](y, f)))
+    problem.solve(solver="CLARABEL")
+    for method in METHODS:
+        found = solve(
+            *(X, y, gates),
+            **{"loss": loss, "C": 0.3, "unit_features": MASK, "unit_weights": weights},
+            **{"method": method, "tol": 1e-6},
+        )
+        assert found.duality_gap <= 1e-6
+        assert_allclose(found.primal_value, problem.value, rtol=2e-6)
+        assert not np.any(found.zeta * ~MASK[:, None])
+        assert_allclose(found.decision_values(X, gates), f.value, atol=2e-2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_several_outputs(method):
+    X, gates, targets, _ = data()
+    y = np.digitize(targets, [-1.0, 1.0])
+    found = solve(X, y, gates, loss="multinomial", unit_features=MASK, method=method)
+    assert found.duality_gap <= 1e-6
+    assert not np.any(found.zeta * ~MASK[:, None, :, None])
+    features = of_features(X, gates)
+    zeta = [cp.Variable((features.shape[2], 3)) for _ in MASK]
+    f = sum(features[:, h] @ own for h, own in enumerate(zeta))
+    losses = cp.sum(cp.log_sum_exp(f, axis=1)) - cp.sum(cp.multiply(np.eye(3)[y], f))
+    norm = sum(cp.norm(own, "fro") for own in zeta)
+    problem = cp.Problem(cp.Minimize(0.5 * cp.square(norm) + losses))
+    assert_allclose(found.primal_value, problem.solve(solver="CLARABEL"), rtol=2e-6)
+
+
+@pytest.mark.parametrize("container", [np.asarray, csr_matrix])
+@pytest.mark.parametrize("rows", [np.arange(90), np.arange(0, 90, 4)])
+def test_products_are_those_of_the_features_that_units_see(container, rows):
+    X, gates, *_ = data()
+    norm = GroupNorm(unit_weights=(1.0, 0.5, 2.0, 3.0))
+    design = make_design(norm, container(X), gates, MASK).restricted(rows)
+    features, rng = of_features(X, gates)[rows], np.random.default_rng(1)
+    coef = rng.normal(size=len(rows))
+    sums = design.sums(coef)
+    assert_allclose(sums.reshape(4, -1), np.tensordot(coef, features, 1), atol=1e-12)
+    assert_allclose(accurate_sums(design, coef)[0], sums, atol=1e-12)
+    assert_allclose(design.rough_sums(coef), sums, atol=1e-4)
+    assert_allclose(gated_features(design), features.reshape(len(rows), -1))
+    outputs = design.sums(np.column_stack([coef, 2 * coef]))
+    assert_allclose(outputs.reshape(*sums.shape, 2)[..., 1], 2 * sums, atol=1e-12)
+    assert_allclose(design.products_of(outputs)[:, 1], 2 * design.products_of(sums), atol=1e-9)
+    products = design.exact_products(coef)
+    assert_allclose(coef @ products, norm.dual_norms(sums) ** 2, rtol=1e-10)
+    wide = make_design(norm, np.tile(X, 30)[rows], gates[rows], np.tile(MASK, 30))
+    for own in (design, wide):  # through the features, and through the Gram matrices
+        products = own.exact_products(coef)
+        assert_allclose(own.kernel_products(coef, np.float64), products, atol=1e-8)
+        for h, unit in enumerate(np.eye(4)):
+            kernel = np.tril(own.weighted_gram(unit, np.float64))
+            kernel += np.tril(kernel, -1).T
+            assert_allclose(kernel @ coef, products[:, h], atol=1e-8)
+
+
+def test_all_features_are_no_choice():
+    X, gates, y, _ = data()
+    options = {"loss": "squared_error", "C": 0.3}
+    every = solve(X, y, gates, unit_features=np.ones_like(MASK), **options)
+    assert_allclose(every.primal_value, solve(X, y, gates, **options).primal_value, rtol=2e-6)
+
+
+def test_path_has_the_solutions_of_each_C():
+    X, gates, _, y = data()
+    path = gln_norm_path(X, y, gates, [0.01, 0.1, 1.0], unit_features=MASK, tol=1e-7)
+    for C, solution in zip(path.Cs, path.solutions, strict=True):
+        alone = solve(X, y, gates, C=C, unit_features=MASK, method="clarabel", tol=1e-7)
+        assert_allclose(solution.primal_value, alone.primal_value, rtol=1e-6)
+        assert not np.any(solution.zeta * ~MASK[:, None])
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-40])
+def test_what_separates_is_seen_by_some_unit(scale):
+    """Labels by the sign of the second input, which no unit but the first sees."""
+    X, gates, *_ = data(1)
+    gates = np.ones_like(gates)
+    y = np.where(X[:, 1] > 0, 1, -1)
+    found = max_margin(scale * X, y, gates, unit_features=MASK)
+    assert found.margin > 0
+    assert not np.any(found.zeta * ~MASK[:, None])
+    blind = MASK.copy()
+    blind[0, 1] = False
+    with pytest.raises(NotSeparableError):
+        max_margin(scale * X, y, gates, unit_features=blind)
+
+
+def test_what_is_refused():
+    X, gates, y, _ = data()
+    options = {"loss": "squared_error", "unit_features": MASK}
+    with pytest.raises(ValueError, match=r"'primal' expected units that see all features"):
+        solve(X, y, gates, method="primal", **options)
+    for norm in ("gln", GLN(), "predictor_l2", MaxAbs()):
+        with pytest.raises(ValueError, match=r"expected norm=None or a sum of the norms"):
+            solve(X, y, gates, norm=norm, **options)
+    with pytest.raises(ValueError, match=r"shape \(4, 4\), got dtype bool and shape \(3, 4\)"):
+        solve(X, y, gates, **options | {"unit_features": MASK[1:]})
+    with pytest.raises(ValueError, match=r"dtype bool and shape \(4, 4\), got dtype float64"):
+        solve(X, y, gates, **options | {"unit_features": MASK.astype(float)})
+    with pytest.raises(ValueError, match="at least one feature for each unit, got none for unit 2"):
+        solve(X, y, gates, **options | {"unit_features": MASK & (np.arange(4) != 2)[:, None]})
+    X, gates, y, _ = data(n_samples=900)
+    assert solve(X, y, gates, **options).method == "working-set"
