@@ -205,6 +205,32 @@ class Loss(ABC):
         At a kink the first is the mean of its two sides.
         """
 
+    def conjugate_prox(
+        self, y: np.ndarray, b: np.ndarray, C: np.ndarray, rate: np.ndarray
+    ) -> np.ndarray:
+        r"""Proximal map of :math:`r_n` times :math:`b_n \mapsto \ell_n^*(-b_n)`.
+
+        Every piecewise linear loss has it in closed form.
+
+        Parameters
+        ----------
+        y, C, rate : ndarray of shape (n_samples,)
+            Targets, weights and rates :math:`r_n > 0`.
+        b : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Any coefficients.
+
+        Returns
+        -------
+        ndarray
+            Coefficients in the domain, of the shape of `b`.
+
+        Raises
+        ------
+        TypeError
+            If the loss does not say how.
+        """
+        raise TypeError(f"expected a piecewise linear loss, got {self!r}")
+
     @abstractmethod
     def affine_depth(self, y: np.ndarray, f: np.ndarray) -> np.ndarray:
         r"""How far :math:`f_n` lies inside a piece on which :math:`m(y_n, \cdot)` is affine.
