@@ -34,7 +34,7 @@ class FeatureDesign(GroupDesign):
     def __init__(
         self, norm: Norm, X: Any, activations: np.ndarray, is_one_hot: bool | None = None
     ) -> None:
-        super().__init__(GroupNorm(), X, activations, is_one_hot)
+        super().__init__(GroupNorm(getattr(norm, "unit_weights", None)), X, activations, is_one_hot)
         norm.check_gates(activations)
         self.norm = norm
 
