@@ -158,6 +158,13 @@ class Loss(ABC):
         """
         return np.maximum(self.value(y, f - error, C), self.value(y, f + error, C))
 
+    def margins(self, y: np.ndarray, f: np.ndarray) -> np.ndarray:
+        r"""Margins of the samples, shape (n_samples,): :math:`y_n f_n` for labels -1 and 1.
+
+        NaN where the loss is none of margins.
+        """
+        return y * f if self.is_margin else np.full(len(y), np.nan)
+
     @abstractmethod
     def derivative(self, y: np.ndarray, f: np.ndarray, C: np.ndarray) -> np.ndarray:
         r"""Element of the subdifferential of :math:`\ell_n` at :math:`f_n`.

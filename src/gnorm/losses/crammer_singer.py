@@ -113,8 +113,9 @@ class CrammerSinger(SimplexLoss):
     ) -> np.ndarray:
         r"""Dual point with :math:`p = \Pi(e_y - (b + r e_y) / C)`, projected onto the simplex."""
         is_label = self.signs(y, b.shape[1]) > 0
-        p = projected_to_simplex(np.where(is_label, 1.0 - rate[:, None] / C[:, None], 0.0)
-                                 - b / C[:, None])
+        p = projected_to_simplex(
+            np.where(is_label, 1.0 - rate[:, None] / C[:, None], 0.0) - b / C[:, None]
+        )
         return self.feasible(y, -C[:, None] * p, C)
 
     def affine_depth(self, y: np.ndarray, f: np.ndarray) -> np.ndarray:

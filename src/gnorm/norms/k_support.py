@@ -201,7 +201,7 @@ class KSupport(Norm):
 
 
 def _shares(lengths: np.ndarray, k: int, tau: float) -> np.ndarray:
-    r"""Shares :math:`\min(1, \max(0, \alpha |\zeta_i| - \tau))` of sum k, or ones if so few are left.
+    r"""Shares :math:`\min(1, \max(0, \alpha |\zeta_i| - \tau))` of sum k, or ones if so few are.
 
     The sum is piecewise linear in :math:`\alpha`: its kinks are sorted, and it is met between two.
     """

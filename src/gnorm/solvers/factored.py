@@ -35,7 +35,7 @@ __all__ = ["solve"]
 
 _MEMORY = 20  # pairs of L-BFGS; on 500 digits 10 take 650 evaluations, 20 take 445, 30 take 460
 _DECAY = 0.8  # of the running mean; on 500 digits it takes as few evaluations as 0.9, and 0.95 more
-_CHECK = 0.05  # share of the evaluations so far until the next look at the gap, as dear as one
+_CHECK = 0.05  # share of the evaluations of a step until the next look at the gap, as dear as one
 _CURVATURE = 2e-3  # of the loss, relative to that of the norm; on 500 digits 385 evaluations for
 # C = 2 become 245, as many as with all directions of the inputs in such units
 _POWER_STEPS = 30  # for the longest direction; it need not be exact
@@ -71,7 +71,7 @@ class _Descent:
         self.primal, self.dual, self.b = np.inf, -np.inf, problem.zero_outputs
         self.point = np.zeros(self.shape)
         self._mean: tuple[np.ndarray, np.ndarray] | None = None
-        self._next_look = 1.0
+        self._next_look, self._began = 1.0, 0
         self.longest, self.unit = _longest_direction(problem)
 
     @property
@@ -129,10 +129,11 @@ class _Descent:
         b_mean, V_mean = self._mean
         self._mean = _DECAY * b_mean + (1 - _DECAY) * b, _DECAY * V_mean + (1 - _DECAY) * V
         if run.n_iter >= self._next_look or run.is_spent:
-            self._next_look = (1.0 + _CHECK) * run.n_iter + 1.0
+            self._next_look = run.n_iter + 1.0 + _CHECK * (run.n_iter - self._began)
             self._look(value, f, weights, *self._mean)
             if self.smooth is not None and self.smooth.is_done(value, b, _largest(V)):
                 self.smooth.move_to(b)
+                self._began = run.n_iter
                 raise _Moved(scaled)
         slope_A = norm * A - V @ B.transpose(0, 2, 1)
         slope_B = norm * B - A.transpose(0, 2, 1) @ V

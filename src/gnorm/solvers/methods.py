@@ -22,6 +22,7 @@ __all__ = ["METHODS", "Choice", "Method", "choose", "get_method", "second_choice
 
 TALL = 4  # samples a coded feature from which on the features are the smaller side
 UNEVEN = 1e3  # largest over smallest norm of a feature from which on single precision gets lost
+_FEW_HINGES = 1000  # samples times outputs with kinks up to which CLARABEL is faster than descent
 _FEW_FEATURES = 2000  # gated features that "primal" may be tried with on fewer samples
 
 
@@ -206,7 +207,8 @@ METHODS = {
         ),
         Method(
             "factored",
-            "L-BFGS on the weights of the network, for the nuclear norm and hinges of several outputs",
+            "L-BFGS on the weights of the network, for the nuclear norm and hinges of several "
+            "outputs",
             solve_by_factors,
             10_000,
             _none,
@@ -290,7 +292,10 @@ def _choose_for_norm(problem: Problem) -> Choice:
     """Choose for a norm that is not made of kernels."""
     norm = type(problem.design.norm).__name__
     is_smooth = not problem.loss.is_piecewise_linear
-    if _is_factored(problem) and (is_smooth or problem.n_outputs > 1):
+    is_small = (
+        isinstance(problem.design.norm, UnitNorm) and problem.zero_outputs.size <= _FEW_HINGES
+    )
+    if _is_factored(problem) and (is_smooth or (problem.n_outputs > 1 and not is_small)):
         return _choice("factored", f"{norm} is the least cost of two factors, and C finite")
     if _is_linear(problem):
         return _choice("highs", f"{norm} is polyhedral, and the loss piecewise linear")

@@ -26,7 +26,9 @@ from gnorm.solvers.problem import Problem
 __all__ = ["ProximalLoss"]
 
 _FIRST_RATE = 3.0  # in units of typical coefficients, for margins of 1; 1 and 10 take as long
-_GROWTH = 2.0  # of the rates a step; on 60 samples of four classes 1.3 takes up to half as long again
+_GROWTH = (
+    2.0  # of the rates a step; on 60 samples of four classes 1.3 takes up to half as long again
+)
 _WELL_ENOUGH = 0.5  # share of the square up to which the gap of a step may remain
 
 
@@ -57,9 +59,7 @@ class ProximalLoss:
     def slopes(self, f: np.ndarray) -> tuple[float, np.ndarray]:
         """Sum of the smooth losses of outputs, and the dual point that their slopes are."""
         problem, rates = self.problem, self._by_row(self.rates)
-        b = problem.loss.conjugate_prox(
-            problem.y, self.centre - rates * f, problem.C, self.rates
-        )
+        b = problem.loss.conjugate_prox(problem.y, self.centre - rates * f, problem.C, self.rates)
         conjugates = float(np.sum(problem.loss.conjugate(problem.y, b, problem.C)))
         return -float(np.sum(b * f)) - conjugates - self._paid(b), b
 
