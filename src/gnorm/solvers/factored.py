@@ -59,9 +59,13 @@ class _Descent:
     """The objective in the weights, with the best dual point on the way."""
 
     def __init__(self, problem: Problem, run: Run, rank: int) -> None:
-        design = problem.design
-        self.problem, self.run, self.norm = problem, run, design.norm
-        self.shape = _zeta_shape(problem)
+        design, self.shape_of_point = problem.design, (*problem.design.activations.shape[1:], -1)
+        if isinstance(design, FeatureDesign):
+            self.shape_of_point = design.zeta_shape(problem.n_outputs)
+        else:  # of all outputs at once products are several times faster
+            design = FeatureDesign(design.norm, design.X, design.activations, design.is_one_hot)
+        self.design, self.problem, self.run, self.norm = design, problem, run, design.norm
+        self.shape = design.zeta_shape(problem.n_outputs)
         self.n_matrices, self.n_rows, self.n_columns = self.norm.matrix_shape(self.shape)
         n_units = self.shape[0]
         scales = np.repeat(self.norm.weights(n_units), self.n_matrices // n_units)
@@ -69,7 +73,7 @@ class _Descent:
         self.smooth = ProximalLoss(problem) if problem.loss.is_piecewise_linear else None
         self.set_rank(rank)
         self.primal, self.dual, self.b = np.inf, -np.inf, problem.zero_outputs
-        self.point = np.zeros(self.shape)
+        self.point = np.zeros(self.shape).reshape(self.shape_of_point)
         self._mean: tuple[np.ndarray, np.ndarray] | None = None
         self._next_look, self._began = 1.0, 0
         self.longest, self.unit = _longest_direction(problem)
@@ -109,12 +113,12 @@ class _Descent:
         """Value, outputs, the dual point that the slopes of the loss are, and its scaled sums."""
         problem = self.problem
         loss, y, C = problem.loss, problem.y, problem.C
-        f = problem.design.decision_values(self.zeta(weights))
+        f = self.design.decision_values(self.zeta(weights))
         if self.smooth is None:
             losses, b = float(np.sum(loss.value(y, f, C))), -loss.derivative(y, f, C)
         else:
             losses, b = self.smooth.slopes(f)
-        V = problem.design.sums(b).reshape(self.n_matrices, self.n_rows, self.n_columns)
+        V = self.design.sums(b).reshape(self.n_matrices, self.n_rows, self.n_columns)
         return 0.5 * (0.5 * float(weights @ weights)) ** 2 + losses, f, b, V / self.scales
 
     def __call__(self, scaled: np.ndarray) -> tuple[float, np.ndarray]:
@@ -149,7 +153,8 @@ class _Descent:
         if dual > self.dual:
             self.dual, self.b = dual, b
         if value <= self.primal:
-            self.primal, self.point = value, self.zeta(weights)
+            self.primal = value
+            self.point = self.zeta(weights).reshape(self.shape_of_point)
         if self.run.report is not None:
             self.run.report(self.run.n_iter, value, self.dual, 1.0)
         if self.gap <= 0.9 * self.run.tol or self.run.is_spent:
@@ -170,14 +175,6 @@ class _Descent:
         B = np.concatenate([B, length * Vt[:, :1]], axis=1)
         self.set_rank(self.rank + 1)
         return np.concatenate([A.ravel(), B.ravel()])
-
-
-def _zeta_shape(problem: Problem) -> tuple[int, ...]:
-    """Shape of unit weights; a norm of kernels sees outputs as further features."""
-    design = problem.design
-    if isinstance(design, FeatureDesign):
-        return design.zeta_shape(problem.n_outputs)
-    return (*design.activations.shape[1:], design.n_features * problem.n_outputs)
 
 
 def _longest_direction(problem: Problem) -> tuple[np.ndarray, float]:

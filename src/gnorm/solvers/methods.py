@@ -305,7 +305,9 @@ def _choose_for_norm(problem: Problem) -> Choice:
 def second_choice(problem: Problem, first: Method) -> Method | None:
     """Method to try where one that was chosen gave up; None where none is likely to do better."""
     if not isinstance(problem.design.norm, UnitNorm) or _has_hinges(problem):
-        return None if first.name == "clarabel" else METHODS["clarabel"]
+        if first.name != "clarabel":
+            return METHODS["clarabel"]
+        return METHODS["factored"] if _has_hinges(problem) and _is_factored(problem) else None
     if problem.n_outputs > 1:
         return None
     if first.name == "primal":
