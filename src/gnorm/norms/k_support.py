@@ -133,7 +133,7 @@ class KSupport(Norm):
 
         With shares :math:`\theta_i = \min(1, \max(0, \alpha |\zeta_i| - \tau))`,
         :math:`\sum_i \theta_i = k`, it is :math:`\zeta_i \theta_i / (\theta_i + \tau)` for the
-        :math:`\tau` that is t over the norm of that [2]_.
+        :math:`\tau` that is t over the norm of that (McDonald, Pontil and Stamos 2016).
         """
         zeta, t = check_weights(zeta), check_threshold(t)
         self.check_shape(zeta.shape)
