@@ -98,6 +98,7 @@ def test_quickstart(elsewhere, capsys):
         ("geometries", "geometry"),
         pytest.param("rates", "descent", marks=pytest.mark.slow),
         pytest.param("two_balls", "descent", marks=pytest.mark.slow),
+        pytest.param("matrix_completion", "norms", marks=pytest.mark.slow),
         pytest.param("neural_collapse", "descent", marks=pytest.mark.slow),
         pytest.param("lexicographic", "descent", marks=pytest.mark.slow),
         pytest.param("custom_problem", "atoms", marks=pytest.mark.slow),

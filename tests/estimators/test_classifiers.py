@@ -212,6 +212,11 @@ def test_a_loss_by_its_name_or_itself(kind, loss, n_classes):
         ({"loss": "logistic"}, "expected a Loss or one of .* got 'logistic'"),
         ({"loss": None}, "expected a Loss or one of .* got None"),
         ({"C": np.inf}, "C == inf, must be > 0 and finite"),
+        ({"multi_class": "ova"}, r"must be one of \['auto', 'ovr', 'multinomial'\], got 'ova'"),
+        (
+            {"loss": "squared_hinge", "multi_class": "multinomial"},
+            "'log_loss' or 'hinge' for multi_class='multinomial', got 'squared_hinge'",
+        ),
     ],
     ids=str,
 )
@@ -244,6 +249,72 @@ def test_warm_start_is_the_cold_start(kind, loss, n_classes):
             cold = clone(model).set_params(warm_start=False).fit(X, labels)
             assert_allclose(model.norm_, cold.norm_, rtol=1e-3)
             assert_allclose(outputs_of(model, X), outputs_of(cold, X), atol=5e-3, rtol=5e-3)
+
+
+# ---------------------------------------------------------------------------- classes at once
+
+
+@must_converge
+@each_kind
+def test_one_unit_is_the_linear_svm_of_crammer_and_singer(kind):
+    X, y = labelled(60, 4, 3)
+    model = kind(gates=FixedGates(always_open), loss="hinge", multi_class="multinomial", tol=1e-9)
+    rival = LinearSVC(multi_class="crammer_singer", tol=1e-9, max_iter=10**6, random_state=0)
+    assert_allclose(outputs_of(model.fit(X, y), X), outputs_of(rival.fit(X, y), X), atol=2e-3)
+    assert model.norm_.shape == (1,)
+    values = outputs_of(model, X)
+    rest = np.where(np.arange(3) == y[:, None], -np.inf, values).max(axis=1)
+    least = np.min(values[np.arange(60), y] - rest)
+    assert_allclose(model.margin_ * model.norm_, least, rtol=1e-6)
+
+
+@each_kind
+def test_classes_that_share_units(kind):
+    X, y = labelled(60, 4, 3)
+    names = np.array(["low", "mid", "top"])[y]
+    for loss, multi_class in [
+        ("log_loss", "multinomial"),
+        ("hinge", "multinomial"),
+        ("one_versus_rest", "auto"),
+    ]:
+        model = kind(3, loss=loss, multi_class=multi_class, norm="nuclear", random_state=0, C=10.0)
+        model.fit(X, names)
+        assert model.duality_gap_.shape == (1,)
+        assert model.duality_gap_[0] <= 1e-4
+        assert model.score(X, names) > 0.8
+        matrices = np.moveaxis(model.zeta_, 0, -1).reshape(model.zeta_.shape[1], -1, 3)
+        values = np.linalg.svd(matrices, compute_uv=False)
+        assert_allclose(model.norm_[0], values.sum(), rtol=1e-6)
+
+
+@each_kind
+def test_each_class_against_the_rest_by_the_log_loss(kind):
+    X, y = labelled(60, 4, 3)
+    model = kind(5, multi_class="ovr", random_state=0, tol=1e-8).fit(X, y)
+    assert model.norm_.shape == (3,)
+    for k in range(3):
+        alone = kind(5, random_state=0, tol=1e-8).fit(X, y == k)
+        assert_allclose(model.zeta_[k], alone.zeta_[0], atol=1e-5)
+    each = 1 / (1 + np.exp(-outputs_of(model, X)))
+    assert_allclose(model.predict_proba(X), each / each.sum(axis=1, keepdims=True), rtol=1e-10)
+
+
+@each_kind
+@pytest.mark.parametrize("loss", ["log_loss", "hinge", "crammer_singer", "one_versus_rest"])
+def test_two_classes_have_one_output_however(kind, loss):
+    X, y = labelled(40, 4)
+    model = kind(4, loss=loss, multi_class="multinomial", random_state=0).fit(X, y)
+    plain = "log_loss" if loss == "log_loss" else "hinge"
+    assert_array_equal(model.zeta_, kind(4, loss=plain, random_state=0).fit(X, y).zeta_)
+
+
+@pytest.mark.parametrize("kind", CV_KINDS)
+def test_C_of_classes_at_once(kind):
+    X, y = labelled(60, 4, 3)
+    options = {"loss": "hinge", "multi_class": "multinomial", "random_state": 0}
+    model = kind(3, Cs=3, cv=2, **options).fit(X, y)
+    assert model.duality_gap_[0] <= 1e-4
+    assert model.score(X, y) > 0.7
 
 
 # ------------------------------------------------------------------------------------ choosing C

@@ -72,6 +72,9 @@ def losses_of(kind):
         losses = CLASSIFIER_LOSSES if is_classifier(kind()) else REGRESSOR_LOSSES
         for loss in losses[1:]:
             yield small(kind, loss=loss)
+    if "multi_class" in inspect.signature(kind).parameters:
+        yield small(kind, loss="hinge", multi_class="multinomial")
+        yield small(kind, multi_class="multinomial", norm="nuclear")
 
 
 def data_for(kind, n_samples=60, n_features=3, n_classes=2, seed=0):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from sklearn import metrics
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -18,12 +18,15 @@ from sklearn.svm import LinearSVC, LinearSVR
 import gnorm.losses
 from gnorm.losses import (
     AbsoluteError,
+    ClassLoss,
+    CrammerSinger,
     EpsilonInsensitive,
     Hinge,
     Huber,
     LogLoss,
     Loss,
     Multinomial,
+    OneVersusRest,
     Quantile,
     SquaredError,
     SquaredHinge,
@@ -37,10 +40,12 @@ LOSSES = [loss() for loss in TABLE.values()] + [
     Quantile(0.9),
     Huber(0.3),
     Multinomial(4),
+    CrammerSinger(4),
+    OneVersusRest(4),
 ]
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=repr)
 one_output = pytest.mark.parametrize(
-    "loss", [loss for loss in LOSSES if not isinstance(loss, Multinomial)], ids=repr
+    "loss", [loss for loss in LOSSES if not isinstance(loss, ClassLoss)], ids=repr
 )
 seeds = st.integers(0, 2**32 - 1)
 quick = settings(max_examples=20)
@@ -53,7 +58,7 @@ class Case:
         rng = np.random.default_rng(seed)
         self.rng, self.loss = rng, loss
         self.C = np.exp(rng.uniform(-3, 3, n_samples))
-        if isinstance(loss, Multinomial):
+        if isinstance(loss, ClassLoss):
             self.shape = (n_samples, loss.n_classes or 3)
             self.y = np.append(self.shape[1] - 1, rng.integers(self.shape[1], size=n_samples - 1))
         else:
@@ -116,19 +121,14 @@ def test_conjugate_is_the_supremum(loss, seed):
         assert_allclose(loss.conjugate(y, b, C)[0], -found.fun, atol=1e-6 * (1 + C[0]))
 
 
-@pytest.mark.parametrize(
-    "loss", [loss for loss in LOSSES if isinstance(loss, Multinomial)], ids=repr
-)
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if isinstance(loss, ClassLoss)], ids=repr)
 def test_conjugate_of_several_outputs_is_the_supremum(loss):
     case = Case(loss, 0)
-    for n in range(len(case.y)):
-        y, b, C = case.y[[n]], case.b[[n]], case.C[[n]]
-
-        def negative(f, y=y, b=b, C=C):
-            return float(np.sum(b * f)) + loss.value(y, f[None], C)[0]
-
-        found = minimize(negative, np.zeros(b.shape[1]), tol=1e-10)
-        assert_allclose(loss.conjugate(y, b, C)[0], -found.fun, atol=1e-6 * (1 + C[0]))
+    f = cp.Variable(case.shape)
+    least = cp.sum(cp.multiply(case.b, f)) + loss.expression(case.y, f, case.C)
+    supremum = -cp.Problem(cp.Minimize(least)).solve(solver=cp.CLARABEL)
+    conjugate = np.sum(loss.conjugate(case.y, case.b, case.C))
+    assert_allclose(conjugate, supremum, atol=1e-6 * (1 + np.sum(case.C)))
 
 
 @every_loss
@@ -276,6 +276,41 @@ def test_a_weight_is_so_many_copies(loss, seed, copies):
         assert_allclose(many, copies * one)
 
 
+@every_loss
+@given(seed=seeds)
+@quick
+def test_proximal_map_of_the_conjugate(loss, seed):
+    """No step from it within the domain is better, to first order: each is a mean with a vertex."""
+    case = Case(loss, seed)
+    y, C = case.y, case.C
+    b, rate = 3 * case.outputs(), np.exp(case.rng.uniform(-2, 2, len(y)))
+    if not loss.is_piecewise_linear:
+        with pytest.raises(TypeError, match="expected a piecewise linear loss, got"):
+            loss.conjugate_prox(y, b, C, rate)
+        return
+
+    def cost(x):
+        squares = case.pairing(x - b, x - b) / (2 * rate)
+        return loss.conjugate(y, x, C) + squares
+
+    found = loss.conjugate_prox(y, b, C, rate)
+    assert_allclose(loss.feasible(y, found, C), found, rtol=1e-14, atol=0)
+    for _ in range(10):
+        other = -loss.derivative(y, case.outputs(), C)
+        for share in (1e-3, 0.1, 1.0):
+            moved = (1 - share) * found + share * other
+            assert np.all(cost(moved) >= cost(found) - 1e-10 * (1 + np.abs(cost(found))))
+
+
+def test_margins_of_losses():
+    f = np.array([[3.0, 1.0, -0.5], [0.5, 0.0, 2.0]])
+    y = np.array([0, 0])
+    assert_allclose(CrammerSinger().margins(y, f), [2.0, -1.5])
+    assert_allclose(OneVersusRest().margins(y, f), [-1.0, -2.0])
+    assert_allclose(Hinge().margins(np.array([1.0, -1.0]), f[:, 0]), [3.0, -0.5])
+    assert np.isnan(SquaredError().margins(y, f[:, 0])).all()
+
+
 # -- the best multiple of a point ------------------------------------------------------------------
 
 norms = st.floats(-3, 3).map(np.exp)
@@ -343,7 +378,7 @@ def test_multiples_of_nothing(loss):
 def test_multiples_without_a_norm_are_finite(loss):
     case = Case(loss, 0)
     y, C = case.y, case.C
-    f = np.eye(case.shape[1])[y] if isinstance(loss, Multinomial) else y
+    f = np.eye(case.shape[1])[y] if isinstance(loss, ClassLoss) else y
     for slope in (0.0, 1.0, -1.0):
         theta = loss.primal_multiple(y, f, C, 0.0, slope)
         assert 0 <= theta < np.inf
@@ -374,7 +409,7 @@ def test_extreme_scales(loss, weight, size, norm):
     """Nothing warns, nothing is nan: warnings raised in a line of the package are errors."""
     case = Case(loss, 1)
     C = weight * case.C
-    y = case.y if loss.is_margin or isinstance(loss, Multinomial) else size * case.y
+    y = case.y if loss.is_margin or isinstance(loss, ClassLoss) else size * case.y
     f = size * case.f
     b = weight * case.b
     assert 0 < loss.output_scale(y, C) < np.inf
@@ -517,6 +552,8 @@ FORMULAS = {
     Hinge(): lambda y, f: np.maximum(0, 1 - y * f),
     SquaredHinge(): lambda y, f: np.maximum(0, 1 - y * f) ** 2,
     LogLoss(): lambda y, f: np.log(1 + np.exp(-y * f)),
+    CrammerSinger(): lambda y, f: np.max(f - f[np.arange(len(y)), y, None] + (1 - np.eye(3)[y]), 1),
+    OneVersusRest(): lambda y, f: np.sum(np.maximum(0, 1 - (2 * np.eye(3)[y] - 1) * f), axis=1),
     Multinomial(): lambda y, f: logsumexp(f, axis=1) - f[np.arange(len(y)), y],
     SquaredError(): lambda y, f: 0.5 * (y - f) ** 2,
     EpsilonInsensitive(1.5): lambda y, f: np.maximum(0, np.abs(y - f) - 1.5),
@@ -562,13 +599,15 @@ def models_of_scikit_learn(C):
         (SquaredHinge(), LinearSVC(C=C, **options)),
         (LogLoss(), LogisticRegression(C=C, **options)),
         (Multinomial(3), LogisticRegression(C=C, **options)),
+        (CrammerSinger(3), LinearSVC(multi_class="crammer_singer", C=C, **options)),
+        (OneVersusRest(3), LinearSVC(loss="hinge", C=C, **options)),
         (SquaredError(), Ridge(alpha=1 / C, fit_intercept=False)),
         (EpsilonInsensitive(0.5), LinearSVR(epsilon=0.5, C=C, **options)),
         (AbsoluteError(), LinearSVR(epsilon=0.0, C=C, **options)),
     ]
 
 
-@pytest.mark.parametrize("row", range(7))
+@pytest.mark.parametrize("row", range(9))
 def test_one_unit_is_the_model_of_scikit_learn(row):
     C = 0.3
     loss, model = models_of_scikit_learn(C)[row]
@@ -645,26 +684,28 @@ def test_targets(loss):
             loss.check_targets(np.array([0, 2]))
 
 
-def test_targets_of_a_multinomial():
-    y = Multinomial().check_targets(np.array([0.0, 2.0, 1.0]))
+@pytest.mark.parametrize("loss", [Multinomial, CrammerSinger, OneVersusRest])
+def test_targets_of_classes(loss):
+    y = loss().check_targets(np.array([0.0, 2.0, 1.0]))
     assert y.dtype == np.intp
-    assert Multinomial().n_outputs(y) == 3
-    assert Multinomial(5).n_outputs(y) == 5
-    assert Multinomial().n_outputs(np.zeros(3, dtype=int)) == 2
+    assert loss().n_outputs(y) == 3
+    assert loss(5).n_outputs(y) == 5
+    assert loss().n_outputs(np.zeros(3, dtype=int)) == 2
+    assert loss().fitted_to(y) == loss(3)
     for labels in ([-1, 1], [0.5, 1.0], ["a"], [np.nan], [np.inf]):
         with pytest.raises(ValueError, match=r"expected labels 0, 1, \.\.\. in y, got"):
-            Multinomial().check_targets(labels)
+            loss().check_targets(labels)
     with pytest.raises(ValueError, match=r"expected labels 0, \.\.\., 2 in y, got \[3\]"):
-        Multinomial(3).check_targets([3])
+        loss(3).check_targets([3])
     with pytest.raises(ValueError, match=r"expected y of shape"):
-        Multinomial().check_targets([[0]])
+        loss().check_targets([[0]])
 
 
 @every_loss
 def test_output_scale(loss):
     y, C = np.array([1.0, -1.0]), np.array([1.0, 3.0])
     assert loss.output_scale(y, C) == 1.0
-    if loss.is_margin or isinstance(loss, Multinomial):
+    if loss.is_margin or isinstance(loss, ClassLoss):
         return
     assert_allclose(loss.output_scale(np.array([2.0, -4.0]), C), np.sqrt((4 + 3 * 16) / 4))
     assert loss.output_scale(np.zeros(2), C) == 1.0

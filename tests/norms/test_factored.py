@@ -110,9 +110,3 @@ def test_products_of_several_outputs(is_sparse, is_one_hot):
         expected = gated.decision_values(X, activations, zeta[..., k])
         assert_allclose(values[:, k], expected, atol=1e-12)
         assert_allclose(sums[..., k], gated.accumulate(X, activations, b[:, k]), atol=1e-12)
-
-
-def test_piecewise_linear_losses_are_refused():
-    X, y, activations = classes(n_classes=2)
-    with pytest.raises(ValueError, match=r"a smooth loss, got .*'hinge'; method='clarabel' takes"):
-        solve(X, 2 * y - 1, activations, norm="nuclear", method="factored")

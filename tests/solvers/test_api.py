@@ -258,7 +258,7 @@ def test_closed_gates_have_the_norm_of_the_units():
 
 GOOD_REGRESSION = {**GOOD, "y": np.array([0.5, 2.0]), "loss": "squared_error"}
 REFUSED_BY_SOLVE = [
-    ({"loss": "hinges"}, "expected a Loss or one of ['absolute_error', 'epsilon_insensitive', "),
+    ({"loss": "hinges"}, "expected a Loss or one of ['absolute_error', 'crammer_singer', "),
     ({"norm": "l3"}, "norm must be None, one of ['gln', 'frelu', 'group', 'predictor_l2', "),
     ({"C": np.inf}, "expected a finite C for the loss 'squared_error', got C=inf"),
     ({"C": [1.0, np.inf]}, "expected a finite C for the loss 'squared_error', got C=inf"),

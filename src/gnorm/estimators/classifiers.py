@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import log_expit, log_softmax
+from scipy.special import log_expit, log_softmax, logsumexp
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -17,7 +17,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gnorm.boundary import BoundaryDistance, distance_to_boundary
 from gnorm.estimators.base import ContextGates, GatedEstimator, OnOffGates
 from gnorm.estimators.data import TrainingData
-from gnorm.losses import LogLoss, Loss, Multinomial, get_loss
+from gnorm.losses import (
+    ClassLoss,
+    CrammerSinger,
+    Hinge,
+    LogLoss,
+    Loss,
+    Multinomial,
+    OneVersusRest,
+    get_loss,
+)
 from gnorm.norms import Norm
 from gnorm.solvers import Solution
 
@@ -108,7 +117,7 @@ class GatedClassifier(ClassifierMixin, GatedEstimator):
 
     def _problems(self, data: TrainingData) -> np.ndarray:
         """The two classes, each class against the rest, or all at once."""
-        if isinstance(self._loss_of(data), Multinomial):
+        if isinstance(self._loss_of(data), ClassLoss):
             return data.y[None]
         positives = np.arange(len(data.classes))[1 if len(data.classes) == 2 else 0 :]
         return np.where(data.y == positives[:, None], 1.0, -1.0)
@@ -171,7 +180,7 @@ class GatedClassifier(ClassifierMixin, GatedEstimator):
         if len(self.norm_) != len(self.zeta_):
             raise ValueError(
                 "expected decision values of one class against the rest each, got those of "
-                f"{len(self.zeta_)} classes of one multinomial model"
+                f"{len(self.zeta_)} classes of one model"
             )
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
         constant = float(self.intercept_scaling) if self.fit_intercept else None
@@ -226,20 +235,41 @@ def _has_probabilities(estimator: Any) -> bool:
     raise AttributeError(f"expected loss='log_loss' for probabilities, got {estimator.loss!r}")
 
 
+_MULTI_CLASS = ("auto", "ovr", "multinomial")
+_OF_ALL_CLASSES: dict[type[Loss], type[ClassLoss]] = {LogLoss: Multinomial, Hinge: CrammerSinger}
+_OF_ONE_OUTPUT: dict[type[Loss], Loss] = {
+    Multinomial: LogLoss(),
+    CrammerSinger: Hinge(),
+    OneVersusRest: Hinge(),
+}
+
+
 class LossClassifier(GatedClassifier):
     """A choice of loss, and probabilities where it has them."""
 
     def _loss_of(self, data: TrainingData) -> Loss:
         loss = get_loss(self.loss)
-        if isinstance(loss, LogLoss | Multinomial):
-            n_classes = len(data.classes)
-            return LogLoss() if n_classes == 2 else Multinomial(n_classes)
-        if not loss.is_margin:
+        if not (loss.is_margin or isinstance(loss, ClassLoss)):
             raise ValueError(
                 "expected a loss of labels, 'log_loss', 'squared_hinge' or 'hinge', "
                 f"got {self.loss!r}"
             )
-        return loss
+        if not isinstance(self.multi_class, str) or self.multi_class not in _MULTI_CLASS:
+            raise ValueError(
+                f"multi_class must be one of {list(_MULTI_CLASS)}, got {self.multi_class!r}"
+            )
+        joint = type(loss) if isinstance(loss, ClassLoss) else _OF_ALL_CLASSES.get(type(loss))
+        if self.multi_class == "multinomial" and joint is None:
+            raise ValueError(
+                "expected loss='log_loss' or 'hinge' for multi_class='multinomial', "
+                f"got {self.loss!r}"
+            )
+        is_joint = self.multi_class == "multinomial" or (
+            self.multi_class == "auto" and isinstance(loss, ClassLoss | LogLoss)
+        )
+        if joint is not None and is_joint and len(data.classes) > 2:
+            return joint(len(data.classes))
+        return _OF_ONE_OUTPUT.get(type(loss), loss)
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -274,7 +304,10 @@ class LossClassifier(GatedClassifier):
         values = self._outputs(X)
         if values.shape[1] == 1:
             return log_expit(np.hstack([-values, values]))
-        return log_softmax(values, axis=1)
+        if len(self.norm_) == 1:
+            return log_softmax(values, axis=1)
+        each = log_expit(values)  # of each class against the rest, which need not sum to 1
+        return each - logsumexp(each, axis=1, keepdims=True)
 
 
 class GLNNormClassifier(ContextGates, LossClassifier):
@@ -300,9 +333,14 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         Contexts of each unit, a power of two. Not used if ``gates`` is given.
     loss : str or Loss, default="log_loss"
         The loss: "log_loss", "squared_hinge", "hinge" or one of :mod:`gnorm.losses`.
-        Probabilities come with the log loss alone. For more than two classes it is that of the
-        multinomial model, and all classes are one problem; under the other losses each class
-        against the rest is one.
+        Probabilities come with the log loss alone.
+    multi_class : {"auto", "ovr", "multinomial"}, default="auto"
+        What more than two classes are. "ovr": each class against the rest is a problem of its own.
+        "multinomial": all classes are one problem, that of the multinomial model for the log loss
+        and that of Crammer and Singer for the hinge, as in :class:`~sklearn.svm.LinearSVC` with
+        ``multi_class="crammer_singer"``; ``norm="nuclear"`` then is that of a network with an
+        output a class. "auto" is "multinomial" for the log loss and losses of classes,
+        else "ovr".
     norm : str or Norm, default=None
         The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
         :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
@@ -372,8 +410,8 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         The fitted gates.
     zeta_ : ndarray of shape (n_outputs, n_units, n_contexts, n_features)
         Unit weights; one output for two classes, else one per class. With ``fit_intercept`` the
-        last feature is the constant one. Each output is a problem, but for those of the
-        multinomial model, which are one.
+        last feature is the constant one. Each output is a problem, unless all
+        classes are one.
     context_intercepts_ : ndarray of shape (n_outputs, n_units, n_contexts)
         What the constant feature adds to the decision value in each context,
         ``intercept_scaling * zeta_[..., -1]``; zeros without ``fit_intercept``.
@@ -381,8 +419,9 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm; NaN for the
-        multinomial model. No distance between inputs: the decision function jumps where a
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm, or the least lead of
+        the output of the label where classes are one problem; NaN for the multinomial model. No
+        distance between inputs: the decision function jumps where a
         gate switches, see :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
@@ -434,6 +473,7 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         n_contexts: int = 2,
         *,
         loss: str | Loss = "log_loss",
+        multi_class: str = "auto",
         norm: str | Norm | None = None,
         C: float = 1.0,
         gates: Any = None,
@@ -456,6 +496,7 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         self.n_units = n_units
         self.n_contexts = n_contexts
         self.loss = loss
+        self.multi_class = multi_class
         self.norm = norm
         self.C = C
         self.gates = gates
@@ -496,9 +537,14 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         Not used if ``gates`` is given.
     loss : str or Loss, default="log_loss"
         The loss: "log_loss", "squared_hinge", "hinge" or one of :mod:`gnorm.losses`.
-        Probabilities come with the log loss alone. For more than two classes it is that of the
-        multinomial model, and all classes are one problem; under the other losses each class
-        against the rest is one.
+        Probabilities come with the log loss alone.
+    multi_class : {"auto", "ovr", "multinomial"}, default="auto"
+        What more than two classes are. "ovr": each class against the rest is a problem of its own.
+        "multinomial": all classes are one problem, that of the multinomial model for the log loss
+        and that of Crammer and Singer for the hinge, as in :class:`~sklearn.svm.LinearSVC` with
+        ``multi_class="crammer_singer"``; ``norm="nuclear"`` then is that of a network with an
+        output a class. "auto" is "multinomial" for the log loss and losses of classes,
+        else "ovr".
     norm : str or Norm, default=None
         The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
         :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
@@ -568,8 +614,8 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         The fitted gates.
     zeta_ : ndarray of shape (n_outputs, n_units, n_contexts, n_features)
         Unit weights; one output for two classes, else one per class. With ``fit_intercept`` the
-        last feature is the constant one. Each output is a problem, but for those of the
-        multinomial model, which are one.
+        last feature is the constant one. Each output is a problem, unless all
+        classes are one.
     context_intercepts_ : ndarray of shape (n_outputs, n_units, n_contexts)
         What the constant feature adds to the decision value in each context,
         ``intercept_scaling * zeta_[..., -1]``; zeros without ``fit_intercept``.
@@ -577,8 +623,9 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm; NaN for the
-        multinomial model. No distance between inputs: the decision function jumps where a
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm, or the least lead of
+        the output of the label where classes are one problem; NaN for the multinomial model. No
+        distance between inputs: the decision function jumps where a
         gate switches, see :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
@@ -629,6 +676,7 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         n_units: int = 50,
         *,
         loss: str | Loss = "log_loss",
+        multi_class: str = "auto",
         norm: str | Norm | None = None,
         C: float = 1.0,
         gates: Any = None,
@@ -650,6 +698,7 @@ class FReLUClassifier(OnOffGates, LossClassifier):
     ) -> None:
         self.n_units = n_units
         self.loss = loss
+        self.multi_class = multi_class
         self.norm = norm
         self.C = C
         self.gates = gates

@@ -431,9 +431,14 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         Contexts of each unit, a power of two. Not used if ``gates`` is given.
     loss : str or Loss, default="log_loss"
         The loss: "log_loss", "squared_hinge", "hinge" or one of :mod:`gnorm.losses`.
-        Probabilities come with the log loss alone. For more than two classes it is that of the
-        multinomial model, and all classes are one problem; under the other losses each class
-        against the rest is one.
+        Probabilities come with the log loss alone.
+    multi_class : {"auto", "ovr", "multinomial"}, default="auto"
+        What more than two classes are. "ovr": each class against the rest is a problem of its own.
+        "multinomial": all classes are one problem, that of the multinomial model for the log loss
+        and that of Crammer and Singer for the hinge, as in :class:`~sklearn.svm.LinearSVC` with
+        ``multi_class="crammer_singer"``; ``norm="nuclear"`` then is that of a network with an
+        output a class. "auto" is "multinomial" for the log loss and losses of classes,
+        else "ovr".
     norm : str or Norm, default=None
         The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
         :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
@@ -522,8 +527,8 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         The fitted gates.
     zeta_ : ndarray of shape (n_outputs, n_units, n_contexts, n_features)
         Unit weights; one output for two classes, else one per class. With ``fit_intercept`` the
-        last feature is the constant one. Each output is a problem, but for those of the
-        multinomial model, which are one.
+        last feature is the constant one. Each output is a problem, unless all
+        classes are one.
     context_intercepts_ : ndarray of shape (n_outputs, n_units, n_contexts)
         What the constant feature adds to the decision value in each context,
         ``intercept_scaling * zeta_[..., -1]``; zeros without ``fit_intercept``.
@@ -531,8 +536,9 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm; NaN for the
-        multinomial model. No distance between inputs: the decision function jumps where a
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm, or the least lead of
+        the output of the label where classes are one problem; NaN for the multinomial model. No
+        distance between inputs: the decision function jumps where a
         gate switches, see :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
@@ -579,6 +585,7 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         n_contexts: int = 2,
         *,
         loss: str | Loss = "log_loss",
+        multi_class: str = "auto",
         norm: str | Norm | None = None,
         Cs: int | ArrayLike = 10,
         cv: Any = None,
@@ -603,6 +610,7 @@ class GLNNormClassifierCV(PathCV, GLNNormClassifier):
         self.n_units = n_units
         self.n_contexts = n_contexts
         self.loss = loss
+        self.multi_class = multi_class
         self.norm = norm
         self.Cs = Cs
         self.cv = cv
@@ -638,9 +646,14 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         Not used if ``gates`` is given.
     loss : str or Loss, default="log_loss"
         The loss: "log_loss", "squared_hinge", "hinge" or one of :mod:`gnorm.losses`.
-        Probabilities come with the log loss alone. For more than two classes it is that of the
-        multinomial model, and all classes are one problem; under the other losses each class
-        against the rest is one.
+        Probabilities come with the log loss alone.
+    multi_class : {"auto", "ovr", "multinomial"}, default="auto"
+        What more than two classes are. "ovr": each class against the rest is a problem of its own.
+        "multinomial": all classes are one problem, that of the multinomial model for the log loss
+        and that of Crammer and Singer for the hinge, as in :class:`~sklearn.svm.LinearSVC` with
+        ``multi_class="crammer_singer"``; ``norm="nuclear"`` then is that of a network with an
+        output a class. "auto" is "multinomial" for the log loss and losses of classes,
+        else "ovr".
     norm : str or Norm, default=None
         The norm, one of :mod:`gnorm.norms` or the name of one without parameters, see
         :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
@@ -729,8 +742,8 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         The fitted gates.
     zeta_ : ndarray of shape (n_outputs, n_units, n_contexts, n_features)
         Unit weights; one output for two classes, else one per class. With ``fit_intercept`` the
-        last feature is the constant one. Each output is a problem, but for those of the
-        multinomial model, which are one.
+        last feature is the constant one. Each output is a problem, unless all
+        classes are one.
     context_intercepts_ : ndarray of shape (n_outputs, n_units, n_contexts)
         What the constant feature adds to the decision value in each context,
         ``intercept_scaling * zeta_[..., -1]``; zeros without ``fit_intercept``.
@@ -738,8 +751,9 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         Induced norm of each predictor. It is that of the gates in use: gates with exactly one
         context on per unit induce the GLN norm, on/off gates the FReLU norm.
     margin_ : ndarray of shape (n_problems,)
-        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm; NaN for the
-        multinomial model. No distance between inputs: the decision function jumps where a
+        Geometric margin, the least :math:`y_n f(x_n)` divided by the norm, or the least lead of
+        the output of the label where classes are one problem; NaN for the multinomial model. No
+        distance between inputs: the decision function jumps where a
         gate switches, see :meth:`distance_to_boundary`.
     duality_gap_ : ndarray of shape (n_problems,)
         Certified relative gap between the primal and the dual value, over all samples.
@@ -785,6 +799,7 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
         n_units: int = 50,
         *,
         loss: str | Loss = "log_loss",
+        multi_class: str = "auto",
         norm: str | Norm | None = None,
         Cs: int | ArrayLike = 10,
         cv: Any = None,
@@ -808,6 +823,7 @@ class FReLUClassifierCV(PathCV, FReLUClassifier):
     ) -> None:
         self.n_units = n_units
         self.loss = loss
+        self.multi_class = multi_class
         self.norm = norm
         self.Cs = Cs
         self.cv = cv

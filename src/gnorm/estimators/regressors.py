@@ -11,7 +11,7 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 from gnorm.estimators.base import ContextGates, GatedEstimator, OnOffGates
 from gnorm.estimators.data import TrainingData
 from gnorm.gated import as_numbers
-from gnorm.losses import EpsilonInsensitive, Huber, Loss, Multinomial, Quantile, get_loss
+from gnorm.losses import ClassLoss, EpsilonInsensitive, Huber, Loss, Quantile, get_loss
 from gnorm.norms import Norm
 from gnorm.solvers import Solution
 
@@ -73,7 +73,7 @@ class GatedRegressor(MultiOutputMixin, RegressorMixin, GatedEstimator):
                 case Quantile.name:
                     return Quantile(self.quantile)
         loss = get_loss(self.loss)
-        if loss.is_margin or isinstance(loss, Multinomial):
+        if loss.is_margin or isinstance(loss, ClassLoss):
             raise ValueError(
                 "expected a loss of targets, 'squared_error', 'absolute_error', "
                 f"'epsilon_insensitive', 'huber' or 'quantile', got {self.loss!r}"

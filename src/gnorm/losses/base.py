@@ -158,6 +158,13 @@ class Loss(ABC):
         """
         return np.maximum(self.value(y, f - error, C), self.value(y, f + error, C))
 
+    def margins(self, y: np.ndarray, f: np.ndarray) -> np.ndarray:
+        r"""Margins of the samples, shape (n_samples,): :math:`y_n f_n` for labels -1 and 1.
+
+        NaN where the loss is none of margins.
+        """
+        return y * f if self.is_margin else np.full(len(y), np.nan)
+
     @abstractmethod
     def derivative(self, y: np.ndarray, f: np.ndarray, C: np.ndarray) -> np.ndarray:
         r"""Element of the subdifferential of :math:`\ell_n` at :math:`f_n`.
@@ -204,6 +211,32 @@ class Loss(ABC):
 
         At a kink the first is the mean of its two sides.
         """
+
+    def conjugate_prox(
+        self, y: np.ndarray, b: np.ndarray, C: np.ndarray, rate: np.ndarray
+    ) -> np.ndarray:
+        r"""Proximal map of :math:`r_n` times :math:`b_n \mapsto \ell_n^*(-b_n)`.
+
+        Every piecewise linear loss has it in closed form.
+
+        Parameters
+        ----------
+        y, C, rate : ndarray of shape (n_samples,)
+            Targets, weights and rates :math:`r_n > 0`.
+        b : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Any coefficients.
+
+        Returns
+        -------
+        ndarray
+            Coefficients in the domain, of the shape of `b`.
+
+        Raises
+        ------
+        TypeError
+            If the loss does not say how.
+        """
+        raise TypeError(f"expected a piecewise linear loss, got {self!r}")
 
     @abstractmethod
     def affine_depth(self, y: np.ndarray, f: np.ndarray) -> np.ndarray:

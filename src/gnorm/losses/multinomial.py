@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy.special import softmax, xlog1py, xlogy
 
-from gnorm.losses.base import Loss
+from gnorm.losses.classes import SimplexLoss
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -20,7 +19,7 @@ _TINY = float(np.finfo(float).tiny)
 
 
 @dataclass(frozen=True)
-class Multinomial(Loss):
+class Multinomial(SimplexLoss):
     r"""Multinomial log loss :math:`\ell(f) = C (\log \sum_k e^{f_k} - f_y)` of several outputs.
 
     Classes are 0, 1, ...; `f` and `b` have shape (n_samples, n_classes). With
@@ -47,49 +46,8 @@ class Multinomial(Loss):
     array([1.1, 2.2])
     """
 
-    n_classes: int | None = None
-
     name: ClassVar[str] = "multinomial"
     has_open_domain: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if self.n_classes is None:
-            return
-        n_classes = self.n_classes
-        if not (isinstance(n_classes, Real) and 2 <= n_classes < np.inf and n_classes % 1 == 0):
-            raise ValueError(f"expected n_classes >= 2 or None, got {n_classes!r}")
-        object.__setattr__(self, "n_classes", int(self.n_classes))
-
-    def check_targets(self, y: np.ndarray) -> np.ndarray:
-        """Labels as integers of shape (n_samples,).
-
-        Raises
-        ------
-        ValueError
-            If `y` is not made of integers 0, 1, ... below `n_classes`.
-        """
-        y = np.asarray(y)
-        if y.ndim != 1:
-            raise ValueError(f"expected y of shape (n_samples,), got {y.shape}")
-        end = np.inf if self.n_classes is None else self.n_classes
-        is_real = y.dtype.kind in "biuf"
-        if not (is_real and np.all((y >= 0) & (y < end) & np.isfinite(y) & (np.floor(y) == y))):
-            classes = "0, 1, ..." if self.n_classes is None else f"0, ..., {self.n_classes - 1}"
-            labels = list(dict.fromkeys(y.tolist()))[:10]
-            raise ValueError(f"expected labels {classes} in y, got {labels}")
-        return y.astype(np.intp)
-
-    def output_scale(self, y: np.ndarray, C: np.ndarray) -> float:
-        """1, as for the margin losses."""
-        return 1.0
-
-    def n_outputs(self, y: np.ndarray) -> int:
-        """Number of classes, the largest label plus one if the loss does not know it."""
-        return self.n_classes or max(2, int(np.max(y)) + 1)
-
-    def fitted_to(self, y: np.ndarray) -> Multinomial:
-        """Return the loss with the number of classes of these targets, unless it has one."""
-        return self if self.n_classes else Multinomial(self.n_outputs(y))
 
     def value(self, y: np.ndarray, f: np.ndarray, C: np.ndarray) -> np.ndarray:
         r"""Loss :math:`C_n (\log \sum_k e^{f_{nk}} - f_{n y_n})` of each sample."""
@@ -103,13 +61,6 @@ class Multinomial(Loss):
         with np.errstate(over="ignore"):
             loss: np.ndarray = C * np.logaddexp(0.0, largest - label + total)
         return loss
-
-    def largest_value(
-        self, y: np.ndarray, f: np.ndarray, error: np.ndarray, C: np.ndarray
-    ) -> np.ndarray:
-        r"""Largest loss over outputs within an error, with the least of the label."""
-        is_label = np.arange(f.shape[1]) == y[:, None]
-        return self.value(y, np.where(is_label, f - error, f + error), C)
 
     def derivative(self, y: np.ndarray, f: np.ndarray, C: np.ndarray) -> np.ndarray:
         r"""Gradient :math:`C_n (p_n - e_{y_n})`, shape (n_samples, n_classes)."""
@@ -128,32 +79,6 @@ class Multinomial(Loss):
         with np.errstate(over="ignore", invalid="ignore"):
             centred = direction - np.sum(p * direction, axis=1, keepdims=True)
             return float(np.sum(p * C[:, None] * centred * centred))
-
-    def domain(self, y: np.ndarray, C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        r"""Ends of :math:`0 < b_{ny} < C_n` and :math:`-C_n < b_{nk} < 0` for the other classes.
-
-        Returns
-        -------
-        lower, upper : ndarray of shape (n_samples, n_classes)
-            Ends.
-        """
-        is_label = np.arange(self.n_outputs(y)) == y[:, None]
-        return np.where(is_label, 0.0, -C[:, None]), np.where(is_label, C[:, None], 0.0)
-
-    def feasible(self, y: np.ndarray, b: np.ndarray, C: np.ndarray) -> np.ndarray:
-        r"""Bring dual coefficients onto the simplex, with a row sum of zero.
-
-        What the other classes have, at most :math:`C_n` together, the label gets: small
-        coefficients keep their digits.
-        """
-        rows = np.arange(len(y))
-        b = np.clip(b, -C[:, None], 0.0)
-        b[rows, y] = 0.0
-        total = -np.sum(b, axis=1)
-        is_beyond = total > C
-        b[is_beyond] *= (C[is_beyond] / total[is_beyond])[:, None]
-        b[rows, y] = np.minimum(-np.sum(b, axis=1), C)
-        return b
 
     def conjugate(self, y: np.ndarray, b: np.ndarray, C: np.ndarray) -> np.ndarray:
         r"""Conjugate :math:`C_n \sum_k p_{nk} \log p_{nk}`, shape (n_samples,)."""

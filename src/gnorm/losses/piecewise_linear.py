@@ -88,6 +88,17 @@ class PiecewiseLinearLoss(Loss):
         middle = 0.5 * lower + 0.5 * upper
         return -np.where(b > 0, lower, np.where(b < 0, upper, middle)), np.zeros(len(b))
 
+    def conjugate_prox(
+        self, y: np.ndarray, b: np.ndarray, C: np.ndarray, rate: np.ndarray
+    ) -> np.ndarray:
+        r"""Dual point: :math:`b_n + r_n w_n` if positive, :math:`b_n + r_n u_n` if negative, or 0.
+
+        Cut off at the ends of the domain.
+        """
+        lower, upper, _, _ = self.half_lines(y, C)
+        moved = np.maximum(b + rate * lower, 0.0) + np.minimum(b + rate * upper, 0.0)
+        return self.feasible(y, moved, C)
+
     def affine_depth(self, y: np.ndarray, f: np.ndarray) -> np.ndarray:
         """Distance to the nearer kink."""
         lower, upper, _, _ = self.half_lines(y, np.ones(len(y)))

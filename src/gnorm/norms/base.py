@@ -138,6 +138,17 @@ class Norm(_Catalogued):
             f"expected a norm with extreme points in closed form, got {type(self).__name__}"
         )
 
+    def prox(self, zeta: ArrayLike, t: float) -> FloatArray:
+        r"""Proximal map, :math:`\arg\min_\xi \tfrac12 \|\xi - \zeta\|_F^2 + t R(\xi)`.
+
+        Raises
+        ------
+        TypeError
+            If the norm does not say how.
+        """
+        _ = zeta, t
+        raise TypeError(f"expected a norm with a proximal map in closed form, got {self!r}")
+
     def dual_norms(self, sums: FloatArray) -> FloatArray:
         """Dual norm as an array of one: that of all units together."""
         return np.array([self.dual(sums)])

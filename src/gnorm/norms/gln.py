@@ -100,41 +100,42 @@ class GLN(GroupNorm):
     def prox(self, zeta: ArrayLike, t: float) -> FloatArray:
         r"""Proximal map of t times the norm.
 
-        With spreads :math:`a_h`, :math:`y = \sqrt C \|\bar\beta\|` and an angle :math:`\theta`,
-        :math:`s_h = \max(0, a_h - t \cos\theta)` and :math:`x = \tan\theta \sum_h s_h`, where
-        :math:`x + H t \sin\theta = y`. What units exchange stays as it is.
+        With spreads :math:`a_h`, :math:`y = \sqrt C \|\bar\beta\|`, a rate :math:`\lambda` up to
+        the least weight and :math:`r_h = \sqrt{w_h^2 - \lambda^2}`,
 
-        Raises
-        ------
-        ValueError
-            If the weights of the units are not equal.
+        .. math:: s_h = \max(0, a_h - t r_h), \qquad
+            x = \lambda \sum_h s_h / r_h = y - H t \lambda ,
+
+        or :math:`x = y - H t \lambda` at the least weight. What units exchange stays as it is.
         """
         zeta, t = check_zeta(zeta), check_threshold(t)
         n_units, n_contexts, _ = zeta.shape
         weights = self.weights(n_units)
-        if np.any(weights != weights[0]):
-            raise ValueError(f"expected equal unit_weights for prox, got {self.unit_weights}")
-        t = t * weights[0]
+        least = float(np.min(weights))
         beta_bar, deviations = main_effects(zeta)
         exchanged = zeta.mean(axis=1) - beta_bar / n_units
         a = frobenius_norms(deviations)
         y = math.sqrt(n_contexts) * float(frobenius_norms(beta_bar[None])[0])
 
-        def spreads(theta: float) -> np.ndarray:
-            return np.maximum(a - t * math.cos(theta), 0.0)
+        def spreads(angle: float) -> tuple[np.ndarray, np.ndarray]:
+            # the rate is the least weight times the sine: near it the cosine has the digits
+            roots = np.hypot(
+                np.sqrt((weights - least) * (weights + least)), least * math.cos(angle)
+            )
+            return np.maximum(a - t * roots, 0.0), roots
 
-        def excess(theta: float) -> float:
-            total = float(np.sum(spreads(theta)))
-            return total * math.tan(theta) + n_units * t * math.sin(theta) - y
+        def excess(angle: float) -> float:
+            s, roots = spreads(angle)
+            return least * math.sin(angle) * (float(np.sum(s / roots)) + n_units * t) - y
 
-        if not np.any(a):
-            s, x = a, max(y - n_units * t, 0.0)
-        else:
-            largest = math.atan2(y, float(np.sum(a)) * 1e-16)
-            theta = brentq(excess, 0.0, largest, xtol=1e-16) if y > 0 else 0.0
-            s = spreads(theta)
-            # by the other equation, which has its digits where theta is near a right angle
-            x = max(y - n_units * t * math.sin(theta), 0.0) if np.any(s) else 0.0
+        angle, end = 0.0, 0.5 * math.pi
+        is_inside = excess(end) > 0
+        if y > 0:
+            angle = brentq(excess, 0.0, end, xtol=1e-16) if is_inside else end
+        s, _ = spreads(angle)
+        x = max(y - n_units * t * least * math.sin(angle), 0.0)
+        if is_inside and not np.any(s):
+            x = 0.0  # by the other equation, but for rounding
         shrunk = deviations * (s / np.where(a > 0, a, 1.0))[:, None, None]
         mean = beta_bar * (x / (n_units * y) if y > 0 else 0.0)
         return shrunk + (exchanged + mean)[:, None]

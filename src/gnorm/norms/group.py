@@ -12,15 +12,17 @@ References
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gnorm.gated import FloatArray, as_numbers, check_zeta, frobenius_norms
+from gnorm.gated import FloatArray, check_zeta, frobenius_norms
 from gnorm.norms.base import Network, UnitNorm
 from gnorm.norms.simplex import check_threshold
+from gnorm.norms.unit_weights import WeightedUnits
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -35,7 +37,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class GroupNorm(UnitNorm):
+class GroupNorm(WeightedUnits, UnitNorm):
     r"""Weighted sum of the Frobenius norms of the units, :math:`\sum_h w_h \|\zeta_h\|_F`.
 
     Parameters
@@ -56,8 +58,6 @@ class GroupNorm(UnitNorm):
     (7.0, 5.0)
     """
 
-    unit_weights: tuple[float, ...] | None = None
-
     formula = r"\sum_h w_h \|\zeta_h\|_F"
     dual_formula = r"\max_h \|V_h\|_F / w_h"
     architecture = "gated network, two layers, one unit a gate; any gates"
@@ -69,36 +69,14 @@ class GroupNorm(UnitNorm):
         "rotations within units",
     )
 
-    def __post_init__(self) -> None:
-        if self.unit_weights is None:
-            return
-        weights = as_numbers(self.unit_weights, "unit_weights")
-        if weights.ndim != 1 or not np.all((weights > 0) & np.isfinite(weights)):
-            raise ValueError(
-                "expected unit_weights of shape (n_units,), positive and finite, "
-                f"got {self.unit_weights!r}"
-            )
-        object.__setattr__(self, "unit_weights", tuple(weights.tolist()))
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        """Return equal weights of the units, and others."""
+        return cls(), cls(unit_weights=(1.0, 2.0))
 
-    def check_gates(self, activations: np.ndarray) -> None:
-        """Raise ValueError if there is not one weight a unit."""
-        self.weights(activations.shape[1])
-
-    def weights(self, n_units: int) -> np.ndarray:
-        """Weights of the units, shape (n_units,).
-
-        Raises
-        ------
-        ValueError
-            If there are weights for another number of units.
-        """
-        if self.unit_weights is None:
-            return np.ones(n_units)
-        if len(self.unit_weights) != n_units:
-            raise ValueError(
-                f"expected unit_weights of shape ({n_units},), got {len(self.unit_weights)} weights"
-            )
-        return np.array(self.unit_weights)
+    def matrix_shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """Matrices, rows and columns of a zeta of a shape: one column a unit, see `Nuclear`."""
+        return shape[0], math.prod(shape[1:]), 1
 
     def unit_norms(self, zeta: ArrayLike) -> FloatArray:
         r"""Weighted norms :math:`w_h \|\zeta_h\|_F`, shape (n_units,)."""

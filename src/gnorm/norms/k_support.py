@@ -28,9 +28,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import brentq
 
 from gnorm.gated import FloatArray, frobenius_norms
 from gnorm.norms.base import Network, Norm, check_weights
+from gnorm.norms.simplex import check_threshold
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -126,6 +128,33 @@ class KSupport(Norm):
         point.flat[largest] = V.flat[largest] / (length or 1.0)
         return point
 
+    def prox(self, zeta: ArrayLike, t: float) -> FloatArray:
+        r"""Proximal map of t times the norm.
+
+        With shares :math:`\theta_i = \min(1, \max(0, \alpha |\zeta_i| - \tau))`,
+        :math:`\sum_i \theta_i = k`, it is :math:`\zeta_i \theta_i / (\theta_i + \tau)` for the
+        :math:`\tau` that is t over the norm of that (McDonald, Pontil and Stamos 2016).
+        """
+        zeta, t = check_weights(zeta), check_threshold(t)
+        self.check_shape(zeta.shape)
+        if self.dual(zeta) <= t:
+            return np.zeros_like(zeta)
+        lengths = np.abs(zeta)
+
+        def left(tau: float) -> FloatArray:
+            shares = _shares(lengths, self.k, tau)
+            return zeta * (shares / (shares + tau))
+
+        def excess(log_tau: float) -> float:
+            """Of the dual norm of what is taken, which is t where there is anything left."""
+            return self.dual(zeta - left(math.exp(log_tau))) - t
+
+        if t == 0:
+            return zeta
+        # from all but nothing taken to nothing left but rounding
+        log_tau = brentq(excess, math.log(1e-16 * t / self.dual(zeta)), 80.0, xtol=1e-14)
+        return left(math.exp(log_tau))
+
     def expression(self, zeta: Any) -> cp.Expression:
         r"""Least :math:`\tfrac12 \sum_i \zeta_i^2 / \theta_i + \tfrac12 \tau` of shares.
 
@@ -169,6 +198,19 @@ class KSupport(Norm):
             lambda w: 0.5 * float(np.sum(w[0] ** 2) + np.sum(w[1] ** 2)),
             weights,
         )
+
+
+def _shares(lengths: np.ndarray, k: int, tau: float) -> np.ndarray:
+    r"""Shares :math:`\min(1, \max(0, \alpha |\zeta_i| - \tau))` of sum k, or ones if so few are.
+
+    The sum is piecewise linear in :math:`\alpha`: its kinks are sorted, and it is met between two.
+    """
+    positive = lengths[lengths > 0]
+    if len(positive) <= k:
+        return (lengths > 0).astype(float)
+    kinks = np.sort(np.concatenate([tau / positive, (1.0 + tau) / positive]))
+    totals = np.array([np.sum(np.clip(rate * positive - tau, 0.0, 1.0)) for rate in kinks])
+    return np.clip(np.interp(k, totals, kinks) * lengths - tau, 0.0, 1.0)
 
 
 def _decomposed(zeta: np.ndarray, k: int) -> list[tuple[tuple[int, ...], np.ndarray]]:

@@ -26,6 +26,8 @@ from numpy.typing import ArrayLike
 
 from gnorm.gated import FloatArray
 from gnorm.norms.base import Network, Norm, check_weights
+from gnorm.norms.group import GroupNorm
+from gnorm.norms.max_abs import MaxAbs
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -116,6 +118,19 @@ class LpGroups(Norm):
         return (units[:, None] * np.stack([_gradient(row, within) for row in rows])).reshape(
             V.shape
         )
+
+    def prox(self, zeta: ArrayLike, t: float) -> FloatArray:
+        """Proximal map of t times the norm, at both ends of the range of p.
+
+        Raises
+        ------
+        TypeError
+            If p is between 2 and infinity, where there is no closed form.
+        """
+        if self.p == 2:
+            zeta = check_weights(zeta)
+            return GroupNorm().prox(zeta.reshape(*zeta.shape[:2], -1), t).reshape(zeta.shape)
+        return MaxAbs().prox(zeta, t) if math.isinf(self.p) else super().prox(zeta, t)
 
     def expression(self, zeta: Any) -> cp.Expression:
         """Compose the norm of atoms of cvxpy; by power cones for p between 2 and infinity."""

@@ -14,16 +14,16 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from gnorm.gated import FloatArray
-from gnorm.norms.base import Network, check_weights
-from gnorm.norms.matrices import MatrixNorm, singular_values
-from gnorm.norms.simplex import check_threshold
+from gnorm.norms.l1 import L1
+from gnorm.norms.matrices import MatrixNorm
+from gnorm.norms.unit_weights import WeightedUnits
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -32,8 +32,8 @@ __all__ = ["Nuclear"]
 
 
 @dataclass(frozen=True)
-class Nuclear(MatrixNorm):
-    r"""Sum of the singular values of all units, :math:`\sum_h \|\zeta_h\|_*`.
+class Nuclear(WeightedUnits, MatrixNorm):
+    r"""Weighted sum of the singular values of all units, :math:`\sum_h w_h \|\zeta_h\|_*`.
 
     Parameters
     ----------
@@ -41,6 +41,13 @@ class Nuclear(MatrixNorm):
         Rows and columns of an input that is a matrix, its features in C order: the weights of
         every context then are a matrix of this shape. None for the matrix from the gated features
         of a unit, its rows, to the outputs; of one output its norm is Euclidean.
+    unit_weights : tuple of float, default=None
+        Weights :math:`w_h`, positive and finite, one a unit; None for ones. Any sequence is taken.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not of two positive integers, or a weight no positive finite number.
 
     See Also
     --------
@@ -57,56 +64,47 @@ class Nuclear(MatrixNorm):
     7.0
     """
 
-    formula = r"\sum_h \|\zeta_h\|_*"
-    dual_formula = r"\max_h \sigma_{\max}(V_h)"
-    architecture = (
-        "gated network, two layers, several outputs or matrix inputs, several units a gate"
-    )
+    gauge = L1()
+    formula = r"\sum_h w_h \|\zeta_h\|_*"
+    dual_formula = r"\max_h \sigma_{\max}(V_h) / w_h"
     geometry = "l2: gradient descent"
     references = ("Srebro, Rennie and Jaakkola (2004)", "Gunasekar et al. (2018), arXiv:1806.00468")
 
-    def value(self, zeta: ArrayLike) -> float:
-        """Sum of all singular values."""
-        return float(np.sum(singular_values(self.matrices(check_weights(zeta)))))
+    def __post_init__(self) -> None:
+        MatrixNorm.__post_init__(self)
+        WeightedUnits.__post_init__(self)
 
-    def dual(self, sums: ArrayLike) -> float:
-        """Largest singular value of all units."""
-        return float(np.max(singular_values(self.matrices(check_weights(sums, "sums")))))
+    @classmethod
+    def examples(cls) -> tuple[Nuclear, ...]:
+        """Return the norm of outputs, that of inputs that are matrices, and a weighted one."""
+        return *super().examples(), cls(unit_weights=(1.0, 2.0))
 
-    def extreme_point(self, sums: ArrayLike) -> FloatArray:
-        """Outer product of the top singular pair, in the unit where it is largest."""
-        V = check_weights(sums, "sums")
-        U, s, Vt = np.linalg.svd(self.matrices(V), full_matrices=False)
-        top = int(np.argmax(s[:, 0]))
-        point = np.zeros(self.matrix_shape(V.shape))
-        point[top] = np.outer(U[top, :, 0], Vt[top, 0])
-        return point.reshape(V.shape)
+    def _weights(self, values: FloatArray) -> FloatArray | float:
+        """Weights of the units; with matrices as inputs the contexts of a unit share them."""
+        if self.unit_weights is None:
+            return 1.0
+        n_contexts = 1 if self.shape is None else max(1, len(values) // len(self.unit_weights))
+        each = np.repeat(self.weights(len(values) // n_contexts), n_contexts)
+        return np.broadcast_to(each[:, None, None], values.shape)
 
-    def prox(self, zeta: ArrayLike, t: float) -> FloatArray:
-        """Proximal map of t times the norm: soft-thresholding of the singular values."""
-        zeta, t = check_weights(zeta), check_threshold(t)
-        U, s, Vt = np.linalg.svd(self.matrices(zeta), full_matrices=False)
-        return ((U * np.maximum(s - t, 0.0)[:, None]) @ Vt).reshape(zeta.shape)
+    def _shrunk(self, s: FloatArray, t: float) -> FloatArray:
+        """Soft-threshold, by t times the weight of the unit."""
+        return np.maximum(s - t * self._weights(s), 0.0)
 
     def expression(self, zeta: Any) -> cp.Expression:
         """Compose the norm of atoms of cvxpy."""
         import cvxpy as cp
 
-        return sum(cp.normNuc(matrix) for matrix in self._expressions(zeta))
+        matrices = self._expressions(zeta)
+        ones = np.ones((len(matrices), 1, 1))
+        weights = np.ravel(ones * self._weights(ones))
+        return sum(w * cp.normNuc(matrix) for w, matrix in zip(weights, matrices, strict=True))
 
-    def network(self, shape: tuple[int, ...]) -> Network:
-        r"""Input weights :math:`A_h` and read-out :math:`B_h`, with as many units as the rank."""
-        n_matrices, n_rows, n_columns = self.matrix_shape(shape)
-        rank = min(n_rows, n_columns)
+    @staticmethod
+    def _shared(s: FloatArray) -> tuple[FloatArray, FloatArray]:
+        roots = np.sqrt(s)
+        return roots, roots
 
-        def weights(zeta: FloatArray) -> list[np.ndarray]:
-            U, s, Vt = np.linalg.svd(self.matrices(zeta), full_matrices=False)
-            roots = np.sqrt(s)
-            return [U * roots[:, None], roots[:, :, None] * Vt]
-
-        return Network(
-            ((n_matrices, n_rows, rank), (n_matrices, rank, n_columns)),
-            lambda w: (w[0] @ w[1]).reshape(shape),
-            lambda w: 0.5 * float(np.sum(w[0] ** 2) + np.sum(w[1] ** 2)),
-            weights,
-        )
+    @staticmethod
+    def _cost(layers: Sequence[np.ndarray]) -> float:
+        return 0.5 * sum(float(np.sum(layer**2)) for layer in layers)

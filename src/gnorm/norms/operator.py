@@ -12,16 +12,15 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from gnorm.gated import FloatArray
-from gnorm.norms.base import Network, check_weights
 from gnorm.norms.matrices import MatrixNorm, singular_values
-from gnorm.norms.simplex import check_threshold, projected_to_l1_ball
+from gnorm.norms.max_abs import MaxAbs
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -53,33 +52,11 @@ class Operator(MatrixNorm):
     (4.0, 7.0)
     """
 
+    gauge = MaxAbs()
     formula = r"\max_h \sigma_{\max}(\zeta_h)"
     dual_formula = r"\sum_h \|V_h\|_*"
-    architecture = (
-        "gated network, two layers, several outputs or matrix inputs, several units a gate"
-    )
     geometry = "spectral norm of each layer: Muon without momentum"
     references = ("Tsilivis et al. (2025), arXiv:2410.22069",)
-
-    def value(self, zeta: ArrayLike) -> float:
-        """Largest singular value of all units."""
-        return float(np.max(singular_values(self.matrices(check_weights(zeta)))))
-
-    def dual(self, sums: ArrayLike) -> float:
-        """Sum of all singular values."""
-        return float(np.sum(singular_values(self.matrices(check_weights(sums, "sums")))))
-
-    def extreme_point(self, sums: ArrayLike) -> FloatArray:
-        """Polar factors of all units."""
-        V = check_weights(sums, "sums")
-        U, _, Vt = np.linalg.svd(self.matrices(V), full_matrices=False)
-        return (U @ Vt).reshape(V.shape)
-
-    def prox(self, zeta: ArrayLike, t: float) -> FloatArray:
-        """Proximal map of t times the norm: cut off where the singular values exceed t in total."""
-        zeta, t = check_weights(zeta), check_threshold(t)
-        U, s, Vt = np.linalg.svd(self.matrices(zeta), full_matrices=False)
-        return ((U * (s - projected_to_l1_ball(s, t))[:, None]) @ Vt).reshape(zeta.shape)
 
     def expression(self, zeta: Any) -> cp.Expression:
         """Compose the norm of atoms of cvxpy."""
@@ -87,19 +64,11 @@ class Operator(MatrixNorm):
 
         return cp.max(cp.hstack([cp.sigma_max(matrix) for matrix in self._expressions(zeta)]))
 
-    def network(self, shape: tuple[int, ...]) -> Network:
-        r"""Input weights :math:`A_h` and read-out :math:`B_h`, with as many units as the rank."""
-        n_matrices, n_rows, n_columns = self.matrix_shape(shape)
-        rank = min(n_rows, n_columns)
+    @staticmethod
+    def _shared(s: FloatArray) -> tuple[FloatArray, FloatArray]:
+        root = np.sqrt(np.max(s)) or 1.0
+        return s / root, np.full(s.shape, root)
 
-        def weights(zeta: FloatArray) -> list[np.ndarray]:
-            U, s, Vt = np.linalg.svd(self.matrices(zeta), full_matrices=False)
-            root = np.sqrt(np.max(s)) or 1.0
-            return [U * (s / root)[:, None], root * Vt]
-
-        return Network(
-            ((n_matrices, n_rows, rank), (n_matrices, rank, n_columns)),
-            lambda w: (w[0] @ w[1]).reshape(shape),
-            lambda w: max(float(np.max(singular_values(layer))) for layer in w) ** 2,
-            weights,
-        )
+    @staticmethod
+    def _cost(layers: Sequence[np.ndarray]) -> float:
+        return max(float(np.max(singular_values(layer))) for layer in layers) ** 2

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import brentq
 
 from gnorm import kernels
 from gnorm.gated import FloatArray, canonical, check_zeta, frobenius_norms, main_effects
 from gnorm.norms.base import QuadraticNorm
+from gnorm.norms.simplex import check_threshold
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -65,6 +67,33 @@ class PredictorL2(QuadraticNorm):
         n_units, n_contexts, _ = sums.shape
         mean = sums.sum(axis=1, keepdims=True)
         return canonical(shares[0] * (n_contexts * sums + ((1 - n_units) / n_units) * mean))
+
+    def prox(self, zeta: ArrayLike, t: float) -> FloatArray:
+        r"""Proximal map of t times the norm.
+
+        Spreads shrink by :math:`1 + \kappa` and the mean by :math:`1 + H \kappa`, where
+        :math:`\kappa` is t over C times the norm of what is left. What units exchange stays.
+        """
+        zeta, t = check_zeta(zeta), check_threshold(t)
+        n_units, n_contexts, _ = zeta.shape
+        beta_bar, deviations = main_effects(zeta)
+        exchanged = zeta.mean(axis=1, keepdims=True) - beta_bar / n_units
+        spread = float(frobenius_norms(deviations[None])[0])
+        mean = math.sqrt(n_contexts) * float(frobenius_norms(beta_bar[None])[0])
+        unit = t / math.sqrt(n_contexts)
+
+        def excess(share: float) -> float:
+            """Of kappa times what is left over t, for a share kappa / (1 + kappa)."""
+            left = 1.0 - share
+            shrunk = mean * share / (left + n_units * share), spread * share
+            return math.hypot(*shrunk) - unit
+
+        if excess(1.0) <= 0:
+            return exchanged + np.zeros_like(zeta)
+        share = brentq(excess, 0.0, 1.0, xtol=1e-16) if t > 0 else 0.0
+        left = 1.0 - share
+        kept = left / (left + n_units * share)
+        return exchanged + left * deviations + kept * beta_bar / n_units
 
     def kernel(self, X: Any, activations: np.ndarray) -> np.ndarray:
         """Kernel matrix, shape (n_samples, n_samples)."""

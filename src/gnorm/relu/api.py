@@ -19,7 +19,7 @@ from scipy.optimize import linprog
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 
-from gnorm.losses import Loss, Multinomial, get_loss
+from gnorm.losses import ClassLoss, Loss, get_loss
 from gnorm.relu.ascent import Ascent
 from gnorm.relu.columns import Best, Search, generate
 from gnorm.relu.master import problem_of
@@ -147,8 +147,8 @@ def relu_max_margin(
     """
     start = time.perf_counter()
     loss = get_loss(loss)
-    if isinstance(loss, Multinomial):
-        raise ValueError("expected a loss of one output, got 'multinomial'")
+    if isinstance(loss, ClassLoss):
+        raise ValueError(f"expected a loss of one output, got {loss.name!r}")
     check_options(tol, max_iter, memory_limit)
     check_count(max_neurons, "max_neurons")
     X = check_array(X, dtype=np.float64, input_name="X")

@@ -89,8 +89,8 @@ def solve(
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Inputs. There is no intercept: append a constant feature to have one.
     y : array-like of shape (n_samples,)
-        Targets; labels -1 and 1, both present, for a margin loss; classes 0, 1, ... for the
-        multinomial loss.
+        Targets; labels -1 and 1, both present, for a margin loss; classes 0, 1, ... for a
+        loss of several outputs.
     activations : array-like of bool, shape (n_samples, n_units, n_contexts)
         Gates of the inputs, see :mod:`gnorm.gates`.
     norm : str or Norm, default=None
@@ -100,8 +100,9 @@ def solve(
     loss : str or Loss, default="hinge"
         The loss m, an object of :mod:`gnorm.losses` or scikit-learn's name of one: "hinge",
         "squared_hinge", "log_loss", "squared_error", "epsilon_insensitive", "absolute_error",
-        "huber" or "quantile", with default parameters; or "multinomial", the log loss of classes
-        0, 1, ..., whose predictor has an output a class.
+        "huber" or "quantile", with default parameters; or a loss of classes 0, 1, ..., whose
+        predictor has an output a class: "multinomial", the log loss, or of the hinges
+        "crammer_singer" and "one_versus_rest".
     C : float or array-like of shape (n_samples,), default=1.0
         Weight of the loss, positive; ``inf`` for samples that must have margin 1, with a hinge.
     unit_weights : array-like of shape (n_units,), default=None
@@ -121,9 +122,10 @@ def solve(
         samples, for many samples of few gated features, and not for the multinomial loss, of which
         the working set is all samples. "clarabel" and "scs" solve the same
         problem through cvxpy, under any norm. "factored" trains the network of the
-        nuclear norm, for smooth losses. "highs" solves it by linear programs where norm and loss
-        are made of planes. "auto" picks one by the norm and the sizes of the problem, and
-        tries another where that one gives up; ``verbose=1`` says which and why.
+        nuclear norm, or of a sum of norms of units, to the same certificate. "highs" solves it by
+        linear programs where norm and loss are made of planes. "auto" picks one by the norm and the
+        sizes of the problem, and tries another where that one gives up; ``verbose=1`` says which
+        and why.
     tol : float, default=1e-6
         Relative duality gap, over all samples, at which the problem counts as solved. Rounding
         errors end the iteration at about 1e-8, later or earlier with the data.
@@ -695,10 +697,8 @@ def expanded(
     gap = relative_gap(certificate.primal_value, dual_value)
     if (status is Status.OPTIMAL) != (gap <= tol):
         status = Status.OPTIMAL if gap <= tol else Status.STALLED
-    margin = np.nan
-    if loss.is_margin:
-        least = float(np.min(y[merged.rows] * certificate.outputs))
-        margin = least / norm if norm > 0 else 0.0
+    least = float(np.min(loss.margins(y[merged.rows], certificate.outputs)))
+    margin = least / norm if norm > 0 else 0.0 * least
     if b.ndim == 2:  # the last axis holds the outputs of each feature
         zeta = zeta.reshape(*zeta.shape[:2], -1, b.shape[1])
     kind = MarginSolution if isinstance(loss, Hinge) else Solution

@@ -1,7 +1,7 @@
-r"""Nuclear norms: train the network that induces them, and certify the optimum.
+r"""Norms of two layers: train the network that induces them, and certify the optimum.
 
-With :math:`\zeta_h = A_h B_h`, :math:`\sum_h \|\zeta_h\|_* = \min \tfrac12 (\|A\|^2 + \|B\|^2)`.
-So
+With :math:`\zeta_h = A_h B_h / w_h`, :math:`\sum_h w_h \|\zeta_h\|_* = \min \tfrac12 (\|A\|^2 +
+\|B\|^2)`, and matrices of one column have their Euclidean norm. So
 
 .. math:: \min_{A, B} \tfrac12 \bigl( \tfrac12 \|A\|^2 + \tfrac12 \|B\|^2 \bigr)^2
     + \sum_n l_n(f(x_n)),
@@ -10,8 +10,9 @@ of a smooth loss, has the optimum of the convex problem. It is minimised by L-BF
 :math:`b = -l'(f)` at any weights are dual feasible, and the sums :math:`V_h(b)` are needed for the
 gradient anyway: one largest singular value a unit, and the gap is known. The running mean of the
 slopes is feasible, too, and the errors of the last steps cancel in it. A stationary point with
-:math:`\max_h \sigma_{\max}(V_h)` above the norm is a saddle: the top singular pair of that unit is
-the column to add, and the descent goes on.
+:math:`\max_h \sigma_{\max}(V_h) / w_h` above the norm is a saddle: the top singular pair of that
+unit is the column to add, and the descent goes on. A loss with kinks is made smooth around a dual
+point that moves, see :mod:`gnorm.solvers.proximal`.
 
 Inputs have a direction in which they are much longer than in all others, often their mean. There
 the loss is curved most, and L-BFGS would spend its steps on it; so it sees the part of A in that
@@ -23,9 +24,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize
 
-from gnorm.solvers.certify import Certificate, certify, dual_value, relative_gap
+from gnorm.solvers.certify import Certificate, certify, dual_value, primal_value, relative_gap
 from gnorm.solvers.design import FeatureDesign
 from gnorm.solvers.problem import Point, Problem
+from gnorm.solvers.proximal import ProximalLoss
 from gnorm.solvers.run import Run
 from gnorm.solvers.solution import Status
 
@@ -33,7 +35,7 @@ __all__ = ["solve"]
 
 _MEMORY = 20  # pairs of L-BFGS; on 500 digits 10 take 650 evaluations, 20 take 445, 30 take 460
 _DECAY = 0.8  # of the running mean; on 500 digits it takes as few evaluations as 0.9, and 0.95 more
-_CHECK = 0.05  # share of the evaluations so far until the next look at the gap, as dear as one
+_CHECK = 0.05  # share of the evaluations of a step until the next look at the gap, as dear as one
 _CURVATURE = 2e-3  # of the loss, relative to that of the norm; on 500 digits 385 evaluations for
 # C = 2 become 245, as many as with all directions of the inputs in such units
 _POWER_STEPS = 30  # for the longest direction; it need not be exact
@@ -46,21 +48,40 @@ class _Closed(Exception):
     """The gap is closed, or no iteration is left: the way out of L-BFGS."""
 
 
+class _Moved(Exception):
+    """A step of the dual point is done: L-BFGS begins anew from the weights at hand."""
+
+    def __init__(self, scaled: np.ndarray) -> None:
+        self.scaled = scaled
+
+
 class _Descent:
     """The objective in the weights, with the best dual point on the way."""
 
     def __init__(self, problem: Problem, run: Run, rank: int) -> None:
-        design = problem.design
-        assert isinstance(design, FeatureDesign)
-        self.problem, self.run, self.norm = problem, run, design.norm
+        design, self.shape_of_point = problem.design, (*problem.design.activations.shape[1:], -1)
+        if isinstance(design, FeatureDesign):
+            self.shape_of_point = design.zeta_shape(problem.n_outputs)
+        else:  # of all outputs at once products are several times faster
+            design = FeatureDesign(design.norm, design.X, design.activations, design.is_one_hot)
+        self.design, self.problem, self.run, self.norm = design, problem, run, design.norm
         self.shape = design.zeta_shape(problem.n_outputs)
         self.n_matrices, self.n_rows, self.n_columns = self.norm.matrix_shape(self.shape)
+        n_units = self.shape[0]
+        scales = np.repeat(self.norm.weights(n_units), self.n_matrices // n_units)
+        self.scales = scales[:, None, None]
+        self.smooth = ProximalLoss(problem) if problem.loss.is_piecewise_linear else None
         self.set_rank(rank)
-        self.gap, self.dual, self.b = np.inf, -np.inf, problem.zero_outputs
-        self.point = np.zeros(self.shape)
+        self.primal, self.dual, self.b = np.inf, -np.inf, problem.zero_outputs
+        self.point = np.zeros(self.shape).reshape(self.shape_of_point)
         self._mean: tuple[np.ndarray, np.ndarray] | None = None
-        self._next_look = 1.0
+        self._next_look, self._began = 1.0, 0
         self.longest, self.unit = _longest_direction(problem)
+
+    @property
+    def gap(self) -> float:
+        """Relative gap of the best points."""
+        return relative_gap(self.primal, self.dual)
 
     def set_rank(self, rank: int) -> None:
         """Set the number of columns of every unit."""
@@ -71,7 +92,8 @@ class _Descent:
         """Multiply the part of A along the longest direction by its unit, in a copy."""
         weights = weights.copy()
         if self.unit != 1.0:
-            A = weights[: self.split].reshape(-1, len(self.longest), self.rank)
+            n_gates = self.shape[0] * self.shape[1]
+            A = weights[: self.split].reshape(n_gates, len(self.longest), -1)
             along = np.einsum("d,udr->ur", self.longest, A)
             A -= (1.0 - self.unit) * self.longest[:, None] * along[:, None]
         return weights
@@ -84,43 +106,55 @@ class _Descent:
     def zeta(self, weights: np.ndarray) -> np.ndarray:
         """Multiply the factors."""
         A, B = self.factors(weights)
-        product: np.ndarray = (A @ B).reshape(self.shape)
+        product: np.ndarray = (A @ B / self.scales).reshape(self.shape)
         return product
 
-    def slopes(self, weights: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        """Value, the dual point that the slopes of the loss are, and its sums as matrices."""
+    def slopes(self, weights: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """Value, outputs, the dual point that the slopes of the loss are, and its scaled sums."""
         problem = self.problem
         loss, y, C = problem.loss, problem.y, problem.C
-        f = problem.design.decision_values(self.zeta(weights))
-        value = 0.5 * (0.5 * float(weights @ weights)) ** 2 + float(np.sum(loss.value(y, f, C)))
-        b = -loss.derivative(y, f, C)
-        return value, b, self.norm.matrices(problem.design.sums(b))
+        f = self.design.decision_values(self.zeta(weights))
+        if self.smooth is None:
+            losses, b = float(np.sum(loss.value(y, f, C))), -loss.derivative(y, f, C)
+        else:
+            losses, b = self.smooth.slopes(f)
+        V = self.design.sums(b).reshape(self.n_matrices, self.n_rows, self.n_columns)
+        return 0.5 * (0.5 * float(weights @ weights)) ** 2 + losses, f, b, V / self.scales
 
     def __call__(self, scaled: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient of weights in their units; raises when the gap is closed."""
         run, weights = self.run, self.in_units(scaled)
         A, B = self.factors(weights)
         norm = 0.5 * float(weights @ weights)
-        value, b, V = self.slopes(weights)
+        value, f, b, V = self.slopes(weights)
         run.n_iter += 1
         if self._mean is None:
             self._mean = b, V
         b_mean, V_mean = self._mean
         self._mean = _DECAY * b_mean + (1 - _DECAY) * b, _DECAY * V_mean + (1 - _DECAY) * V
         if run.n_iter >= self._next_look or run.is_spent:
-            self._next_look = (1.0 + _CHECK) * run.n_iter + 1.0
-            self._look(value, weights, *self._mean)
+            self._next_look = run.n_iter + 1.0 + _CHECK * (run.n_iter - self._began)
+            self._look(value, f, weights, *self._mean)
+            if self.smooth is not None and self.smooth.is_done(value, b, _largest(V)):
+                self.smooth.move_to(b)
+                self._began = run.n_iter
+                raise _Moved(scaled)
         slope_A = norm * A - V @ B.transpose(0, 2, 1)
         slope_B = norm * B - A.transpose(0, 2, 1) @ V
         return value, self.in_units(np.concatenate([slope_A.ravel(), slope_B.ravel()]))
 
-    def _look(self, value: float, weights: np.ndarray, b: np.ndarray, V: np.ndarray) -> None:
+    def _look(
+        self, value: float, f: np.ndarray, weights: np.ndarray, b: np.ndarray, V: np.ndarray
+    ) -> None:
         """Keep the best points; raise when the gap is closed or no iteration is left."""
+        if self.smooth is not None:
+            value, _ = primal_value(self.problem, 0.5 * float(weights @ weights), f)
         dual, _ = dual_value(self.problem, b, _largest(V))
         if dual > self.dual:
             self.dual, self.b = dual, b
-        self.point = self.zeta(weights)
-        self.gap = relative_gap(value, self.dual)
+        if value <= self.primal:
+            self.primal = value
+            self.point = self.zeta(weights).reshape(self.shape_of_point)
         if self.run.report is not None:
             self.run.report(self.run.n_iter, value, self.dual, 1.0)
         if self.gap <= 0.9 * self.run.tol or self.run.is_spent:
@@ -130,8 +164,10 @@ class _Descent:
         """Weights with one more column a unit: the top singular pair of its sums, short."""
         weights = self.in_units(scaled)
         _, B = self.factors(weights)
-        value, b, V = self.slopes(weights)
-        self._look(value, weights, b, V)
+        value, f, b, V = self.slopes(weights)
+        self._look(value, f, weights, b, V)
+        if self.smooth is not None:
+            self.smooth.move_to(b)
         U, _, Vt = np.linalg.svd(V, full_matrices=False)
         length = _LIFT * np.sqrt(max(np.sqrt(0.5 * float(weights @ weights)), 1e-3))
         # the new column is short in any units, the others keep theirs
@@ -173,8 +209,27 @@ def _largest(V: np.ndarray) -> float:
     return float(np.sqrt(max(np.max(np.linalg.eigvalsh(V.transpose(0, 2, 1) @ V)), 0.0)))
 
 
+def _descended(descent: _Descent, weights: np.ndarray) -> np.ndarray:
+    """Weights that L-BFGS makes no better, after as many steps of the dual point as it takes."""
+    options = {
+        "maxcor": _MEMORY,
+        "maxiter": descent.run.max_iter,
+        "maxfun": 10**9,
+        "ftol": 0,
+        "gtol": 0,
+    }
+    while True:
+        try:
+            found = minimize(descent, weights, jac=True, method="L-BFGS-B", options=options)
+        except _Moved as moved:
+            weights = moved.scaled
+        else:
+            ended: np.ndarray = found.x
+            return ended
+
+
 def solve(problem: Problem, run: Run) -> Certificate:
-    """Solve a problem of the nuclear norm and a smooth loss.
+    """Solve a problem of a norm of two layers, with finite weights of the loss.
 
     Parameters
     ----------
@@ -195,11 +250,9 @@ def solve(problem: Problem, run: Run) -> Certificate:
     weights = 0.1 * np.random.default_rng(0).normal(size=size)
     run.best_so_far = lambda status: Point(descent.b, descent.point, status, run.n_iter)
     status = Status.STALLED
-    options = {"maxcor": _MEMORY, "maxiter": run.max_iter, "maxfun": 10**9, "ftol": 0, "gtol": 0}
     try:
         for _ in range(_ROUNDS):
-            found = minimize(descent, weights, jac=True, method="L-BFGS-B", options=options)
-            weights = descent.lifted(found.x)
+            weights = descent.lifted(_descended(descent, weights))
     except _Closed:
         status = Status.OPTIMAL if descent.gap <= run.tol else Status.MAX_ITER
     return certify(problem, run.best_so_far(status), run.tol)

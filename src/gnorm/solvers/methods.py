@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from gnorm.norms import Nuclear, UnitNorm
+from gnorm.norms import GroupNorm, Nuclear, UnitNorm
 from gnorm.solvers.active_set.rounds import FEW, solve_by_active_set, solve_near
 from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.certify import Certificate
@@ -22,6 +22,7 @@ __all__ = ["METHODS", "Choice", "Method", "choose", "get_method", "second_choice
 
 TALL = 4  # samples a coded feature from which on the features are the smaller side
 UNEVEN = 1e3  # largest over smallest norm of a feature from which on single precision gets lost
+_FEW_HINGES = 1000  # samples times outputs with kinks up to which CLARABEL is faster than descent
 _FEW_FEATURES = 2000  # gated features that "primal" may be tried with on fewer samples
 
 
@@ -54,12 +55,15 @@ def _none(problem: Problem) -> float:
 
 
 def _takes_kernels(problem: Problem) -> str | None:
-    norm = problem.design.norm
-    if isinstance(norm, UnitNorm):
+    norm, loss = problem.design.norm, problem.loss
+    if not isinstance(norm, UnitNorm):
+        expected, given = "a norm of kernels", norm
+    elif _has_hinges(problem):
+        expected, given = "a loss of one output or the multinomial", loss
+    else:
         return None
-    return (
-        f"a norm of kernels, got {norm!r}; method={choose(problem, np.inf).method.name!r} takes it"
-    )
+    other = choose(problem, np.inf).method.name
+    return f"{expected}, got {given!r}; method={other!r} takes it"
 
 
 def _is_linear(problem: Problem) -> bool:
@@ -78,17 +82,22 @@ def _takes_lines(problem: Problem) -> str | None:
 
 
 def _is_factored(problem: Problem) -> bool:
-    is_smooth = not (problem.loss.is_piecewise_linear or problem.is_hard.any())
-    return isinstance(problem.design.norm, Nuclear) and is_smooth
+    return isinstance(problem.design.norm, Nuclear | GroupNorm) and not problem.is_hard.any()
 
 
 def _takes_factors(problem: Problem) -> str | None:
     if _is_factored(problem):
         return None
     return (
-        f"the norm Nuclear and a smooth loss, got {problem.design.norm!r} and "
-        f"{problem.loss.name!r}; method={choose(problem, np.inf).method.name!r} takes them"
+        f"the norm Nuclear or a sum of norms of units and a finite C, got {problem.design.norm!r} "
+        f"and C up to {np.max(problem.C)}; "
+        f"method={choose(problem, np.inf).method.name!r} takes them"
     )
+
+
+def _has_hinges(problem: Problem) -> bool:
+    """Whether each sample has several outputs, with kinks."""
+    return problem.n_outputs > 1 and problem.loss.is_piecewise_linear
 
 
 def _one_output(problem: Problem) -> str | None:
@@ -200,7 +209,8 @@ METHODS = {
         ),
         Method(
             "factored",
-            "L-BFGS on the weights of the network, for the nuclear norm with smooth losses",
+            "L-BFGS on the weights of the network, for the nuclear norm and hinges of several "
+            "outputs",
             solve_by_factors,
             10_000,
             _none,
@@ -257,7 +267,7 @@ def table() -> str:
 def choose(problem: Problem, limit: float) -> Choice:
     """Choose the method that is likely the fastest of those that fit into a memory of `limit`."""
     n_samples, norm = len(problem.y), problem.design.norm
-    if not isinstance(norm, UnitNorm):
+    if not isinstance(norm, UnitNorm) or _has_hinges(problem):
         return _choose_for_norm(problem)
     if n_samples <= FEW:  # the least memory, too
         return _choice("interior-point", f"{n_samples} samples are few (at most {FEW})")
@@ -285,17 +295,23 @@ def choose(problem: Problem, limit: float) -> Choice:
 def _choose_for_norm(problem: Problem) -> Choice:
     """Choose for a norm that is not made of kernels."""
     norm = type(problem.design.norm).__name__
-    if _is_factored(problem):
-        return _choice("factored", f"{norm} is the least cost of two factors, and the loss smooth")
+    is_smooth = not problem.loss.is_piecewise_linear
+    is_small = (
+        isinstance(problem.design.norm, UnitNorm) and problem.zero_outputs.size <= _FEW_HINGES
+    )
+    if _is_factored(problem) and (is_smooth or (problem.n_outputs > 1 and not is_small)):
+        return _choice("factored", f"{norm} is the least cost of two factors, and C finite")
     if _is_linear(problem):
         return _choice("highs", f"{norm} is polyhedral, and the loss piecewise linear")
-    return _choice("clarabel", f"{norm} has no kernels")
+    return _choice("clarabel", f"{norm} has no method of its own for this loss")
 
 
 def second_choice(problem: Problem, first: Method) -> Method | None:
     """Method to try where one that was chosen gave up; None where none is likely to do better."""
-    if not isinstance(problem.design.norm, UnitNorm):
-        return None if first.name == "clarabel" else METHODS["clarabel"]
+    if not isinstance(problem.design.norm, UnitNorm) or _has_hinges(problem):
+        if first.name != "clarabel":
+            return METHODS["clarabel"]
+        return METHODS["factored"] if _has_hinges(problem) and _is_factored(problem) else None
     if problem.n_outputs > 1 or not problem.design.is_coded:
         return None
     if first.name == "primal":

@@ -325,10 +325,16 @@ def saturation(problem: Problem) -> Saturation:
 
 
 def _end_of(problem: Problem, coef: np.ndarray, outputs: np.ndarray, lengths: np.ndarray) -> float:
-    """Largest C of a fixed predictor, in closed form for an exact penalty."""
+    """Largest C of a fixed predictor, in closed form for an exact penalty.
+
+    Where every loss has a kink at 0 no coefficients are the steepest, and the predictor of those at
+    hand only says of which size the largest C is.
+    """
     if problem.loss.is_exact_penalty:
         # their mean is the square of the largest dual norm: the largest is positive
         return 1.0 / float(np.max(problem.y * outputs))
+    if not np.any(problem.loss.affine_depth(problem.y, problem.zero_outputs)):
+        return 1.0 / float(np.max(np.abs(outputs)))
     return _largest_C(problem, coef, outputs, float(np.max(lengths)))
 
 

@@ -81,7 +81,7 @@ class Solution:
     Attributes
     ----------
     zeta : ndarray of shape (n_units, n_contexts, n_features)
-        Unit weights, with a fourth axis for the outputs of a multinomial loss. For one-hot gates
+        Unit weights, with a fourth axis where there are several outputs. For one-hot gates
         (GLN) the representation of least cost.
     dual_coef : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Dual point: :math:`a_n = y_n b_n \ge 0` for a margin loss, else :math:`b_n`.
@@ -89,7 +89,8 @@ class Solution:
         Norm of the predictor that was minimised, for group norms :math:`\sum_h w_h \|\zeta_h\|`.
     margin : float
         For a margin loss the geometric margin :math:`\min_n y_n f(x_n) / \text{norm}` over the
-        samples of positive weight, negative if one is on the wrong side; else NaN. It is no
+        samples of positive weight, negative if one is on the wrong side, and for hinges of classes
+        that of their least margin; else NaN. It is no
         distance between inputs, since the predictor jumps where a gate switches, see
         :func:`gnorm.boundary.distance_to_boundary`.
     primal_value, dual_value : float

@@ -32,7 +32,7 @@ class FeatureDesign(GroupDesign):
     norm: Any
 
     def __init__(self, norm: Norm, X: Any, activations: np.ndarray) -> None:
-        super().__init__(GroupNorm(), X, activations)
+        super().__init__(GroupNorm(getattr(norm, "unit_weights", None)), X, activations)
         norm.check_gates(activations)
         self.norm = norm
 
