@@ -64,7 +64,7 @@ def test_any_difference_keeps_samples_apart():
 
 
 def test_gates_in_any_order_of_memory():
-    gates = np.random.default_rng(0).random((6, 4, 1)) > 0.5
+    gates = np.random.default_rng(0).random((6, 20, 1)) > 0.5
     X, y = np.arange(6.0)[:, None], np.ones(6)
     merged = merge_samples(X, y, np.asfortranarray(gates), np.ones(6))
     assert_allclose(merged.rows, merge_samples(X, y, gates, np.ones(6)).rows)
