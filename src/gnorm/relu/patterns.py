@@ -180,6 +180,8 @@ class Cells:
         self.patterns = _unique(patterns[:, patterns.any(axis=0)])
         lengths = np.linalg.norm(X, axis=1)
         self.normals = X / np.where(lengths > 0, lengths, 1.0)[:, None]
+        # what multipliers added to V when a cone was last searched, for V and for -V
+        self.pushes = np.zeros((2 * self.patterns.shape[1], X.shape[1]))
 
     def find(self, b: np.ndarray, least: float = 0.0, most: int = 50) -> Found:
         r"""Project :math:`\pm V_i` on the cones.
@@ -199,16 +201,17 @@ class Cells:
             Neurons, the best first, and the largest length that the multipliers leave.
         """
         V = (self.patterns.T * b) @ self.X
-        sizes = np.linalg.norm(V, axis=1)
-        rests = [
-            self._projected(i, sign * V[i])
-            for i in np.flatnonzero(sizes > least).tolist()
-            for sign in (1.0, -1.0)
-        ]
-        P = np.array(rests).reshape(-1, self.X.shape[1])
+        V = np.concatenate((V, -V))
+        # multipliers of an earlier search, at their best multiple, may do to rule a cone out
+        squares = np.maximum(np.sum(self.pushes**2, axis=1), np.finfo(float).tiny)
+        multiples = np.maximum(-np.sum(V * self.pushes, axis=1) / squares, 0.0)
+        bounds = np.linalg.norm(V + multiples[:, None] * self.pushes, axis=1)
+        open_ = np.flatnonzero(bounds > least)
+        P = np.array([self._projected(i, V[i]) for i in open_.tolist()]).reshape(-1, V.shape[1])
+        self.pushes[open_] = P - V[open_]
         lengths = np.linalg.norm(P, axis=1)
         bound = float(np.max(lengths, initial=least))
-        is_neuron = lengths > max(least, _EMPTY * float(np.max(sizes, initial=0.0)))
+        is_neuron = lengths > max(least, _EMPTY * float(np.max(np.abs(V), initial=0.0)))
         U = P[is_neuron] / lengths[is_neuron, None]
         values = np.maximum(U @ self.X.T, 0.0) @ b
         order = np.argsort(-np.abs(values), kind="stable")
@@ -217,7 +220,8 @@ class Cells:
 
     def _projected(self, i: int, v: np.ndarray) -> np.ndarray:
         """Projection of v on a cone: v and the multiples of its normals that shorten it most."""
-        inwards = np.where(self.patterns[:, i, None], self.normals, -self.normals)
+        pattern = self.patterns[:, i % self.patterns.shape[1], None]
+        inwards = np.where(pattern, self.normals, -self.normals)
         multipliers, _ = nnls(inwards.T, -v, maxiter=10 * len(inwards) + 100)
         rest: np.ndarray = v + multipliers @ inwards
         return rest
