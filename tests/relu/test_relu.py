@@ -10,6 +10,8 @@ from scipy.sparse import csr_matrix
 
 from gnorm.losses import _LOSSES, get_loss
 from gnorm.relu import ReLUStatus, relu_max_margin
+from gnorm.relu.columns import _Columns, _Generation
+from gnorm.relu.master import problem_of
 from gnorm.relu.oracle import exact_oracle
 from gnorm.relu.reduction import merged, reduced
 from gnorm.solvers import NotSeparableError
@@ -84,6 +86,20 @@ def test_reduced_to_as_many_neurons_as_samples():
         np.maximum(X @ fewer.T, 0) @ left, np.maximum(X @ neurons.T, 0) @ coefs, atol=1e-10
     )
     assert np.sum(np.abs(left)) < np.sum(np.abs(coefs))
+
+
+@pytest.mark.parametrize("is_gained", [True, False])
+def test_idle_columns_stay_unless_a_round_gains(is_gained):
+    # left out without a gain they would come back, and the rounds go in circles
+    X, y = data(12, 3)
+    problem = problem_of(get_loss("hinge"), y, np.full(12, np.inf))
+    columns = _Columns(X, np.repeat(sphere(3, 60), 2, axis=0), np.tile([1.0, -1.0], 60))
+    run = _Generation(problem, X, exact_oracle(X), columns, 1e-6, np.empty((12, 0)))
+    point, found = run.solve(), run.look()
+    idle = {tuple(u) for u in columns.signed[point.coefs < 1e-9 * np.max(point.coefs)]}
+    run.value = np.inf if is_gained else run.best.primal_value
+    run.exchange(point, found)
+    assert (idle <= {tuple(u) for u in columns.signed}) is not is_gained
 
 
 # ------------------------------------------------------------------------------- known solutions
