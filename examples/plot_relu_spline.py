@@ -1,5 +1,5 @@
 """On a line the largest margin is a linear spline, and a trained network finds its knots
-====================================================================================
+======================================================================================
 
     python examples/plot_relu_spline.py [figure]
 
