@@ -127,13 +127,13 @@ def test_all_patterns_are_all_neurons(n_samples, n_features, name, C):
 def test_gates_of_a_network_with_and_without_cones():
     X, y = data(15, 3, seed=6)
     gates = ReLUGates(20, cutoff="zero", always_open=False, random_state=0).fit_transform(X)
-    with_cones = relu_max_margin(X, y, 1.0, loss="squared_hinge", patterns=gates, tol=1e-7)
+    with_cones = relu_max_margin(X, y, 1.0, loss="squared_error", patterns=gates, tol=1e-7)
     gated = gnorm.solve(
-        X, y, gates, C=1.0, norm=gnorm.norms.FReLU(), loss="squared_hinge", tol=1e-7
+        X, y, gates, C=1.0, norm=gnorm.norms.FReLU(), loss="squared_error", tol=1e-7
     )
-    value = by_clarabel(X, y, get_loss("squared_hinge"), 1.0, gates[:, :, 0], with_cones=False)
+    value = by_clarabel(X, y, get_loss("squared_error"), 1.0, gates[:, :, 0], with_cones=False)
     assert_allclose(gated.primal_value, value, rtol=1e-5)
-    over_neurons = relu_max_margin(X, y, 1.0, loss="squared_hinge", tol=1e-7)
+    over_neurons = relu_max_margin(X, y, 1.0, loss="squared_error", tol=1e-7)
     # some neurons of a network; gates without their neurons
     assert gated.primal_value < with_cones.primal_value
     assert over_neurons.primal_value < with_cones.primal_value
