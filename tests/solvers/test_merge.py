@@ -63,6 +63,13 @@ def test_any_difference_keeps_samples_apart():
     assert len(merge(X, [1, 1, -1, 1], activations).rows) == 4
 
 
+def test_gates_in_any_order_of_memory():
+    gates = np.random.default_rng(0).random((6, 20, 1)) > 0.5
+    X, y = np.arange(6.0)[:, None], np.ones(6)
+    merged = merge_samples(X, y, np.asfortranarray(gates), np.ones(6))
+    assert_allclose(merged.rows, merge_samples(X, y, gates, np.ones(6)).rows)
+
+
 def test_labels_of_any_kind():
     merged = merge(np.ones((4, 1)), ["a", "b", "a", "b"])
     assert partition(merged) == {frozenset({0, 2}), frozenset({1, 3})}

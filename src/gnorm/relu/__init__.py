@@ -2,6 +2,7 @@
 
 from gnorm.relu.api import relu_max_margin
 from gnorm.relu.estimators import ReLUNormClassifier, ReLUNormRegressor, ReLUNormSVC
+from gnorm.relu.patterns import activation_patterns
 from gnorm.relu.solution import ReLUSolution, ReLUStatus
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "ReLUNormSVC",
     "ReLUSolution",
     "ReLUStatus",
+    "activation_patterns",
     "relu_max_margin",
 ]

@@ -1,11 +1,4 @@
-r"""The door: check, merge, solve over all neurons, expand.
-
-A hard margin has a solution if and only if no weights :math:`a \ge 0` of the samples, not all zero,
-make :math:`h(u) = \sum_n a_n y_n (x_n \cdot u)_+` vanish. On the lines of the samples h is
-:math:`\sum_g w_g (g \cdot u)_+ + q \cdot u` with distinct normals g, which vanishes only if all
-:math:`w_g` and q do. So a proof is a solution of linear equations, and samples on lines of their
-own have no part in it.
-"""
+"""The door: check, merge, solve over all neurons, expand."""
 
 from __future__ import annotations
 
@@ -15,36 +8,29 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import linprog
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 
 from gnorm.losses import ClassLoss, Loss, get_loss
 from gnorm.relu.ascent import Ascent
-from gnorm.relu.columns import Best, Search, generate
+from gnorm.relu.columns import Best, Drawn, Search, generate
+from gnorm.relu.free_bias import FreeBias
 from gnorm.relu.master import problem_of
 from gnorm.relu.oracle import Lines, exact_oracle, walk_bytes
+from gnorm.relu.patterns import Cells, check_patterns
+from gnorm.relu.reduction import folded
 from gnorm.relu.solution import ReLUSolution, ReLUStatus, relu_values
+from gnorm.relu.start import NoNetworkError, first_neurons, raise_if_free, raise_if_not_separable
 from gnorm.solvers.certify import relative_gap
 from gnorm.solvers.memory import available_memory
 from gnorm.solvers.merge import merge_samples
-from gnorm.solvers.problem import Problem
 from gnorm.solvers.solution import NotSeparableError
 from gnorm.solvers.validation import check_count, check_lengths, check_options, check_samples
 
 __all__ = ["relu_max_margin"]
 
-_N_DIRECTIONS = 1  # random ones, along which the first neurons of a hard margin have their kinks
 _ORACLES = ("auto", "exact", "bounded", "local")
-_N_RANDOM = 20  # further neurons at the start
 _MAX_ITER = 200  # rounds; a hard margin of 150 samples in the plane took about 40
-
-
-class NoNetworkError(NotSeparableError):
-    """No network of any width gives every hard-margin sample a positive margin."""
-
-    _proof = "a combination of the two classes coincides in every neuron"
-    _remedy = "Use a finite C, or append a constant feature if there is none."
 
 
 def relu_max_margin(
@@ -57,6 +43,9 @@ def relu_max_margin(
     max_iter: int | None = None,
     max_neurons: int | None = None,
     oracle: str = "auto",
+    patterns: ArrayLike | None = None,
+    penalize_bias: bool = True,
+    penalize_linear: bool = True,
     memory_limit: float | None = None,
     sample_weight: ArrayLike | None = None,
     random_state: int | np.random.RandomState | None = 0,
@@ -72,9 +61,9 @@ def relu_max_margin(
     over any number of neurons. The norm is half the least squared length of the weights
     :math:`f(x) = \sum_j v_j (x \cdot w_j)_+` of a network that computes f [1]_. There is no
     intercept: a constant feature makes biases of the neurons, which are inside the norm like any
-    other weight. The lower bound holds for networks of any width: with at most three features the
-    search over all neurons is exact, by a walk along the arrangement of the samples, and with more
-    they are bounded.
+    other weight unless `penalize_bias` is False. The lower bound holds for networks of any width:
+    with at most three features the search over all neurons is exact, by a walk along the
+    arrangement of the samples, and with more they are bounded.
 
     Parameters
     ----------
@@ -100,6 +89,20 @@ def relu_max_margin(
         gap reached is ``tol`` like that of a walk, from six on it may stay wide. "local" leaves
         the branching out; its gap is that of a relaxation. "auto" is "exact" where that can be
         afforded, else "bounded".
+    patterns : array-like of bool, shape (n_samples, n_patterns), default=None
+        Samples on which neurons may be active, and no others: the problem over these neurons alone,
+        a convex program of Pilanci and Ergen [2]_, of which gap and bound then are. From
+        :func:`gnorm.relu.activation_patterns`, all of them or drawn, or the gates of
+        :class:`gnorm.gates.ReLUGates` with their axis of one context. None for all neurons.
+    penalize_bias : bool, default=True
+        Whether biases, the weights of a constant last feature, are inside the norm. If not,
+        :math:`\|u_j\| = 1` without them, and a constant costs nothing either; for one or two
+        features and the constant. On a line the norm then is [3]_
+        :math:`\max(\int |f''|, |f'(-\infty) + f'(\infty)|)`.
+    penalize_linear : bool, default=True
+        Whether a linear function costs what neurons that compute it do. If not, a term
+        :math:`q \cdot x` is added to the network outside of the norm. On a line that is
+        :math:`\int |f''| \sqrt{1 + x^2}` [4]_, without penalised biases :math:`\int |f''|`.
     memory_limit : float, default=None
         Most memory in bytes that the walk may take; None for half of what is free.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -122,7 +125,8 @@ def relu_max_margin(
     MemoryError
         If the walk is asked for and needs more than `memory_limit`; says how much.
     ValueError
-        For malformed input, and for a walk along more than three features.
+        For malformed input, for a walk along more than three features, for patterns or free biases
+        that do not go with the other options, and for labels that what is free separates alone.
 
     Warns
     -----
@@ -134,6 +138,12 @@ def relu_max_margin(
     ----------
     .. [1] L. Chizat and F. Bach (2020). Implicit bias of gradient descent for wide two-layer neural
        networks trained with the logistic loss. COLT.
+    .. [2] M. Pilanci and T. Ergen (2020). Neural networks are convex regularizers: exact
+       polynomial-time convex optimization formulations for two-layer networks. ICML.
+    .. [3] P. Savarese, I. Evron, D. Soudry and N. Srebro (2019). How do infinite width bounded norm
+       networks look in function space? COLT.
+    .. [4] E. Boursier and N. Flammarion (2023). Penalising the biases in norm regularisation
+       enforces sparsity. NeurIPS.
 
     Examples
     --------
@@ -152,42 +162,59 @@ def relu_max_margin(
     check_options(tol, max_iter, memory_limit)
     check_count(max_neurons, "max_neurons")
     X = check_array(X, dtype=np.float64, input_name="X")
-    gates = np.ones((len(X), 1, 1), dtype=bool)  # without gates samples merge by X and y
-    X, targets, gates, weight = check_samples(X, y, gates, loss, C, sample_weight)
+    gates = np.ones((len(X), 1), dtype=bool)  # without patterns samples merge by X and y
+    if patterns is not None:
+        gates = check_patterns(patterns, len(X))
+    X, targets, _, weight = check_samples(X, y, gates[:, :, None], loss, C, sample_weight)
     check_lengths(X)
+    basis = _free_basis(X, penalize_bias, penalize_linear)
     most_rounds = _MAX_ITER if max_iter is None else int(max_iter)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     limit = available_memory() if memory_limit is None else float(memory_limit)
     loss = loss.fitted_to(targets[weight > 0])
-    rows = merge_samples(X, targets, gates, weight)
+    rows = merge_samples(X, targets, gates[:, :, None], weight)
     distinct = np.ascontiguousarray(X[rows.rows])
     problem = problem_of(loss, targets[rows.rows], rows.times(1.0))
-    search = _search(oracle, distinct, limit, seed)
+    free = distinct @ basis
+    raise_if_free(problem, free)
+    search: Search
     try:
-        _raise_if_not_separable(problem, Lines(distinct))
+        raise_if_not_separable(problem, Lines(distinct))
+        if patterns is not None:
+            _refuse_beside_patterns(oracle, penalize_bias)
+            search = cells = Cells(distinct, gates[rows.rows])
+            start_neurons = cells.start(problem, free, seed)
+        else:
+            search = drawn = _search(oracle, distinct, limit, seed, penalize_bias)
+            start_neurons = first_neurons(problem, distinct, drawn, seed)
     except NotSeparableError as error:
         raise NoNetworkError(rows.expand(error.certificate), error.residual) from None
     best = generate(
         problem,
         distinct,
-        _first_neurons(problem, distinct, search, seed),
+        start_neurons,
         search,
         tol,
+        free=free,
         max_iter=most_rounds,
         max_neurons=max_neurons,
         report=_print_round if verbose else None,
     )
+    neurons, coefs, linear = best.neurons, best.coefs, basis @ best.free
+    if not penalize_linear:
+        neurons, coefs, linear = folded(neurons, coefs, linear)
     b = rows.expand(best.dual_coef)
     kept = rows.group >= 0
     b[kept] = loss.feasible(targets[kept], b[kept], weight[kept])
     margin = np.nan
     if loss.is_margin:
-        outputs = relu_values(distinct, best.neurons, best.coefs)
+        outputs = relu_values(distinct, best.neurons, best.coefs) + free @ best.free
         least = float(np.min(problem.y * outputs))
         margin = least / best.norm if best.norm > 0 else 0.0
     solution = ReLUSolution(
-        neurons=best.neurons,
-        coefs=best.coefs,
+        neurons=neurons,
+        coefs=coefs,
+        linear=linear,
         norm=best.norm,
         margin=margin,
         primal_value=best.primal_value,
@@ -210,10 +237,38 @@ def relu_max_margin(
     return solution
 
 
-def _search(oracle: str, X: np.ndarray, limit: float, seed: int) -> Search:
+def _free_basis(X: np.ndarray, penalize_bias: bool, penalize_linear: bool) -> np.ndarray:
+    """Coefficients of linear functions of X that cost nothing, of order one on the samples."""
+    if not penalize_bias and (np.ptp(X[:, -1]) > 0 or X[0, -1] == 0):
+        raise ValueError(
+            "expected a constant last feature with penalize_bias=False, got values between "
+            f"{X[:, -1].min()} and {X[:, -1].max()}"
+        )
+    if penalize_linear:
+        constant = np.eye(X.shape[1])[:, -1:]
+        return constant[:, penalize_bias:] / (1.0 if penalize_bias else X[0, -1])
+    _, sizes, axes = np.linalg.svd(X, full_matrices=False)
+    kept = sizes > sizes[0] * max(X.shape) * np.finfo(float).eps
+    basis: np.ndarray = axes[kept].T / sizes[kept] * np.sqrt(len(X))
+    return basis
+
+
+def _refuse_beside_patterns(oracle: str, penalize_bias: bool) -> None:
+    """Raise ValueError for what has no part in the problem over given patterns."""
+    if oracle != "auto":
+        raise ValueError(f'expected oracle="auto" beside patterns, got {oracle!r}')
+    if not penalize_bias:
+        raise ValueError("expected penalize_bias=True beside patterns, got False")
+
+
+def _search(oracle: str, X: np.ndarray, limit: float, seed: int, penalize_bias: bool) -> Drawn:
     """Return what finds neurons; a walk only where it can be afforded."""
     if oracle not in _ORACLES:
         raise ValueError(f"expected oracle to be one of {_ORACLES}, got {oracle!r}")
+    if not penalize_bias:
+        if oracle not in ("auto", "exact"):
+            raise ValueError(f"expected an exact oracle with penalize_bias=False, got {oracle!r}")
+        return FreeBias(X)
     need = walk_bytes(*X.shape)
     if oracle == "auto":
         oracle = "exact" if need <= limit else "bounded"
@@ -250,79 +305,3 @@ def _status(
 def _print_round(n_iter: int, primal: float, dual: float, n_columns: float) -> None:
     gap = relative_gap(primal, dual)
     print(f"{n_iter:4d} {primal:14.7e} {dual:14.7e} {gap:9.2e} {int(n_columns):6d}")
-
-
-def _raise_if_not_separable(problem: Problem, lines: Lines) -> None:
-    """Raise if the samples of a hard margin have weights under which h vanishes."""
-    hard = np.flatnonzero(problem.is_hard)
-    of_zeros = hard[lines.line[hard] < 0]
-    if len(of_zeros):  # at the origin every network without a constant is 0
-        raise NoNetworkError(np.eye(len(problem.y))[of_zeros[0]], 0.0)
-    shared = np.bincount(lines.line[hard], minlength=1)[lines.line[hard]] > 1
-    hard = hard[shared]
-    if len(hard) == 0:
-        return
-    names, place = np.unique(lines.line[hard], return_inverse=True)
-    signed = problem.y[hard] / np.max(np.abs(lines.length))
-    folded = np.zeros((len(names), len(hard)))
-    folded[place.reshape(-1), np.arange(len(hard))] = signed * np.abs(lines.length[hard])
-    linear = np.where(lines.length[hard] < 0, signed, 0.0) * lines.X[hard].T
-    equations = np.vstack((folded, linear, np.ones(len(hard))))
-    right = np.zeros(len(equations))
-    right[-1] = 1.0
-    found = linprog(np.zeros(len(hard)), A_eq=equations, b_eq=right, method="highs-ds")
-    if found.status == 0:
-        certificate = np.zeros(len(problem.y))
-        certificate[hard] = np.maximum(found.x, 0.0) / np.sum(np.maximum(found.x, 0.0))
-        residual = float(np.max(np.abs(equations[:-1] @ certificate[hard])))
-        raise NoNetworkError(certificate, residual)
-
-
-def _first_neurons(
-    problem: Problem, X: np.ndarray, search: Search, random_state: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Neurons to begin with; they separate what can be separated.
-
-    Along a direction of a plane the samples have angles, and one neuron an arc between two
-    crossings spans all functions that two-layer networks of that plane have on the samples.
-    """
-    rng = np.random.default_rng(random_state)
-    n_features = X.shape[1]
-    slope = -problem.loss.derivative(problem.y, np.zeros(len(X)), np.ones(len(X)))
-    U = [search.find(slope).neurons, rng.normal(size=(_N_RANDOM, n_features)), np.eye(n_features)]
-    if problem.is_hard.any():
-        for _ in range(_N_DIRECTIONS if n_features > 2 else 1):
-            plane = _plane(X, rng)
-            U.append(_arcs(X @ plane.T, problem.y) @ plane)
-    neurons = np.concatenate(U)
-    neurons /= np.linalg.norm(neurons, axis=1, keepdims=True)
-    return np.concatenate((neurons, neurons)), np.repeat([1.0, -1.0], len(neurons))
-
-
-def _plane(X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Two orthonormal directions, one of them along a constant last feature if there is one."""
-    n_features = X.shape[1]
-    basis = rng.normal(size=(n_features, min(2, n_features)))
-    if np.ptp(X[:, -1]) == 0:
-        basis[:, 0] = np.eye(n_features)[-1]
-    plane: np.ndarray = np.linalg.qr(basis)[0].T
-    # to the side of the constant, where angles are sorted like the samples on a line
-    return plane * np.where(plane @ X[0] < 0, -1.0, 1.0)[:, None]
-
-
-def _arcs(Z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Directions with a kink at a sample where labels change along the angle, and between."""
-    if Z.shape[1] == 1:
-        return np.array([[1.0], [-1.0]])
-    angle = np.sort(np.arctan2(Z[:, 1], Z[:, 0]))
-    order = np.argsort(np.arctan2(Z[:, 1], Z[:, 0]))
-    is_line = np.ptp(angle) < np.pi  # with a constant: as on a line, where signs change
-    if is_line:
-        changes = np.flatnonzero(np.diff(y[order]))
-        kinks = np.unique(np.concatenate((angle[changes], angle[changes + 1])))
-        turned = kinks + np.pi / 2
-        return np.vstack((np.column_stack((np.cos(turned), np.sin(turned))), np.eye(2)))
-    crossings = np.unique(np.concatenate((angle, angle + np.pi)) % (2 * np.pi))
-    middles = crossings + np.diff(np.append(crossings, crossings[0] + 2 * np.pi)) / 2
-    turned = np.concatenate((crossings, middles)) + np.pi / 2
-    return np.column_stack((np.cos(turned), np.sin(turned)))

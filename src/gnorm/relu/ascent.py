@@ -11,6 +11,7 @@ import numpy as np
 
 from gnorm.relu.bounds import branch_and_bound, relaxation
 from gnorm.relu.oracle import Found, distinct
+from gnorm.relu.reduction import merged
 
 __all__ = ["Ascent", "ascend", "circle_maximum"]
 
@@ -82,6 +83,14 @@ class Ascent:
         order = np.argsort(-np.abs(values), kind="stable")
         bound = max(min(bound, found.bound), float(np.abs(values[order[0]])))
         return Found(U[order], values[order], bound)
+
+    def unit(self, U: np.ndarray) -> np.ndarray:
+        """Unit vectors of the rows."""
+        return U / np.linalg.norm(U, axis=1, keepdims=True)
+
+    def merged(self, neurons: np.ndarray, coefs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Merge neurons of the same cell, see :func:`gnorm.relu.reduction.merged`."""
+        return merged(self.X, neurons, coefs)
 
     def _of_sign(self, b: np.ndarray, sign: float) -> np.ndarray:
         starts = np.concatenate(

@@ -13,13 +13,14 @@ from typing import Protocol
 
 import numpy as np
 
-from gnorm.relu.master import MasterPoint, solve_master
+from gnorm.relu.master import MasterPoint, free_cost, solve_master
 from gnorm.relu.oracle import Found
+from gnorm.relu.reduction import reduced
 from gnorm.solvers.certify import dual_value, primal_value, relative_gap
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Report
 
-__all__ = ["Best", "Search", "generate", "merged", "reduced"]
+__all__ = ["Best", "Drawn", "Search", "generate"]
 
 _MOST_NEW = 100  # columns a round
 _INNER = 0.1  # gap of the master problem, in units of the tolerance
@@ -32,7 +33,6 @@ _IDLE = 0.05  # slack, relative, from which a column is idle
 _MIX = 0.5  # of the best dual point in the second search of a round: it damps the oscillation
 _SHARPNESS = 0.02  # least precision, relative to the tolerance, that is asked of a bound
 _PATIENCE = 12  # rounds without a better gap before the solve counts as stalled
-_ZERO = 1e-11  # inner product, relative to the sample, that counts as zero in a merge
 _SEPARATED = 0.5  # gap from which on a hard margin does without the columns of its start
 _HEAVY = 1e-4  # of the largest coefficient: merged neurons of less do not become columns
 _APART = 1e-8  # distance of two columns below which they are one
@@ -40,7 +40,7 @@ _SHARE = 1e-12  # of the norm: neurons of less are left out
 
 
 class Search(Protocol):
-    """What finds neurons: :class:`gnorm.relu.oracle.Oracle`, :class:`gnorm.relu.ascent.Ascent`."""
+    """What finds neurons, all of them or some: a walk, ascents, given patterns, free biases."""
 
     is_exact: bool
 
@@ -50,6 +50,16 @@ class Search(Protocol):
     def sharpened(self, b: np.ndarray, found: Found, precision: float) -> Found:
         """The same with a bound so much above the first value, relative, if it can be had."""
 
+    def merged(self, neurons: np.ndarray, coefs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As few or fewer neurons of the same outputs and no larger norm, among those it finds."""
+
+
+class Drawn(Search, Protocol):
+    """A search that takes any directions for a start."""
+
+    def unit(self, U: np.ndarray) -> np.ndarray:
+        """Neurons of the directions of the rows."""
+
 
 @dataclass(eq=False)
 class Best:
@@ -57,8 +67,8 @@ class Best:
 
     Attributes
     ----------
-    neurons, coefs : ndarray
-        Primal point.
+    neurons, coefs, free : ndarray
+        Primal point: the neurons and the coefficients of the free functions.
     norm, primal_value : float
         Its norm and value.
     dual_coef : ndarray of shape (n_samples,)
@@ -73,6 +83,7 @@ class Best:
 
     neurons: np.ndarray
     coefs: np.ndarray
+    free: np.ndarray
     dual_coef: np.ndarray
     norm: float = 0.0
     primal_value: float = np.inf
@@ -128,77 +139,6 @@ class _Columns:
         self.A, self.idle = self.A[:, kept], self.idle[kept]
 
 
-def merged(X: np.ndarray, neurons: np.ndarray, coefs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    r"""Merge neurons of the same sign that are active on the same samples.
-
-    In a cell of the arrangement, its boundary included, :math:`c (x \cdot u)_+` is linear in
-    :math:`c u`: neurons become the direction of their sum, with its length as coefficient, which
-    is at most theirs. The function on the samples is the same.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Samples.
-    neurons : ndarray of shape (n_neurons, n_features)
-        Unit vectors.
-    coefs : ndarray of shape (n_neurons,)
-        Coefficients other than zero.
-
-    Returns
-    -------
-    neurons, coefs : ndarray
-        As few or fewer.
-    """
-    length = np.linalg.norm(X, axis=1)
-    heights = X @ neurons.T
-    sides = (heights > _ZERO * length[:, None]).astype(np.int8)
-    sides -= heights < -_ZERO * length[:, None]
-    vectors = neurons * np.abs(coefs)[:, None]
-    signs = np.sign(coefs)
-    together, out_sides, out_signs = (
-        np.zeros_like(vectors),
-        np.zeros_like(sides),
-        np.zeros(len(signs)),
-    )
-    n_out = 0
-    for j in np.argsort(-np.abs(coefs), kind="stable").tolist():
-        meets = np.min(out_sides[:, :n_out] * sides[:, j, None], axis=0, initial=0) >= 0
-        fits = np.flatnonzero(meets & (out_signs[:n_out] == signs[j]))
-        k = int(fits[0]) if len(fits) else n_out
-        n_out = max(n_out, k + 1)
-        together[k] += vectors[j]
-        out_sides[:, k] = np.where(out_sides[:, k] == 0, sides[:, j], out_sides[:, k])
-        out_signs[k] = signs[j]
-    sizes = np.linalg.norm(together, axis=1)
-    kept = sizes > 0
-    return together[kept] / sizes[kept, None], (out_signs * sizes)[kept]
-
-
-def reduced(X: np.ndarray, neurons: np.ndarray, coefs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Reduce to at most as many neurons as samples, of the same outputs and no larger norm.
-
-    More columns than samples are linearly dependent: coefficients can move along a dependence that
-    does not add to their norm, until one of them is zero.
-    """
-    n_samples = len(X)
-    while len(coefs) > n_samples:
-        some = np.argsort(np.abs(coefs))[: n_samples + 1]
-        A = np.maximum(X @ neurons[some].T, 0.0)
-        along = np.linalg.svd(A)[2][-1]
-        if along @ np.sign(coefs[some]) > 0:
-            along = -along
-        against = along * coefs[some] < 0
-        if not against.any():
-            break
-        steps = np.where(against, -coefs[some] / np.where(against, along, 1.0), np.inf)
-        first = int(np.argmin(steps))
-        coefs = coefs.copy()
-        coefs[some] += steps[first] * along
-        kept = np.arange(len(coefs)) != some[first]
-        neurons, coefs = neurons[kept], coefs[kept]
-    return neurons, coefs
-
-
 def generate(
     problem: Problem,
     X: np.ndarray,
@@ -206,6 +146,7 @@ def generate(
     search: Search,
     tol: float,
     *,
+    free: np.ndarray,
     max_iter: int = 200,
     max_neurons: int | None = None,
     report: Report | None = None,
@@ -224,6 +165,8 @@ def generate(
         What finds neurons.
     tol : float
         Relative gap at which to stop.
+    free : ndarray of shape (n_samples, n_free)
+        Outputs of the functions that cost nothing.
     max_iter : int, default=200
         Most rounds.
     max_neurons : int, default=None
@@ -236,7 +179,7 @@ def generate(
     Best
         The best primal and dual point.
     """
-    run = _Generation(problem, X, search, _Columns(X, *start), tol)
+    run = _Generation(problem, X, search, _Columns(X, *start), tol, free)
     run.most = np.inf if max_neurons is None else max_neurons
     best = run.best
     try:
@@ -252,9 +195,9 @@ def generate(
         best.is_interrupted = True
         if not np.isfinite(best.primal_value):
             raise
-    neurons, coefs = reduced(X, best.neurons, best.coefs)
+    network = reduced(X, best.neurons, best.coefs)
     best.primal_value = np.inf
-    _keep(problem, X, neurons, coefs, best)
+    run.keep(*network, best.free)
     return best
 
 
@@ -262,11 +205,19 @@ class _Generation:
     """The rounds of a column generation, and the best points that they left."""
 
     def __init__(
-        self, problem: Problem, X: np.ndarray, search: Search, columns: _Columns, tol: float
+        self,
+        problem: Problem,
+        X: np.ndarray,
+        search: Search,
+        columns: _Columns,
+        tol: float,
+        free: np.ndarray,
     ) -> None:
         self.problem, self.X, self.search, self.columns = problem, X, search, columns
-        self.tol = tol
-        self.best = Best(np.empty((0, X.shape[1])), np.empty(0), np.zeros(len(X)))
+        self.tol, self.free = tol, free
+        self.best = Best(
+            np.empty((0, X.shape[1])), np.empty(0), np.zeros(free.shape[1]), np.zeros(len(X))
+        )
         self.best.primal_value, _ = primal_value(problem, 0.0, np.zeros(len(X)))
         self.guess: np.ndarray | None = None
         self.value = self.best.primal_value  # of the round before
@@ -289,13 +240,22 @@ class _Generation:
         looseness = min(_LOOSEST, _INNER_SHARE * min(self.best.gap, self.best.local_gap))
         looseness *= _TIGHTENED ** max(0, self.best.n_iter - self.improved_at - 2)
         self.inner = max(_INNER * self.tol, 0.0 if self.is_complete else looseness)
-        point = solve_master(self.problem, self.columns.A, self.inner, self.guess)
+        point = solve_master(self.problem, self.columns.A, self.inner, self.guess, self.free)
         self.guess = point.dual_coef
         on = point.coefs > _SHARE * np.sum(point.coefs)
         signed = self.columns.signs * point.coefs
-        self.network = merged(self.X, self.columns.signed[on], signed[on])
-        _keep(self.problem, self.X, *self.network, self.best)
+        self.network = self.search.merged(self.columns.signed[on], signed[on])
+        self.keep(*self.network, point.free)
         return point
+
+    def keep(self, neurons: np.ndarray, coefs: np.ndarray, free: np.ndarray) -> None:
+        """Keep the best multiple of a network if it is the best so far."""
+        best, norm = self.best, float(np.sum(np.abs(coefs)))
+        outputs = np.maximum(self.X @ neurons.T, 0.0) @ coefs + self.free @ free
+        value, length = primal_value(self.problem, norm, outputs)
+        if value < best.primal_value:
+            best.primal_value, best.norm = value, length * norm
+            best.neurons, best.coefs, best.free = neurons, length * coefs, length * free
 
     def look(self) -> list[Found]:
         """Search at the dual point, and between it and the best: either may give the bound."""
@@ -324,13 +284,15 @@ class _Generation:
 
     def _local_gap(self, b: np.ndarray, found: Found, largest: float) -> float:
         attained = max(largest, float(np.abs(found.values[0])))
-        dual, _ = dual_value(self.problem, b, attained)
+        dual, theta = dual_value(self.problem, b, attained)
+        dual -= free_cost(self.problem, self.free, theta * b, self.best.free)
         return relative_gap(self.best.primal_value, dual)
 
     def _keep_bound(self, b: np.ndarray, found: Found, largest: float) -> None:
         problem, best = self.problem, self.best
         bound = max(found.bound, largest, float(np.abs(found.values[0])))
         dual, theta = dual_value(problem, b, bound)
+        dual -= free_cost(problem, self.free, theta * b, best.free)
         if dual > best.dual_value:
             best.dual_value, best.dual_norm = dual, theta * bound
             best.dual_coef = problem.loss.feasible(problem.y, theta * b, problem.C)
@@ -356,15 +318,3 @@ class _Generation:
         if self.best.n_columns > self.most:
             return False
         return self.best.n_iter - self.improved_at <= _PATIENCE
-
-
-def _keep(
-    problem: Problem, X: np.ndarray, neurons: np.ndarray, coefs: np.ndarray, best: Best
-) -> None:
-    """Keep the best multiple of a network if it is the best so far."""
-    norm = float(np.sum(np.abs(coefs)))
-    outputs = np.maximum(X @ neurons.T, 0.0) @ coefs
-    value, length = primal_value(problem, norm, outputs)
-    if value < best.primal_value:
-        best.primal_value, best.norm = value, length * norm
-        best.neurons, best.coefs = neurons, length * coefs

@@ -23,6 +23,17 @@ from gnorm.solvers.validation import check_sample_weight
 
 __all__ = ["ReLUNormClassifier", "ReLUNormRegressor", "ReLUNormSVC"]
 
+_OPTIONS = (
+    "tol",
+    "max_iter",
+    "max_neurons",
+    "oracle",
+    "penalize_bias",
+    "penalize_linear",
+    "memory_limit",
+    "verbose",
+)
+
 
 class _ReLUNorm(BaseEstimator):
     """Solve and evaluate, for a classifier or a regressor to inherit from."""
@@ -48,8 +59,7 @@ class _ReLUNorm(BaseEstimator):
 
     def _solve(self, X: np.ndarray, problems: np.ndarray, weight: np.ndarray) -> list[ReLUSolution]:
         """Solve for the targets of each row, over the samples of positive weight."""
-        names = "tol", "max_iter", "max_neurons", "oracle", "memory_limit", "verbose"
-        options = {name: getattr(self, name) for name in names}
+        options = {name: getattr(self, name) for name in _OPTIONS}
         kept = np.flatnonzero(weight)
         try:
             solutions = [
@@ -68,6 +78,7 @@ class _ReLUNorm(BaseEstimator):
             raise error.scattered(kept, len(weight)) from None
         self.neurons_ = [solution.neurons for solution in solutions]
         self.coefs_ = [solution.coefs for solution in solutions]
+        self.linear_ = [solution.linear for solution in solutions]
         self.norm_ = np.array([solution.norm for solution in solutions])
         self.lower_bound_ = np.array([solution.lower_bound for solution in solutions])
         self.duality_gap_ = np.array([solution.duality_gap for solution in solutions])
@@ -86,11 +97,11 @@ class _ReLUNorm(BaseEstimator):
         """Values of the networks, shape (n_samples, n_outputs)."""
         check_is_fitted(self, "neurons_")
         X = self._augmented(validate_data(self, X, dtype=np.float64, reset=False))
-        each = zip(self.neurons_, self.coefs_, strict=True)
-        return np.column_stack([relu_values(X, neurons, coefs) for neurons, coefs in each])
+        each = zip(self.neurons_, self.coefs_, self.linear_, strict=True)
+        return np.column_stack([relu_values(X, u, c) + X @ linear for u, c, linear in each])
 
     def to_network(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        r"""Balanced weights of the networks :math:`f(x) = \sum_j v_j (x \cdot w_j)_+`.
+        r"""Balanced weights of the networks :math:`\sum_j v_j (x \cdot w_j)_+`, `linear_` apart.
 
         Returns
         -------
@@ -203,13 +214,19 @@ class ReLUNormSVC(_ReLUNormClassifier):
         :class:`gnorm.NotSeparableError` if no network separates the samples.
     fit_intercept : bool, default=True
         Whether to append a constant feature, which gives the neurons biases. They are inside the
-        norm like any other weight: there is no intercept outside of the neurons.
+        norm like any other weight, unless `penalize_bias` is False.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of a bias costs.
     class_weight : dict or "balanced", default=None
         Factors of the sample weights by class.
     oracle : {"auto", "exact", "bounded", "local"}, default="auto"
         How neurons are found and bounded, see :func:`gnorm.relu.relu_max_margin`.
+    penalize_bias : bool, default=True
+        Whether biases are inside the norm. If not, an intercept is free too; for one or two
+        features.
+    penalize_linear : bool, default=True
+        Whether a linear function costs what neurons that compute it do. If not, one is added to the
+        network outside of the norm.
     tol : float, default=1e-4
         Relative duality gap at which a problem counts as solved.
     max_iter : int, default=None
@@ -230,6 +247,8 @@ class ReLUNormSVC(_ReLUNormClassifier):
     neurons_, coefs_ : list of ndarray
         Unit vectors and output weights of each network. With ``fit_intercept`` the last feature is
         the constant one.
+    linear_ : list of ndarray
+        Coefficients of what each network has outside of the norm, zeros if there is nothing.
     norm_, lower_bound_, duality_gap_ : ndarray of shape (n_problems,)
         Norm, bound of the objective over networks of any width, and the certified relative gap.
     status_ : list of str
@@ -268,6 +287,8 @@ class ReLUNormSVC(_ReLUNormClassifier):
         intercept_scaling: float = 1.0,
         class_weight: dict[Any, float] | str | None = None,
         oracle: str = "auto",
+        penalize_bias: bool = True,
+        penalize_linear: bool = True,
         tol: float = 1e-4,
         max_iter: int | None = None,
         max_neurons: int | None = None,
@@ -280,6 +301,8 @@ class ReLUNormSVC(_ReLUNormClassifier):
         self.intercept_scaling = intercept_scaling
         self.class_weight = class_weight
         self.oracle = oracle
+        self.penalize_bias = penalize_bias
+        self.penalize_linear = penalize_linear
         self.tol = tol
         self.max_iter = max_iter
         self.max_neurons = max_neurons
@@ -319,13 +342,19 @@ class ReLUNormClassifier(_ReLUNormClassifier):
         :class:`gnorm.NotSeparableError` if no network separates the samples.
     fit_intercept : bool, default=True
         Whether to append a constant feature, which gives the neurons biases. They are inside the
-        norm like any other weight: there is no intercept outside of the neurons.
+        norm like any other weight, unless `penalize_bias` is False.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of a bias costs.
     class_weight : dict or "balanced", default=None
         Factors of the sample weights by class.
     oracle : {"auto", "exact", "bounded", "local"}, default="auto"
         How neurons are found and bounded, see :func:`gnorm.relu.relu_max_margin`.
+    penalize_bias : bool, default=True
+        Whether biases are inside the norm. If not, an intercept is free too; for one or two
+        features.
+    penalize_linear : bool, default=True
+        Whether a linear function costs what neurons that compute it do. If not, one is added to the
+        network outside of the norm.
     tol : float, default=1e-4
         Relative duality gap at which a problem counts as solved.
     max_iter : int, default=None
@@ -346,6 +375,8 @@ class ReLUNormClassifier(_ReLUNormClassifier):
     neurons_, coefs_ : list of ndarray
         Unit vectors and output weights of each network. With ``fit_intercept`` the last feature is
         the constant one.
+    linear_ : list of ndarray
+        Coefficients of what each network has outside of the norm, zeros if there is nothing.
     norm_, lower_bound_, duality_gap_ : ndarray of shape (n_problems,)
         Norm, bound of the objective over networks of any width, and the certified relative gap.
     status_ : list of str
@@ -385,6 +416,8 @@ class ReLUNormClassifier(_ReLUNormClassifier):
         intercept_scaling: float = 1.0,
         class_weight: dict[Any, float] | str | None = None,
         oracle: str = "auto",
+        penalize_bias: bool = True,
+        penalize_linear: bool = True,
         tol: float = 1e-4,
         max_iter: int | None = None,
         max_neurons: int | None = None,
@@ -398,6 +431,8 @@ class ReLUNormClassifier(_ReLUNormClassifier):
         self.intercept_scaling = intercept_scaling
         self.class_weight = class_weight
         self.oracle = oracle
+        self.penalize_bias = penalize_bias
+        self.penalize_linear = penalize_linear
         self.tol = tol
         self.max_iter = max_iter
         self.max_neurons = max_neurons
@@ -471,11 +506,17 @@ class ReLUNormRegressor(RegressorMixin, _ReLUNorm):
         Weight of the loss, positive.
     fit_intercept : bool, default=True
         Whether to append a constant feature, which gives the neurons biases. They are inside the
-        norm like any other weight: there is no intercept outside of the neurons.
+        norm like any other weight, unless `penalize_bias` is False.
     intercept_scaling : float, default=1.0
         Value of the constant feature. The larger, the less the norm of a bias costs.
     oracle : {"auto", "exact", "bounded", "local"}, default="auto"
         How neurons are found and bounded, see :func:`gnorm.relu.relu_max_margin`.
+    penalize_bias : bool, default=True
+        Whether biases are inside the norm. If not, an intercept is free too; for one or two
+        features.
+    penalize_linear : bool, default=True
+        Whether a linear function costs what neurons that compute it do. If not, one is added to the
+        network outside of the norm.
     tol : float, default=1e-4
         Relative duality gap at which a problem counts as solved.
     max_iter : int, default=None
@@ -494,6 +535,8 @@ class ReLUNormRegressor(RegressorMixin, _ReLUNorm):
     neurons_, coefs_ : list of ndarray
         Unit vectors and output weights of each network. With ``fit_intercept`` the last feature is
         the constant one.
+    linear_ : list of ndarray
+        Coefficients of what each network has outside of the norm, zeros if there is nothing.
     norm_, lower_bound_, duality_gap_ : ndarray of shape (n_problems,)
         Norm, bound of the objective over networks of any width, and the certified relative gap.
     status_ : list of str
@@ -529,6 +572,8 @@ class ReLUNormRegressor(RegressorMixin, _ReLUNorm):
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
         oracle: str = "auto",
+        penalize_bias: bool = True,
+        penalize_linear: bool = True,
         tol: float = 1e-4,
         max_iter: int | None = None,
         max_neurons: int | None = None,
@@ -541,6 +586,8 @@ class ReLUNormRegressor(RegressorMixin, _ReLUNorm):
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
         self.oracle = oracle
+        self.penalize_bias = penalize_bias
+        self.penalize_linear = penalize_linear
         self.tol = tol
         self.max_iter = max_iter
         self.max_neurons = max_neurons

@@ -16,6 +16,11 @@ the group norms are quadratic. Elimination leaves a matrix of the size of the co
 
     \bigl( A^\top W A + \operatorname{diag}(s / \mu) + 1 1^\top \bigr) \Delta\mu = \dots, \qquad
     W = \operatorname{diag}((l^*)'' + z/p + u/v)^{-1} .
+
+Functions that cost nothing are further columns Z, with coefficients of any sign and
+:math:`Z^\top b = 0` in the dual problem. In floating point that sum is not quite 0. The lower bound
+is therefore one over free coefficients of at most ``_REACH`` times those found, in which it costs
+that many times :math:`|Z^\top b|`.
 """
 
 from __future__ import annotations
@@ -34,18 +39,42 @@ from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
 
-__all__ = ["Master", "MasterPoint", "problem_of", "solve_master"]
+__all__ = ["Master", "MasterPoint", "free_cost", "problem_of", "solve_master"]
 
 _JITTER = 1e-15  # on the diagonal of the scaled Newton matrix
 _FREE = 1.0  # diagonal entry, in natural units, below which a coefficient is not eliminated
 _MORE_FREE = 100  # such coefficients at most, beyond as many as there are columns
 _LEAST_START = 0.1  # share of the mean that every coefficient gets that has a bound at 0
 _START_SLACK = 0.5  # slack of the largest sum at the start, relative
+_REACH = 1e3  # free coefficients, in units of those found, over which a lower bound holds
 
 
 def problem_of(loss: Loss, y: np.ndarray, C: np.ndarray) -> Problem:
     """Return targets, loss and weights without a design: neurons come and go."""
     return Problem(cast(Any, None), loss, y, C)
+
+
+def free_cost(problem: Problem, Z: np.ndarray, b: np.ndarray, found: np.ndarray) -> float:
+    r"""What :math:`q^\top Z^\top b` may take from the dual value.
+
+    Parameters
+    ----------
+    problem : Problem
+        Loss, targets and weights.
+    Z : ndarray of shape (n_samples, n_free)
+        Outputs of the functions that cost nothing, of order one.
+    b : ndarray of shape (n_samples,)
+        Dual point.
+    found : ndarray of shape (n_free,)
+        Coefficients at hand; those for which the bound holds are so many times larger.
+
+    Returns
+    -------
+    float
+        The largest value.
+    """
+    reach = _REACH * (problem.output_scale + float(np.max(np.abs(found), initial=0.0)))
+    return reach * float(np.sum(np.abs(b @ Z)))
 
 
 class Master(NewtonSystem):
@@ -57,14 +86,19 @@ class Master(NewtonSystem):
         Loss, targets and weights.
     A : ndarray of shape (n_samples, n_columns)
         Outputs of the signed neurons.
+    free : ndarray of shape (n_samples, n_free)
+        Outputs of the functions that cost nothing.
     """
 
     is_coupled = True
 
-    def __init__(self, problem: Problem, A: np.ndarray) -> None:
-        self.columns = A
+    def __init__(self, problem: Problem, A: np.ndarray, free: np.ndarray) -> None:
+        self.columns, self.free_columns = A, free
         super().__init__(problem)
-        self.A = A * np.sqrt(self.scale / self.unit)
+        factor = np.sqrt(self.scale / self.unit)
+        self.A, self.Z = factor * A, factor * free
+        self._both = np.hstack((self.A, self.Z))
+        self._is_priced = np.repeat([1.0, 0.0], [A.shape[1], free.shape[1]])
         self._root_unit = float(np.sqrt(self.value_unit))
 
     def _squared_norms(self, coef: np.ndarray) -> np.ndarray:
@@ -92,28 +126,37 @@ class Master(NewtonSystem):
         sigma = float(np.mean(mu * s))
         z = np.maximum(np.maximum(excess[variables.at_lower], 0.0), 0.1) + 0.1 * sigma
         u = np.maximum(np.maximum(-excess[variables.at_upper], 0.0), 0.1) + 0.1 * sigma
-        return State(z=z, u=u, mu=mu, x=x, p=p, v=v, s=s, t=t, outputs=outputs, sums=sums)
+        zeta = np.zeros(self.Z.shape[1])
+        return State(
+            z=z, u=u, mu=mu, x=x, p=p, v=v, s=s, t=t, zeta=zeta, outputs=outputs, sums=sums
+        )
 
     def settled(self, state: State) -> State:
         """Take outputs, sums and the shorter slacks anew: rounding must not add up."""
         sums = self.coefficients.total(state.x) @ self.A
         t = float(np.max(sums + state.s))
-        return replace(state, outputs=self.A @ state.mu, sums=sums, t=t)
+        return replace(state, outputs=self._outputs(state.mu, state), sums=sums, t=t)
+
+    def _outputs(self, mu: np.ndarray, state: State) -> np.ndarray:
+        return self.A @ mu + self.Z @ state.zeta
 
     def primal(self, state: State, mu: np.ndarray | None = None) -> Primal:
         """Evaluate the neurons of a state, or others."""
         if mu is None:
             mu, outputs = state.mu, state.outputs
         else:
-            outputs = self.A @ mu
+            outputs = self._outputs(mu, state)
         norm = self._root_unit * float(np.sum(mu))
-        return self._primal((mu, mu), self.unit * outputs, norm)
+        return self._primal((mu, state.zeta), self.unit * outputs, norm)
 
     def dual(self, state: State, x: np.ndarray | None = None) -> Dual:
         """Evaluate the dual point of a state, or that of other coefficients."""
         sums = state.sums if x is None else self.coefficients.total(x) @ self.A
         largest = self._root_unit * max(float(np.max(sums)), 0.0)
-        return self._dual(state.x if x is None else x, largest)
+        dual = self._dual(state.x if x is None else x, largest)
+        found = self._root_unit * state.zeta
+        cost = free_cost(self.problem, self.free_columns, dual.coef, found)
+        return replace(dual, value=dual.value - cost)
 
     def ray_residual(self, state: State) -> float:
         """Infinite: whether a hard margin has a solution is not for some neurons to say."""
@@ -121,8 +164,8 @@ class Master(NewtonSystem):
         return np.inf
 
     def recovered(self, primal: Primal) -> tuple[np.ndarray, np.ndarray] | np.ndarray:
-        """Coefficients of the columns."""
-        return primal.length * self._root_unit * primal.recovery[0]
+        """Coefficients of the columns, then those of the free functions."""
+        return primal.length * self._root_unit * np.concatenate(primal.recovery)
 
     # -- steps -----------------------------------------------------------------------------------
 
@@ -158,17 +201,19 @@ class Master(NewtonSystem):
         self.free = np.sort(free)
         self.eliminated = np.where(np.isin(np.arange(len(diagonal)), free), 0.0, self.weights)
         # columns in units in which no entry is larger than their inner products
-        self._unit = np.minimum(self._root, 1.0)
-        scaled = np.vstack((self.A * np.sqrt(self.eliminated)[:, None], np.ones(self.A.shape[1])))
+        n_free_columns = self.Z.shape[1]
+        self._unit = np.append(np.minimum(self._root, 1.0), np.ones(n_free_columns))
+        slope = np.append((np.minimum(self._root, 1.0) / self._root) ** 2, np.zeros(n_free_columns))
+        scaled = np.vstack((self._both * np.sqrt(self.eliminated)[:, None], self._is_priced))
         scaled *= self._unit
         n_free = len(self.free)
-        matrix = np.empty((n_free + self.A.shape[1],) * 2)
+        matrix = np.empty((n_free + self._both.shape[1],) * 2)
         matrix[:n_free, :n_free] = np.diag(diagonal[self.free])
-        matrix[:n_free, n_free:] = self.A[self.free] * self._unit
+        matrix[:n_free, n_free:] = self._both[self.free] * self._unit
         matrix[n_free:, :n_free] = -matrix[:n_free, n_free:].T
         block = matrix[n_free:, n_free:]
         block[:] = scaled.T @ scaled
-        block[np.diag_indices_from(block)] += (self._unit / self._root) ** 2 + _JITTER
+        block[np.diag_indices_from(block)] += slope + _JITTER
         self.lu, self.pivots, failed_at = dgetrf(matrix.T, overwrite_a=1)
         return bool(failed_at == 0)
 
@@ -181,11 +226,14 @@ class Master(NewtonSystem):
         rhs = self.coefficients.condensed(now, gradient, to_z, to_u)
         excess = now.sums + now.s - now.t
         lack = float(np.sum(now.mu)) - now.t
-        right = to_mu / now.mu + excess - lack + (self.eliminated * rhs) @ self.A
+        free_sums = self.coefficients.total(now.x) @ self.Z
+        right = np.append(to_mu / now.mu + excess - lack, free_sums)
+        right += (self.eliminated * rhs) @ self._both
         both = np.concatenate((rhs[self.free], self._unit * right))
         both = dgetrs(self.lu, self.pivots, both, trans=1)[0]
-        dmu = self._unit * both[len(self.free) :]
-        doutputs = self.A @ dmu
+        coefs = self._unit * both[len(self.free) :]
+        doutputs = self._both @ coefs
+        dmu, dzeta = np.split(coefs, [len(now.mu)])
         dx = self.weights * (rhs - doutputs)
         dx[self.free] = both[: len(self.free)]
         dsums = dx @ self.A
@@ -198,6 +246,7 @@ class Master(NewtonSystem):
             mu=np.where(is_idle, (to_mu - now.mu * ds) / now.s, dmu),
             s=np.where(is_idle, ds, (to_mu - now.s * dmu) / now.mu),
             t=dt,
+            zeta=dzeta,
             sums=dsums,
             **self.coefficients.expanded(now, dx, doutputs, to_z, to_u),
         )
@@ -219,6 +268,8 @@ class MasterPoint:
     ----------
     coefs : ndarray of shape (n_columns,)
         Coefficients :math:`\mu \ge 0` of the signed neurons.
+    free : ndarray of shape (n_free,)
+        Coefficients of the free functions.
     dual_coef : ndarray of shape (n_samples,)
         Dual point b.
     slack : ndarray of shape (n_columns,)
@@ -230,6 +281,7 @@ class MasterPoint:
     """
 
     coefs: np.ndarray
+    free: np.ndarray
     dual_coef: np.ndarray
     slack: np.ndarray
     primal_value: float
@@ -238,7 +290,11 @@ class MasterPoint:
 
 
 def solve_master(
-    problem: Problem, A: np.ndarray, tol: float, guess: np.ndarray | None = None
+    problem: Problem,
+    A: np.ndarray,
+    tol: float,
+    guess: np.ndarray | None,
+    free: np.ndarray,
 ) -> MasterPoint:
     """Solve over the given columns to a relative gap.
 
@@ -250,15 +306,17 @@ def solve_master(
         Outputs of the signed neurons.
     tol : float
         Relative duality gap over these.
-    guess : ndarray of shape (n_samples,), default=None
+    guess : ndarray of shape (n_samples,) or None
         A dual point to start near.
+    free : ndarray of shape (n_samples, n_free)
+        Outputs of the functions that cost nothing.
 
     Returns
     -------
     MasterPoint
         The best points, whatever the gap.
     """
-    system = Master(problem, A)
+    system = Master(problem, A, free)
     run = Run(tol, 200)
     path = CentralPath(system, system.start(guess), run)
     path.follow(tol, n_rounding=2)
@@ -266,5 +324,7 @@ def solve_master(
     sums = b @ A
     largest = max(float(np.max(sums)), np.finfo(float).tiny)
     b = b * dual_value(problem, b, largest)[1]
-    coefs = cast(np.ndarray, system.recovered(path.primal))
-    return MasterPoint(coefs, b, 1.0 - sums / largest, path.primal.value, path.gap, run.n_iter)
+    coefs, of_free = np.split(cast(np.ndarray, system.recovered(path.primal)), [A.shape[1]])
+    return MasterPoint(
+        coefs, of_free, b, 1.0 - sums / largest, path.primal.value, path.gap, run.n_iter
+    )

@@ -26,6 +26,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gnorm.relu.reduction import merged
+
 __all__ = ["Found", "Lines", "Oracle", "exact_oracle", "walk_bytes"]
 
 _PARALLEL = 1e-13  # sine of the angle below which two samples are on one line
@@ -151,6 +153,14 @@ class Oracle(ABC):
         """Return what was found: its bound is exact."""
         _ = b, precision
         return found
+
+    def unit(self, U: np.ndarray) -> np.ndarray:
+        """Unit vectors of the rows."""
+        return U / np.linalg.norm(U, axis=1, keepdims=True)
+
+    def merged(self, neurons: np.ndarray, coefs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Merge neurons of the same cell, see :func:`gnorm.relu.reduction.merged`."""
+        return merged(self.lines.X, neurons, coefs)
 
 
 def distinct(U: np.ndarray, order: np.ndarray, most: int, apart: float = _SAME) -> np.ndarray:

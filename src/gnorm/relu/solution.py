@@ -63,9 +63,12 @@ class ReLUSolution:
     Attributes
     ----------
     neurons : ndarray of shape (n_neurons, n_features)
-        Unit vectors :math:`u_j`, at most one a sample.
+        Unit vectors :math:`u_j`, at most one a sample; without their biases of unit length where
+        these cost nothing.
     coefs : ndarray of shape (n_neurons,)
         Output weights :math:`c_j`.
+    linear : ndarray of shape (n_features,)
+        What the network has outside of the norm: :math:`q` of a term :math:`q \cdot x`.
     norm : float
         :math:`\sum_j |c_j|`.
     margin : float
@@ -93,6 +96,7 @@ class ReLUSolution:
 
     neurons: np.ndarray
     coefs: np.ndarray
+    linear: np.ndarray
     norm: float
     margin: float
     primal_value: float
@@ -121,10 +125,10 @@ class ReLUSolution:
         X = check_array(X, dtype=np.float64, input_name="X")
         if X.shape[1] != self.neurons.shape[1]:
             raise ValueError(f"expected X of {self.neurons.shape[1]} features, got {X.shape[1]}")
-        return relu_values(X, self.neurons, self.coefs)
+        return relu_values(X, self.neurons, self.coefs) + X @ self.linear
 
     def to_network(self) -> tuple[np.ndarray, np.ndarray]:
-        r"""Balanced weights of a network :math:`f(x) = \sum_j v_j (x \cdot w_j)_+`.
+        r"""Balanced weights of a network :math:`\sum_j v_j (x \cdot w_j)_+`, `linear` apart.
 
         Both layers have the squared length ``norm``, so that :math:`\tfrac12 \|(w, v)\|^2` is the
         norm: there are no shorter weights of the same function where the solution is optimal.

@@ -139,7 +139,7 @@ def _row_hashes(X: Any, codes: np.ndarray, gates: np.ndarray) -> np.ndarray:
     """Equal for equal samples, and for few others: sums of their words times random ones."""
     random = np.random.default_rng(0)
     width = -gates.shape[1] % 8
-    words = np.pad(gates, ((0, 0), (0, width))).view(np.uint64)
+    words = np.ascontiguousarray(np.pad(gates, ((0, 0), (0, width)))).view(np.uint64)
     hashes = codes * _multipliers(random, 1) + words @ _multipliers(random, words.shape[1])
     multipliers = _multipliers(random, X.shape[1])
     if issparse(X):

@@ -1,0 +1,139 @@
+"""Biases and linear functions that cost nothing, against CLARABEL and closed forms on a line."""
+
+import cvxpy as cp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from gnorm.losses import get_loss
+from gnorm.relu import ReLUStatus, relu_max_margin
+from gnorm.relu.reduction import folded
+from tests.relu.reference import by_clarabel
+from tests.relu.test_relu import SOFT, data
+
+FREE = [
+    {"penalize_bias": False},
+    {"penalize_linear": False},
+    {"penalize_bias": False, "penalize_linear": False},
+]
+
+
+def on_a_line(n_samples=60):
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.uniform(-3, 3, size=n_samples))
+    return np.column_stack((x, np.ones(n_samples))), np.sin(2 * x) + 0.1 * rng.normal(
+        size=n_samples
+    )
+
+
+def spline(solution):
+    """Knots, changes of the slope, and the slopes at either end."""
+    w, b = solution.neurons.T
+    knots, place = np.unique(np.round(-b / w, 6), return_inverse=True)
+    jumps = np.bincount(place.reshape(-1), solution.coefs * np.abs(w))
+    left = solution.linear[0] + solution.coefs[w < 0] @ w[w < 0]
+    return knots, jumps, left, left + jumps.sum()
+
+
+@pytest.mark.parametrize(
+    ("name", "C", "n_features"),
+    [(*each, 2) for each in SOFT] + [("hinge", np.inf, 3), ("squared_error", 1.0, 3)],
+)
+@pytest.mark.parametrize("free", FREE)
+def test_equals_the_program_over_all_patterns(name, C, free, n_features):
+    X, y = data(10 - n_features, n_features, seed=3)
+    y = np.where(X[:, 0] ** 2 > np.median(X[:, 0] ** 2), 1.0, -1.0)
+    loss = get_loss(name)
+    y = y if loss.is_margin else y + X[:, 0] ** 2
+    solution = relu_max_margin(X, y, C, loss=name, tol=1e-7, **free)
+    assert solution.status is ReLUStatus.OPTIMAL
+    assert_allclose(solution.primal_value, by_clarabel(X, y, loss, C, **free), rtol=2e-5)
+    norm = np.sum(np.abs(solution.coefs))
+    outputs = solution.decision_values(X) * (1 + 1e-12)  # rounding may take hard margins
+    primal = 0.5 * norm**2 + np.sum(loss.value(y, outputs, np.full(len(y), C)))
+    assert_allclose(solution.primal_value, primal, rtol=1e-8)
+    # the dual point has no part along what costs nothing
+    b = solution.dual_coef * (y if loss.is_margin else 1.0)
+    Z = X if not free.get("penalize_linear", True) else X[:, -1:]
+    assert_allclose(b @ Z, 0.0, atol=1e-9 * np.sum(np.abs(b)))
+    dual = -np.sum(loss.conjugate(y, b, np.full(len(y), C))) - 0.5 * solution.dual_norm**2
+    assert_allclose(solution.lower_bound, dual, rtol=1e-7)
+
+
+def test_variations_of_the_slope_on_a_line():
+    X, y = on_a_line()
+    options = {"C": 1.0, "loss": "squared_error", "tol": 1e-8}
+    solution = relu_max_margin(X, y, **options, penalize_bias=False)
+    _, jumps, left, right = spline(solution)
+    assert_allclose(solution.norm, max(np.sum(np.abs(jumps)), abs(left + right)), rtol=1e-6)
+    solution = relu_max_margin(X, y, **options, penalize_linear=False)
+    knots, jumps, _, _ = spline(solution)
+    assert_allclose(solution.norm, np.abs(jumps) @ np.sqrt(1 + knots**2), rtol=1e-5)
+    assert len(knots) == len(solution.coefs)
+    solution = relu_max_margin(X, y, **options, penalize_bias=False, penalize_linear=False)
+    knots, jumps, _, _ = spline(solution)
+    assert_allclose(solution.norm, np.sum(np.abs(jumps)), rtol=1e-6)
+    assert np.max(np.min(np.abs(knots[:, None] - X[:, 0]), axis=1)) < 1e-5  # at samples
+
+
+@pytest.mark.parametrize("penalize_linear", [True, False])
+def test_equals_the_spline_of_least_variation(penalize_linear):
+    X, y = on_a_line()
+    z, ends = cp.Variable(len(X)), cp.Variable(2)
+    slopes = cp.multiply(1 / np.diff(X[:, 0]), cp.diff(z))
+    variation = cp.norm(cp.diff(slopes), 1)
+    if penalize_linear:
+        variation += cp.abs(slopes[0] - ends[0]) + cp.abs(ends[1] - slopes[-1])
+        variation = cp.maximum(variation, cp.abs(cp.sum(ends)))
+    objective = 0.5 * cp.square(variation) + 0.5 * cp.sum_squares(z - y)
+    value = cp.Problem(cp.Minimize(objective)).solve(solver="CLARABEL")
+    solution = relu_max_margin(
+        X,
+        y,
+        1.0,
+        loss="squared_error",
+        tol=1e-8,
+        penalize_bias=False,
+        penalize_linear=penalize_linear,
+    )
+    assert_allclose(solution.primal_value, value, rtol=1e-6)
+
+
+@pytest.mark.parametrize("free", FREE)
+def test_what_is_free_is_invariant(free):
+    X, y = data(15, 3)
+    y = y + X[:, 0] ** 2
+    options = {"C": 1.0, "loss": "squared_error", "tol": 1e-7}
+    first = relu_max_margin(X, y, **options, **free)
+    shift = X @ [3.0, -2.0, 10.0] if "penalize_linear" in free else 10.0
+    other = relu_max_margin(X, y + shift, **options, **free)
+    assert_allclose(other.primal_value, first.primal_value, rtol=1e-6)
+    if "penalize_bias" in free:  # and wherever the origin is
+        moved = relu_max_margin(X + np.array([5.0, -7.0, 0.0]), y, **options, **free)
+        assert_allclose(moved.primal_value, first.primal_value, rtol=1e-6)
+
+
+def test_folded_neurons_compute_the_same():
+    X, _ = data(12, 3)
+    neurons = np.random.default_rng(1).normal(size=(5, 3))
+    neurons = np.vstack((neurons, -neurons[:3]))
+    coefs = np.array([1.0, -2.0, 1.0, 1.0, 1.0, 0.5, -0.5, -1.0])
+    fewer, left, linear = folded(neurons, coefs, np.ones(3))
+    assert len(left) == 6
+    assert_allclose(
+        np.maximum(X @ fewer.T, 0) @ left + X @ linear,
+        np.maximum(X @ neurons.T, 0) @ coefs + X @ np.ones(3),
+        atol=1e-12,
+    )
+
+
+def test_what_cannot_be_free():
+    X, y = data(12, 4)
+    with pytest.raises(ValueError, match="expected labels that no linear function separates"):
+        relu_max_margin(X, np.sign(X[:, 0]), 1.0, penalize_linear=False)
+    with pytest.raises(ValueError, match="expected 1 or 2 features and the constant"):
+        relu_max_margin(X, y, 1.0, penalize_bias=False)
+    with pytest.raises(ValueError, match="expected a constant last feature"):
+        relu_max_margin(X[:, :3], y, 1.0, penalize_bias=False)
+    with pytest.raises(ValueError, match="expected an exact oracle with penalize_bias=False"):
+        relu_max_margin(X[:, 2:], y, 1.0, penalize_bias=False, oracle="local")
