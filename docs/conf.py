@@ -70,6 +70,7 @@ autosummary_imported_members = True
 autodoc_default_options = {"member-order": "bysource"}
 autodoc_type_aliases = links.ALIASES
 python_maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
 numpydoc_show_class_members = False  # autodoc lists them
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"  # words that name no type

@@ -5,6 +5,7 @@ their pages, which have the address of the name. Types link where docstrings and
 them; one without a page, such as an alias or a part of the engine, stays a word in a signature.
 """
 
+import re
 from collections import Counter
 from importlib import import_module
 
@@ -39,6 +40,7 @@ ALIASES = {
     "FloatArray": "numpy.ndarray",
     "BoolArray": "numpy.ndarray",
 }
+FORWARD = re.compile(r"TypeAliasForwardRef\('([\w.]+)'\)")  # Sphinx leaves that in unions
 # Types that everyone knows: numpydoc would link them to Python's own pages.
 WORDS = (
     *("None", "bool", "boolean", "True", "False", "list", "tuple", "str", "string", "dict"),
@@ -85,6 +87,13 @@ def in_its_room(app, env, node, contnode, name):
     return python.resolve_xref(env, node["refdoc"], app.builder, role, found[0], node, contnode)
 
 
+def plain(app, what, name, obj, options, signature, returns):
+    """Show the names in :data:`ALIASES` within unions as what they stand for."""
+    shown = (text and FORWARD.sub(r"\1", text) for text in (signature, returns))
+    return tuple(shown)
+
+
 def setup(app):
+    app.connect("autodoc-process-signature", plain)
     app.connect("missing-reference", resolve)
     return {"parallel_read_safe": True}
