@@ -25,6 +25,7 @@ PAGES = [
     "docs/geometry.md",
     "docs/atoms.md",
     "docs/homogeneity.md",
+    "docs/networks.md",
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
