@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 PAGES = [
     "README.md",
+    "docs/index.md",
     "docs/guide.md",
     "docs/descent.md",
     "docs/geometry.md",
