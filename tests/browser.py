@@ -5,9 +5,19 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 
 BROWSERS = "chromium", "chromium-browser", "google-chrome"
 PATH = next(filter(None, map(shutil.which, BROWSERS)), None)
+# The protocol reads from descriptor 3 and writes to 4, messages end with a zero byte. Both ends
+# move out of the way first, for they may be 3 or 4 themselves.
+LAUNCH = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+for end, place in zip(ends, (3, 4)):
+    os.dup2(end, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 PATIENCE = 60  # seconds without a word of the browser
 
 
@@ -16,10 +26,9 @@ class Browser:
 
     def __init__(self, folder, width):
         ours, theirs = os.pipe(), os.pipe()
-        # the protocol reads from descriptor 3 and writes to 4, messages end with a zero byte
         self.process = subprocess.Popen(
             [
-                *("sh", "-c", f'exec "$@" 3<&{ours[0]} 4>&{theirs[1]}', "sh"),
+                *(sys.executable, "-c", LAUNCH, str(ours[0]), str(theirs[1])),
                 *(PATH, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
                 *("--remote-debugging-pipe", f"--user-data-dir={folder}"),
             ],
