@@ -12,10 +12,11 @@ PYTEST_ARGS ?=
 # The tests run on every core, and each of them on one thread.
 PYTEST = OPENBLAS_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 HOSTILE_PROBLEMS ?= 2000
+RELEASE_PYTHONS ?= python3.11 python3.12 python3.13
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-oldest hostile lint format docs bench clean
+.PHONY: help demo test test-slow test-oldest hostile lint format docs bench release-check clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
@@ -53,6 +54,9 @@ docs: $(VENV)/.extra-docs ## build the documentation into docs/_build/html, warn
 
 bench: $(VENV)/.extra-bench ## measure gnorm against its rivals
 	for bench in benchmarks/bench_*.py; do $(VENV)/bin/python $$bench || exit 1; done
+
+release-check: ## build sdist and wheel into dist, and try both as users would, on every Python of RELEASE_PYTHONS
+	.ci/release $(RELEASE_PYTHONS)
 
 clean: ## remove environments, caches and built files
 	rm -rf $(VENV) $(OLDEST) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist docs/_build docs/generated docs/gallery

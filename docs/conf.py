@@ -15,6 +15,7 @@ from gnorm.solvers.methods import table
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 import gallery  # noqa: E402
+import links  # noqa: E402
 
 IS_FULL = os.environ.get("GNORM_DOCS") == "full"
 
@@ -36,6 +37,7 @@ extensions = [
     "gallery",
     "links",
     "mathml",
+    "sidebar",
 ]
 exclude_patterns = [
     "_build",
@@ -61,14 +63,18 @@ sphinx_gallery_conf = gallery.configuration(HERE, IS_FULL)
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
-# A room's __all__ says what is public. Inherited methods are shown where gnorm defines them.
-autodoc_default_options = {
-    "members": True,
-    "inherited-members": "BaseException,Canonical,Enum,Problem,tuple",
-    "member-order": "bysource",
-}
-autodoc_typehints = "none"  # the docstrings state types with their shapes
+# A room's __all__ says what is public, and each name has a page. Inherited methods are shown where
+# gnorm defines them.
+autosummary_ignore_module_all = False
+autosummary_imported_members = True
+autodoc_default_options = {"member-order": "bysource"}
+autodoc_type_aliases = links.ALIASES
+python_maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
 numpydoc_show_class_members = False  # autodoc lists them
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"  # words that name no type
+numpydoc_xref_aliases = links.types()
 suppress_warnings = [
     "ref.citation",  # a docstring may name its source without citing it in a line
     "config.cache",  # the gallery is configured by functions

@@ -91,11 +91,11 @@ def draw(equal, unequal, decaying, networks):
 
     draw_penalties(loss, equal, "loss")
     loss.set(yscale="log", ylabel="loss", ylim=(1e-26, 1e3))
-    loss.set_title("Descent converges without a penalty", loc="left", fontsize="medium")
+    loss.set_title("a  loss, equal start", loc="left", fontsize="medium")
 
     draw_penalties(ratio, equal, "norm_ratio")
     ratio.set(ylim=(0, 2), ylabel=r"$\|U\|^2 / \|V\|^2$")
-    ratio.set_title("Equal factors stay equal", loc="left", fontsize="medium")
+    ratio.set_title("b  ratio of the factors, equal start", loc="left", fontsize="medium")
 
     for penalty, (label, colour, dashes) in PENALTIES.items():
         history = unequal[penalty]
@@ -103,7 +103,7 @@ def draw(equal, unequal, decaying, networks):
         gap = squares[:, 1] - squares[:, 0]
         difference.plot(history.step, gap, color=colour, linestyle=dashes, label=label)
     difference.set(ylim=(-1, None), ylabel=r"$\|U\|^2 - \|V\|^2$")
-    difference.set_title("Only a penalty evens the factors", loc="left", fontsize="medium")
+    difference.set_title("c  difference, unequal start", loc="left", fontsize="medium")
     difference.legend(frameon=False, fontsize="small", loc="center right")
 
     for (scale, history), colour in zip(decaying.items(), (BLUE, GREEN, ORANGE), strict=True):
@@ -114,11 +114,11 @@ def draw(equal, unequal, decaying, networks):
             f"start {scale:g}", (N_STEPS, history["imbalance"][-1]), ha="right", **style
         )
     bounded.set(yscale="log", ylabel="imbalance (dotted: squared norm)")
-    bounded.set_title("A small start stays close to balance", loc="left", fontsize="medium")
+    bounded.set_title("d  decaying rates, three starts", loc="left", fontsize="medium")
 
-    for ax, (title, history) in zip(deep, networks.items(), strict=True):
+    for ax, letter, (title, history) in zip(deep, "ef", networks.items(), strict=True):
         draw_layers(ax, history)
-        ax.set_title(title.capitalize(), loc="left", fontsize="medium")
+        ax.set_title(f"{letter}  {title}", loc="left", fontsize="medium")
         ax.legend(frameon=False, fontsize="small", loc="upper left")
     for ax in figure.axes:
         ax.set(xlabel="step")
@@ -167,7 +167,7 @@ def main(path="docs/images/balance.png"):
     figure = draw(equal, unequal, decaying, networks)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, pil_kwargs={"optimize": True})
+    figure.savefig(path, dpi=130)
     print(f"figure: {path}")
 
 

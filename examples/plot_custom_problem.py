@@ -134,7 +134,7 @@ def draw(path, best):
         fontsize="small",
         color="0.4",
     )
-    left.set_title("More units take part as the penalty falls", loc="left", fontsize="medium")
+    left.set_title("a  norms of the units", loc="left", fontsize="medium")
 
     curves = zip(*(record["losses"] for record in path), strict=True)
     looks = {
@@ -157,7 +157,7 @@ def draw(path, best):
             fontsize="small",
         )
     right.set(ylabel="log-loss", ylim=(0, None))
-    right.set_title("Better than linear, not as good as a kernel", loc="left", fontsize="medium")
+    right.set_title("b  loss, beside two other models", loc="left", fontsize="medium")
     right.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.25, 1.0))
     for ax in (left, right):
         ax.axvline(best["gated"]["penalty"], color="0.6", linewidth=0.8, zorder=0)
@@ -195,7 +195,7 @@ def main(path="docs/images/custom_problem.png", n_units=N_UNITS, penalties=PENAL
 
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    draw(records["gated"], best).savefig(file, dpi=130, pil_kwargs={"optimize": True})
+    draw(records["gated"], best).savefig(file, dpi=130)
     print(f"\nfigure: {file}")
 
 

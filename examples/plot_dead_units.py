@@ -152,7 +152,7 @@ def main(path="docs/images/dead_units.png"):
     figure = draw(histories, dead_ratio, share)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, pil_kwargs={"optimize": True})
+    figure.savefig(path, dpi=130)
     print(f"figure: {path}")
 
 

@@ -137,7 +137,7 @@ def main(path="docs/images/error_against_samples.png", largest=60_000, results="
             )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw(rows).savefig(path, dpi=130, pil_kwargs={"optimize": True})
+    draw(rows).savefig(path, dpi=130)
     print(f"figure: {path}")
 
 

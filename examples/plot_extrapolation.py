@@ -114,7 +114,7 @@ def main(path="docs/images/extrapolation.png"):
     figure = draw(errors)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, pil_kwargs={"optimize": True})
+    figure.savefig(path, dpi=130)
     print(f"figure: {path}")
 
 

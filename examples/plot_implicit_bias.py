@@ -32,12 +32,12 @@ from gnorm.plotting import HistoryDisplay
 N_TRAIN, N_UNITS = 200, 5
 N_LONG, N_SHORT = 30_000, 6_000
 TITLES = (
-    "The loss falls to zero",
-    "The margin nears the largest",
-    "Drift is small beside the weights",
-    "Fewer held-out signs differ",
-    "The limit is the right solution",
-    "Units find their shares",
+    "a  loss",
+    "b  margin",
+    "c  balance",
+    "d  held-out signs",
+    "e  right and wrong solution",
+    "f  shares of the units",
 )
 COLUMNS = {  # of the table, with their alignment and width
     "descent": "<21",
@@ -161,7 +161,7 @@ def main(path="docs/images/implicit_bias.png"):
     figure = draw(histories, distance(right_values, wrong_values))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, pil_kwargs={"optimize": True})
+    figure.savefig(path, dpi=130)
     print(f"figure: {path}")
 
 

@@ -53,8 +53,10 @@ def main(path="docs/images/layer_norms.png"):
         options = {"color": color, "linestyle": styles[i], "linewidth": 3 - 0.8 * i, "label": name}
         gained.plot(run.step, run["gained"][:, i], **options)
         moved.plot(run.step, run["moved"][:, i], **options)
-    gained.set(title=r"$\frac{1}{2}\|W(t)\|^2 - \frac{1}{2}\|W(0)\|^2$", xlabel="steps")
-    moved.set(title=r"$\frac{1}{2}\|W(t) - W(0)\|^2$", xlabel="steps")
+    gained.set(ylabel=r"$\frac{1}{2}\|W(t)\|^2 - \frac{1}{2}\|W(0)\|^2$", xlabel="steps")
+    moved.set(ylabel=r"$\frac{1}{2}\|W(t) - W(0)\|^2$", xlabel="steps")
+    gained.set_title("a  gained", loc="left")
+    moved.set_title("b  moved", loc="left")
     gained.legend(fontsize=8)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

@@ -122,7 +122,7 @@ def main(figure_path="docs/images/moderators.png"):
     figure_path = Path(figure_path)
     figure_path.parent.mkdir(parents=True, exist_ok=True)
     figure = draw(table, spending, selector, null)
-    figure.savefig(figure_path, dpi=130, pil_kwargs={"optimize": True})
+    figure.savefig(figure_path, dpi=130)
     print(f"figure: {figure_path}")
 
 

@@ -76,8 +76,10 @@ def draw(results, path):
         steps = history.step + 1
         value.plot(steps, history["value"] - LEAST, color=COLORS[name], label=name)
         spread.plot(steps, history["spread"], color=COLORS[name], label=name)
-    value.set(title=f"squared norm less {LEAST}", xscale="log", yscale="log", xlabel="steps")
-    spread.set(title="spread within classes", xscale="log", yscale="log", xlabel="steps")
+    value.set(ylabel=f"squared norm less {LEAST}")
+    spread.set(ylabel="spread within classes")
+    for ax in (value, spread):
+        ax.set(xscale="log", yscale="log", xlabel="steps", box_aspect=1)
     value.legend(fontsize=7)
     for ax, (name, (_, _, means)) in zip(grams, results.items(), strict=True):
         gram = means @ means.T
@@ -85,7 +87,10 @@ def draw(results, path):
         for i, j in np.ndindex(gram.shape):
             color = "white" if i == j else "black"
             ax.text(j, i, f"{gram[i, j]:.2f}", ha="center", va="center", fontsize=7, color=color)
-        ax.set(title=f"products of class means,\n{name}", xticks=[], yticks=[])
+        ax.set(xticks=[], yticks=[], xlabel=name)
+    titles = "a  norm", "b  spread", "c  products of means", "d  products of means"
+    for ax, title in zip(figure.axes, titles, strict=True):
+        ax.set_title(title, loc="left", fontsize="medium")
     figure.savefig(path, dpi=110)
 
 

@@ -118,7 +118,7 @@ def main(path="docs/images/physical_laws.png"):
     figure = draw(studies)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, pil_kwargs={"optimize": True})
+    figure.savefig(path, dpi=130)
     print(f"figure: {path}")
 
 

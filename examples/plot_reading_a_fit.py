@@ -30,11 +30,11 @@ def draw(gln, l2, hard, X_train, X_test, y_train, y_test):
 
     UnitNormsDisplay.from_estimator(l2, ax=left, color="0.5")
     UnitNormsDisplay.from_estimator(gln, ax=left, color="#009E73")
-    left.set_title("The GLN norm does without some units", loc="left", fontsize="medium")
+    left.set_title("a  norms of the units", loc="left", fontsize="medium")
 
     MarginDisplay.from_estimator(hard, X_train, y_train, name="training", ax=right, linewidth=3)
     MarginDisplay.from_estimator(hard, X_test, y_test, name="held out", ax=right)
-    right.set_title("No training image has a smaller margin", loc="left", fontsize="medium")
+    right.set_title("b  margins of the images", loc="left", fontsize="medium")
     error = 1 - hard.score(X_test, y_test)
     right.annotate(
         f"held-out\nerror {error:.1%}",
@@ -45,7 +45,7 @@ def draw(gln, l2, hard, X_train, X_test, y_train, y_test):
         arrowprops={"arrowstyle": "-", "color": "0.4"},
     )
     figure.supxlabel(
-        f"Left: C = {gln.C}. Right: GLNNormSVC, hard margin {hard.margin_[0]:.4f}, certified as "
+        f"(a) C = {gln.C}. (b) GLNNormSVC, hard margin {hard.margin_[0]:.4f}, certified as "
         f"the largest possible by a duality gap of {hard.duality_gap_[0]:.0e}.",
         fontsize="small",
         color="0.3",
@@ -66,7 +66,7 @@ def main(path="docs/images/reading_a_fit.png"):
     figure = draw(gln, l2, hard, X_train, X_test, y_train, y_test)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, pil_kwargs={"optimize": True})
+    figure.savefig(path, dpi=130)
     print(f"figure: {path}")
 
 

@@ -197,7 +197,7 @@ def main(path="docs/images/transformer_homogeneity.png"):
     figure = draw(measured, scales, sizes)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, pil_kwargs={"optimize": True})
+    figure.savefig(path, dpi=130)
     print(f"figure: {path}")
 
 

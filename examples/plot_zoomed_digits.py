@@ -127,7 +127,7 @@ def main(path="docs/images/zoomed_digits.png"):
     figure = draw(test, accuracies)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, pil_kwargs={"optimize": True})
+    figure.savefig(path, dpi=130)
     print(f"figure: {path}")
 
 

@@ -234,7 +234,7 @@ norms and margins compare within one kind of model only
     figure = plane.draw()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, pil_kwargs={"optimize": True})
+    figure.savefig(path, dpi=130)
     print(f"figure: {path}")
 
 

@@ -20,11 +20,13 @@ pytestmark = pytest.mark.skipif(
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 PAGES = [
     "README.md",
+    "docs/index.md",
     "docs/guide.md",
     "docs/descent.md",
     "docs/geometry.md",
     "docs/atoms.md",
     "docs/homogeneity.md",
+    "docs/networks.md",
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")

@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw by themselves: no script, no font and no network.
+"""Formulas as MathML, which browsers draw by themselves: no script and no network.
 
 An HTML math renderer named "mathml" for Sphinx, from TeX by latex2mathml.
 """
@@ -8,12 +8,17 @@ import re
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
 
+LIMITED = re.compile(r"\\(min|max|sup|inf)\s*_")
+CLOSING = re.compile(r"(\\[bB]igg?[rm]?\s*[)\]}])(?=\s*[\^_])")
 SIZES = re.compile(r"\\[bB]igg?[lrm]?\s*(?=\\[lr]angle)")
 
 
 def as_mathml(tex, display):
     # what latex2mathml does not know: sizes of angle brackets, and arg
     tex = SIZES.sub("", tex).replace(r"\arg", r"\operatorname{arg}")
+    tex = CLOSING.sub(r"{\1}", tex)  # with an index a bracket by itself would not grow
+    if display == "block":
+        tex = LIMITED.sub(r"\\\1\\limits_", tex)  # what it is taken over stands below
     return convert(" ".join(tex.split()), display=display)
 
 

@@ -63,7 +63,7 @@ class _Descent:
         if isinstance(design, FeatureDesign):
             self.shape_of_point = design.zeta_shape(problem.n_outputs)
         else:  # of all outputs at once products are several times faster
-            design = FeatureDesign(design.norm, design.X, design.activations, design.is_one_hot)
+            design = FeatureDesign(design.norm, design.X, design.activations)
         self.design, self.problem, self.run, self.norm = design, problem, run, design.norm
         self.shape = design.zeta_shape(problem.n_outputs)
         self.n_matrices, self.n_rows, self.n_columns = self.norm.matrix_shape(self.shape)
