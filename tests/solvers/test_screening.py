@@ -69,7 +69,7 @@ def test_guess_of_a_hard_margin_is_the_bias_free_machine(monkeypatch):
 )
 @pytest.mark.parametrize("scale", [1.0, 1e6])
 def test_guess_of_other_losses_is_the_bias_free_machine(monkeypatch, loss, scale):
-    monkeypatch.setattr(screening, "_TUBE_TOL", 1e-3)
+    monkeypatch.setattr(screening, "_TUBE_TOL", 1e-5)
     problem = noisy_problem(n_samples=500, n_units=1, n_contexts=1, n_features=10, C=0.1)
     rng = np.random.default_rng(0)
     y = scale * (problem.y + 0.5 * rng.normal(size=500))
