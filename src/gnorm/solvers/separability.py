@@ -20,7 +20,7 @@ from scipy.linalg import cho_factor, cho_solve, lstsq
 from gnorm import gated
 from gnorm.solvers.accurate import UNIT, accurate_sums, two_sum
 from gnorm.solvers.problem import Problem
-from gnorm.solvers.separation import MOST, gated_features, separation
+from gnorm.solvers.separation import gated_features, is_small, separation
 from gnorm.solvers.solution import NotSeparableError
 
 __all__ = ["CANCELLATION", "PROOF", "is_proof", "raise_if_not_separable"]
@@ -38,7 +38,9 @@ _MOST_STEPS = 1e9  # of a decomposition up to which features are taken side by s
 _RANK = 1e-13  # of singular values, relative: below it they may be rounding errors
 
 
-def raise_if_not_separable(problem: Problem, b: np.ndarray, tol: float) -> None:
+def raise_if_not_separable(
+    problem: Problem, b: np.ndarray, tol: float, limit: float = np.inf
+) -> None:
     r"""Raise if a dual point can be sharpened to a certificate of inseparability.
 
     Parameters
@@ -49,6 +51,8 @@ def raise_if_not_separable(problem: Problem, b: np.ndarray, tol: float) -> None:
         Dual point with a small :meth:`Problem.separability_residual`.
     tol : float
         Largest residual accepted as proof.
+    limit : float, default=inf
+        Bytes that it may take.
 
     Raises
     ------
@@ -63,11 +67,11 @@ def raise_if_not_separable(problem: Problem, b: np.ndarray, tol: float) -> None:
         heavy = np.where(lengths > share * lengths.max(), ray, 0.0)
         if heavy.any():
             candidate, residual = _sharpen(problem, heavy / np.abs(heavy).sum())
-            if residual <= tol and is_proof(problem, candidate):
+            if residual <= tol and is_proof(problem, candidate, limit):
                 raise NotSeparableError(np.abs(candidate), residual)
 
 
-def is_proof(problem: Problem, b: np.ndarray) -> bool:
+def is_proof(problem: Problem, b: np.ndarray, limit: float = np.inf) -> bool:
     """Whether a combination of samples that vanishes up to rounding proves them inseparable.
 
     Parameters
@@ -76,22 +80,24 @@ def is_proof(problem: Problem, b: np.ndarray) -> bool:
         The problem.
     b : ndarray of shape (n_samples,)
         The combination.
+    limit : float, default=inf
+        Bytes that it may take.
 
     Returns
     -------
     bool
         True if it vanishes in twice the digits after a change of the last ones, or if every feature
         cancels and no predictor in double precision separates the samples involved; these are not
-        looked at where they and their features are many.
+        looked at where they and their features are many, or memory is short.
     """
     if problem.design.cancellation(b) > CANCELLATION:
         return False
     on = np.flatnonzero(b)
     part = problem.restricted(on)
-    return _vanishes(part, b[on]) or separation(part)[0] is None
+    return _vanishes(part, b[on], limit) or separation(part, limit)[0] is None
 
 
-def _vanishes(problem: Problem, b: np.ndarray) -> bool:
+def _vanishes(problem: Problem, b: np.ndarray, limit: float) -> bool:
     """Whether corrections in the last digits make features vanish in twice the digits."""
     design = problem.design
     mass = gated.accumulate(abs(design.X), design.gating, np.abs(b))
@@ -104,7 +110,7 @@ def _vanishes(problem: Problem, b: np.ndarray) -> bool:
             return True
         if left > 0.5 * before:
             return False
-        change = _fine_correction(problem, high, V, mass)
+        change = _fine_correction(problem, high, V, mass, limit)
         if np.max(np.abs(change)) > 0.5:  # a combination of nothing always vanishes
             return False
         high, rounded = two_sum(high, -high * change)
@@ -113,12 +119,12 @@ def _vanishes(problem: Problem, b: np.ndarray) -> bool:
 
 
 def _fine_correction(
-    problem: Problem, b: np.ndarray, V: np.ndarray, mass: np.ndarray
+    problem: Problem, b: np.ndarray, V: np.ndarray, mass: np.ndarray, limit: float
 ) -> np.ndarray:
     """Solve for s as :func:`_correction` does, feature by feature in the unit of its terms."""
     n_samples, n_features = len(b), mass.size
     n_entries = n_samples * n_features
-    if n_entries > MOST or n_entries * min(n_samples, n_features) > _MOST_STEPS:
+    if not is_small(n_entries, limit) or n_entries * min(n_samples, n_features) > _MOST_STEPS:
         return _correction(problem, b, np.arange(n_samples), V)
     kept = mass.ravel() > 0
     units = mass.ravel()[kept]

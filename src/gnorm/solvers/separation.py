@@ -22,11 +22,16 @@ from gnorm.solvers.accurate import UNIT, accurate_outputs
 from gnorm.solvers.design import Design
 from gnorm.solvers.problem import Problem
 
-__all__ = ["MOST", "cheapest", "gated_features", "separation"]
+__all__ = ["cheapest", "gated_features", "is_small", "separation"]
 
-MOST = 2**20  # entries of the matrix up to which it is made
+_MOST = 2**20  # entries of the matrix up to which it is made
 _BYTES = 150  # an entry, of the decomposition and HiGHS: up to 123 were seen
 _SWEEPS = 8  # over rows and columns, to balance them
+
+
+def is_small(n_entries: int, limit: float) -> bool:
+    """Whether features side by side are few enough to be decomposed, in so many bytes."""
+    return n_entries <= min(_MOST, limit / _BYTES)
 
 
 def separation(
@@ -50,7 +55,7 @@ def separation(
         comes to no end.
     """
     design, rows = problem.design, np.flatnonzero(problem.is_hard)
-    if len(rows) * design.n_gates * design.n_features > min(MOST, limit / _BYTES):
+    if not is_small(len(rows) * design.n_gates * design.n_features, limit):
         return None, None
     design = design.restricted(rows)
     F = problem.y[rows, None] * gated_features(design)

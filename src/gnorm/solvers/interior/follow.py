@@ -50,6 +50,7 @@ _PATIENCE = 25  # iterations without a better gap before the solve counts as sta
 _PATIENCE_ROUGH = 3  # ... where more digits may help
 _PATIENCE_LOOSE = 8  # ... where the path can be followed by other means
 _PROGRESS = 0.9  # factor of the gap or of sigma that counts as progress where digits are few
+_SPARE = 0.25  # of the limit of memory, of which the matrices take the most
 _RAY = 1e-6  # separability residual at which a certificate is looked for
 _WEAK_PROOF = 1e-10  # ... when the iteration can make no more progress
 
@@ -159,12 +160,17 @@ class CentralPath:
 
     # -- checkpoints -----------------------------------------------------------------------------
 
+    @property
+    def _spare(self) -> float:
+        """Bytes that a proof may take beside the iteration."""
+        return _SPARE * self.run.memory_limit
+
     def _look_for_proof(self) -> None:
         """Try to prove the problem inseparable where the dual point runs off along a ray."""
         self._ray = self.system.ray_residual(self.state)
         if self._ray <= self._next_ray:
             coef = self.system.coefficients.dual_coef(self.state.x)
-            raise_if_not_separable(self.system.problem, coef, PROOF)
+            raise_if_not_separable(self.system.problem, coef, PROOF, self._spare)
             self._next_ray = self._ray / 10
 
     def _ended(self, status: Status, tol: float) -> Status:
@@ -172,7 +178,7 @@ class CentralPath:
             return Status.OPTIMAL
         if self._ray <= _RAY:
             coef = self.system.coefficients.dual_coef(self.state.x)
-            raise_if_not_separable(self.system.problem, coef, _WEAK_PROOF)
+            raise_if_not_separable(self.system.problem, coef, _WEAK_PROOF, self._spare)
         return status
 
     def _has_stalled(self, is_last: bool) -> bool:
