@@ -13,7 +13,7 @@ from gnorm.solvers.design import make_design
 from gnorm.solvers.separation import gated_features
 
 MASK = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1], [0, 0, 1, 1]], dtype=bool)
-METHODS = ["interior-point", "working-set", "clarabel"]
+METHODS = ["interior-point", "working-set", "factored", "clarabel"]
 
 
 def data(n_contexts=3, n_samples=90, seed=0):
