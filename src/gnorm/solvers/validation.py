@@ -81,12 +81,13 @@ def check_activations(activations: ArrayLike, n_samples: int) -> np.ndarray:
 
 def check_unit_features(mask: ArrayLike, n_units: int, n_features: int) -> np.ndarray:
     """Return the features that units see as a bool array of shape (n_units, n_features)."""
-    mask = np.asarray(mask)
+    expected = f"expected unit_features of dtype bool and shape ({n_units}, {n_features})"
+    try:
+        mask = np.asarray(mask)
+    except ValueError:
+        raise ValueError(f"{expected}, got rows of different lengths") from None
     if mask.dtype != np.bool_ or mask.shape != (n_units, n_features):
-        raise ValueError(
-            f"expected unit_features of dtype bool and shape ({n_units}, {n_features}), "
-            f"got dtype {mask.dtype} and shape {mask.shape}"
-        )
+        raise ValueError(f"{expected}, got dtype {mask.dtype} and shape {mask.shape}")
     if not np.all(mask.any(axis=1)):
         raise ValueError(
             "expected unit_features with at least one feature for each unit, got none for unit "
