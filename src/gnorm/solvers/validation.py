@@ -79,8 +79,10 @@ def check_activations(activations: ArrayLike, n_samples: int) -> np.ndarray:
     return activations
 
 
-def check_unit_features(mask: ArrayLike, n_units: int, n_features: int) -> np.ndarray:
-    """Return the features that units see as a bool array of shape (n_units, n_features)."""
+def check_unit_features(mask: ArrayLike | None, n_units: int, n_features: int) -> np.ndarray | None:
+    """Return the features that units see as a bool array, (n_units, n_features); None for all."""
+    if mask is None:
+        return None
     expected = f"expected unit_features of dtype bool and shape ({n_units}, {n_features})"
     try:
         mask = np.asarray(mask)

@@ -14,7 +14,7 @@ since with few features each they are cheap and many: of N samples a sum of kern
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -48,14 +48,8 @@ class SubspaceDesign(GroupDesign):
         super().__init__(norm, X, activations)
         self.unit_features = unit_features
 
-    def scaled(self, factor: float) -> SubspaceDesign:
-        """Return the design of a multiple of the inputs."""
-        return SubspaceDesign(self.norm, self.X * factor, self.activations, self.unit_features)
-
-    def restricted(self, rows: np.ndarray) -> SubspaceDesign:
-        """Return the design of some of the samples."""
-        X, activations = self.X[rows], self.activations[rows]
-        return SubspaceDesign(self.norm, X, activations, self.unit_features)
+    def _with(self, X: Any, activations: np.ndarray) -> Self:
+        return type(self)(self.norm, X, activations, self.unit_features)
 
     def kept(self, sums: np.ndarray) -> np.ndarray:
         """Return sums over all features with zeros where a unit does not see the feature."""
