@@ -431,6 +431,9 @@ def test_results_never_share_memory_with_weights():
         ({"X": np.ones((23, 7))}, "expected X with 4 features .* as zeta has, got 7, 5 and 3"),
         ({"X": np.ones((22, 4))}, r"shape \(22, n_units, n_contexts\), got shape \(23, 5, 3\)"),
         ({"activations": np.ones((23, 5, 3))}, "activations of dtype bool, got float64"),
+        # NumPy before 1.24 makes objects of sequences of different lengths
+        ({"activations": [[True], [True, False]]}, "got (sequences of different lengths|object)"),
+        ({"X": [[1.0], [1.0, 2.0]]}, "X of shape .*, got (sequences of different lengths|shape)"),
         ({"activations": np.ones((23, 5), dtype=bool)}, r"got shape \(23, 5\)"),
         ({"activations": np.ones((23, 4, 3), dtype=bool)}, "got 4, 4 and 3"),
     ],

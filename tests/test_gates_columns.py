@@ -210,6 +210,7 @@ def test_column_of_one_level_is_always_on():
         (CategoryGates(min_frequency=1.5), ValueError, "min_frequency must be .*, got 1.5"),
         (CategoryGates(min_frequency=True), ValueError, "min_frequency must be .*, got True"),
         (CategoryGates(handle_unknown="mean"), ValueError, "handle_unknown must be .* 'mean'"),
+        (CategoryGates(handle_unknown=np.ones(2)), ValueError, "handle_unknown must be one of"),
         (CategoryGates([]), ValueError, "columns must select at least one column"),
         (CategoryGates(["a"]), ValueError, "columns must be positions where X has no names"),
         (CategoryGates([7]), ValueError, "columns must be below 2 as X has columns, got 7"),

@@ -37,6 +37,7 @@ __all__ = [
     "BLOCK_ENTRIES",
     "NotRealizableError",
     "accumulate",
+    "as_array",
     "as_numbers",
     "canonical",
     "check_zeta",
@@ -64,6 +65,32 @@ def _is_finite(values: Any) -> bool:
     return values.size == 0 or bool(np.isfinite(values.max()) and np.isfinite(values.min()))
 
 
+def as_array(values: ArrayLike, expected: str) -> NDArray[Any]:
+    """Return an array of any type.
+
+    Parameters
+    ----------
+    values : array-like
+        The entries.
+    expected : str
+        What is expected, for the error message.
+
+    Returns
+    -------
+    ndarray
+        The array; the values themselves if they are one.
+
+    Raises
+    ------
+    ValueError
+        If that is a ragged sequence.
+    """
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ValueError(f"expected {expected}, got sequences of different lengths") from None
+
+
 def as_numbers(values: ArrayLike, name: str) -> FloatArray:
     """Return real numbers as a float64 array; whether they are finite is for the caller to say.
 
@@ -86,10 +113,7 @@ def as_numbers(values: ArrayLike, name: str) -> FloatArray:
     """
     if sparse.issparse(values):
         raise ValueError(f"expected real {name} as a dense array, got a sparse matrix")
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise ValueError(f"expected real {name}, got sequences of different lengths") from None
+    array = as_array(values, f"real {name}")
     if array.dtype.kind == "O" and all(isinstance(value, Real) for value in array.flat):
         array = array.astype(float)
     if array.dtype.kind not in "biuf":
@@ -133,23 +157,22 @@ def check_zeta(zeta: ArrayLike, name: str = "zeta") -> FloatArray:
 
 
 def _check_samples(X: Any, activations: ArrayLike | Gating) -> tuple[Any, Gating]:
-    X = X.tocsr() if sparse.issparse(X) else np.asarray(X)
+    expected = "X of shape (n_samples, n_features)"
+    X = X.tocsr() if sparse.issparse(X) else as_array(X, expected)
     if X.ndim != 2:
-        raise ValueError(f"expected X of shape (n_samples, n_features), got shape {X.shape}")
+        raise ValueError(f"expected {expected}, got shape {X.shape}")
     if X.dtype.kind not in "biuf":
         raise ValueError(f"expected real X, got dtype {X.dtype}")
     if not _is_finite(X.data if sparse.issparse(X) else X):
         raise ValueError("expected finite X, got NaN or infinite entries")
     if isinstance(activations, Gating):
         return X, activations
-    gates = np.asarray(activations)
+    expected = f"activations of shape ({X.shape[0]}, n_units, n_contexts)"
+    gates = as_array(activations, expected)
     if gates.dtype != np.bool_:
         raise ValueError(f"expected activations of dtype bool, got {gates.dtype}")
     if gates.ndim != 3 or len(gates) != X.shape[0]:
-        raise ValueError(
-            f"expected activations of shape ({X.shape[0]}, n_units, n_contexts), "
-            f"got shape {gates.shape}"
-        )
+        raise ValueError(f"expected {expected}, got shape {gates.shape}")
     return X, Gating(gates)
 
 

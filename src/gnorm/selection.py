@@ -33,7 +33,7 @@ from sklearn.utils import check_random_state, check_scalar, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from gnorm.estimators.base import GatedEstimator
+from gnorm.estimators.base import GatedEstimator, unit_selectors
 from gnorm.estimators.data import TrainingData, all_or_nothing, in_parallel
 from gnorm.estimators.selection import (
     PathCV,
@@ -78,7 +78,7 @@ def _with_open_unit(estimator: Any) -> Any:
     gates = model._default_gates() if model.gates is None else model.gates
     model.set_params(gates=JoinedGates([OpenGates(), gates]), warm_start=False)
     if model.unit_features is not None:
-        model.set_params(unit_features=[slice(None), *model.unit_features])
+        model.set_params(unit_features=[slice(None), *unit_selectors(model.unit_features)])
     return model
 
 

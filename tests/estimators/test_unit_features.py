@@ -19,7 +19,7 @@ from gnorm import (
     GLNNormSVC,
     QuantileGates,
 )
-from gnorm.selection import UnitSelectionCV, permutation_null
+from gnorm.selection import UnitSelectionCV, permutation_null, unit_path
 
 NAMES = ["a", "b", "c"]
 OWN = [["a"], ["b"], ["c"]]
@@ -40,7 +40,9 @@ def additive(**params):
 def test_selectors_and_masks_are_the_same():
     X, y = curves()
     one = additive(unit_features=OWN).fit(X, y)
-    for same in (np.eye(3, dtype=bool), [0, [1], slice(2, 3)], ["a", "b", "c"]):
+    mask = np.eye(3, dtype=bool)
+    frame = pd.DataFrame(mask, columns=["c", "a", "b"])  # a mask, and its columns no selectors
+    for same in (mask, frame, [0, [1], slice(2, 3)], ["a", "b", "c"]):
         other = additive(unit_features=same).fit(X, y)
         assert_array_equal(other.zeta_, one.zeta_)
     seen = np.column_stack([np.eye(3, dtype=bool), np.ones(3, dtype=bool)])  # and the constant
@@ -104,8 +106,16 @@ def test_selection_of_units_keeps_their_features():
 
 def test_what_is_refused():
     X, y = curves()
-    for wrong in ([["a"]], "a", 3, np.ones((2, 3), dtype=bool)):
+    for wrong in ([["a"]], np.ones((2, 3), dtype=bool)):
         with pytest.raises(ValueError, match="a selector for each of 3 units"):
+            additive(unit_features=wrong).fit(X, y)
+    for wrong in ("abc", 3, np.array(3), dict.fromkeys("abc", "a")):
+        with pytest.raises(ValueError, match="a selector for each unit, got"):
+            additive(unit_features=wrong).fit(X, y)
+        with pytest.raises(ValueError, match="a selector for each unit, got"):
+            unit_path(additive(unit_features=wrong), X, y)
+    for wrong in ([True] * 3, np.ones(3, dtype=bool), np.ones(3)):
+        with pytest.raises(TypeError, match="unit_features must be names, positions, a slice"):
             additive(unit_features=wrong).fit(X, y)
     with pytest.raises(ValueError, match="unit_features must be among the columns of X once"):
         additive(unit_features=[["z"], ["b"], ["c"]]).fit(X, y)

@@ -144,6 +144,7 @@ REFUSED = [
     ),
     ({"activations": np.ones((2, 1), dtype=bool)}, "got dtype bool and shape (2, 1)"),
     ({"activations": np.ones((2, 0, 1), dtype=bool)}, "got dtype bool and shape (2, 0, 1)"),
+    ({"activations": [[[True]], [[True, False]]]}, "expected activations of dtype bool and"),
     ({"activations": np.ones((2, 1, 1))}, "got dtype float64 and shape (2, 1, 1)"),
     ({"C": 0.0}, "expected C > 0, got 0.0"),
     ({"C": [1.0, -2.0]}, "expected C > 0, got -2.0"),

@@ -1,5 +1,8 @@
 """Units that see some of the features each: against cvxpy written out, by every method."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import cvxpy as cp
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from gnorm.solvers.design import make_design
 from gnorm.solvers.separation import gated_features
 
 MASK = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1], [0, 0, 1, 1]], dtype=bool)
-METHODS = ["interior-point", "working-set", "clarabel"]
+METHODS = ["interior-point", "working-set", "factored", "clarabel"]
 
 
 def data(n_contexts=3, n_samples=90, seed=0):
@@ -110,6 +113,24 @@ def test_products_are_those_of_the_features_that_units_see(container, rows):
             assert_allclose(kernel @ coef, products[:, h], atol=1e-8)
 
 
+def test_threads_that_come_first_at_once_share_a_design():
+    X = np.random.default_rng(0).normal(size=(20, 5))
+    mask = np.array([[bool(number & 2**j) for j in range(5)] for number in range(1, 32)])
+    gates, ones = np.ones((20, 31, 1), dtype=bool), np.ones(31)
+    expected = X @ np.diag(mask.sum(axis=0)) @ X.T
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(15):
+                design = make_design(GroupNorm(), X, gates, mask)
+                each = [pool.submit(design.weighted_gram, ones, np.float64) for _ in range(4)]
+                for found in each:
+                    assert_allclose(np.tril(found.result()), np.tril(expected), atol=1e-12)
+    finally:
+        sys.setswitchinterval(before)
+
+
 def test_all_features_are_no_choice():
     X, gates, y, _ = data()
     options = {"loss": "squared_error", "C": 0.3}
@@ -153,6 +174,8 @@ def test_what_is_refused():
         solve(X, y, gates, **options | {"unit_features": MASK[1:]})
     with pytest.raises(ValueError, match=r"dtype bool and shape \(4, 4\), got dtype float64"):
         solve(X, y, gates, **options | {"unit_features": MASK.astype(float)})
+    with pytest.raises(ValueError, match=r"shape \(4, 4\), got (sequences|dtype object)"):
+        solve(X, y, gates, **options | {"unit_features": [[True], [True, False], [True], [True]]})
     with pytest.raises(ValueError, match="at least one feature for each unit, got none for unit 2"):
         solve(X, y, gates, **options | {"unit_features": MASK & (np.arange(4) != 2)[:, None]})
     X, gates, y, _ = data(n_samples=900)

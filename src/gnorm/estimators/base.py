@@ -7,7 +7,7 @@ gates, norm and loss, and says which problems its labels or targets pose.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -53,7 +53,7 @@ from gnorm.solvers.validation import (
     check_unit_features,
 )
 
-__all__ = ["ContextGates", "GatedEstimator", "OnOffGates", "of_all_samples"]
+__all__ = ["ContextGates", "GatedEstimator", "OnOffGates", "of_all_samples", "unit_selectors"]
 
 
 class ContextGates:
@@ -224,11 +224,7 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
         """Which features each unit sees, the constant one always; None for all."""
         if self.unit_features is None:
             return None
-        n_features = data.X.shape[1]
-        try:
-            selectors = list(self.unit_features)
-        except TypeError:
-            selectors = []
+        n_features, selectors = data.X.shape[1], unit_selectors(self.unit_features)
         if len(selectors) != n_units:
             raise ValueError(
                 f"expected unit_features with a selector for each of {n_units} units, "
@@ -401,6 +397,21 @@ def _text_named(features: Any) -> Iterator[None]:
             f"expected numbers in features, got text in {', '.join(map(repr, texts))}; columns of "
             "levels go to segment"
         ) from error
+
+
+def unit_selectors(unit_features: Any) -> list[Any]:
+    """List the selectors of the features of each unit, or the rows of a mask."""
+    if is_frame(unit_features):  # a mask, whose columns are what it would list
+        unit_features = np.asarray(unit_features)
+    try:
+        selectors = [] if isinstance(unit_features, str | Mapping) else list(unit_features)
+    except TypeError:
+        selectors = []
+    if not selectors:
+        raise ValueError(
+            f"expected unit_features with a selector for each unit, got {unit_features!r}"
+        )
+    return selectors
 
 
 def _learned_from(gates: Any, data: TrainingData) -> str:

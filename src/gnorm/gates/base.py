@@ -277,5 +277,5 @@ HANDLE_UNKNOWN = ("shared", "context", "error")
 
 def check_handle_unknown(handle_unknown: Any, allowed: tuple[str, ...] = HANDLE_UNKNOWN) -> None:
     """Raise ValueError unless it is one of the ways there are."""
-    if handle_unknown not in allowed:
+    if not isinstance(handle_unknown, str) or handle_unknown not in allowed:
         raise ValueError(f"handle_unknown must be one of {allowed}, got {handle_unknown!r}")

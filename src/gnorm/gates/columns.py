@@ -77,7 +77,8 @@ def column_indices(X: Any, columns: Any, what: str = "columns") -> NDArray[np.in
         return np.arange(n_columns)[_of_positions(X, selector, what)]
     if isinstance(selector, str | Integral) and not isinstance(selector, bool | np.bool_):
         selector = [selector]
-    if not isinstance(selector, Sequence | np.ndarray) and not hasattr(selector, "__array__"):
+    is_list = isinstance(selector, Sequence) or hasattr(selector, "__array__")
+    if not is_list or getattr(selector, "shape", None) == ():  # a number of NumPy has a shape
         raise TypeError(
             f"{what} must be names, positions, a slice, a mask or a callable, got {columns!r}"
         )

@@ -306,9 +306,7 @@ def _solve(
     """Check, merge, choose, solve, certify and expand."""
     X, targets, gates, weight = check_samples(X, y, activations, loss, C, sample_weight)
     loss = loss.fitted_to(targets[weight > 0])
-    mask = None
-    if unit_features is not None:
-        mask = check_unit_features(unit_features, gates.shape[1], X.shape[1])
+    mask = check_unit_features(unit_features, gates.shape[1], X.shape[1])
     if unit_weights is not None:
         norm = _weighted_norm(norm, gates[weight > 0], unit_weights, mask)
     design, merged = prepare(X, targets, gates, weight, norm, mask)

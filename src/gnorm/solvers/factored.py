@@ -104,21 +104,21 @@ class _Descent:
         return A, weights[self.split :].reshape(self.n_matrices, self.rank, self.n_columns)
 
     def zeta(self, weights: np.ndarray) -> np.ndarray:
-        """Multiply the factors."""
+        """Multiply the factors, of the features that each unit sees, in the shape of a point."""
         A, B = self.factors(weights)
-        product: np.ndarray = (A @ B / self.scales).reshape(self.shape)
-        return product
+        return self.problem.design.kept((A @ B / self.scales).reshape(self.shape_of_point))
 
     def slopes(self, weights: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
         """Value, outputs, the dual point that the slopes of the loss are, and its scaled sums."""
         problem = self.problem
         loss, y, C = problem.loss, problem.y, problem.C
-        f = self.design.decision_values(self.zeta(weights))
+        f = self.design.decision_values(self.zeta(weights).reshape(self.shape))
         if self.smooth is None:
             losses, b = float(np.sum(loss.value(y, f, C))), -loss.derivative(y, f, C)
         else:
             losses, b = self.smooth.slopes(f)
-        V = self.design.sums(b).reshape(self.n_matrices, self.n_rows, self.n_columns)
+        sums = problem.design.kept(self.design.sums(b).reshape(self.shape_of_point))
+        V = sums.reshape(self.n_matrices, self.n_rows, self.n_columns)
         return 0.5 * (0.5 * float(weights @ weights)) ** 2 + losses, f, b, V / self.scales
 
     def __call__(self, scaled: np.ndarray) -> tuple[float, np.ndarray]:
@@ -154,7 +154,7 @@ class _Descent:
             self.dual, self.b = dual, b
         if value <= self.primal:
             self.primal = value
-            self.point = self.zeta(weights).reshape(self.shape_of_point)
+            self.point = self.zeta(weights)
         if self.run.report is not None:
             self.run.report(self.run.n_iter, value, self.dual, 1.0)
         if self.gap <= 0.9 * self.run.tol or self.run.is_spent:

@@ -201,9 +201,7 @@ def gln_norm_path(
     X, targets, gates, weight = check_samples(X, y, activations, loss, 1.0, sample_weight)
     loss = loss.fitted_to(targets[weight > 0])
     options: dict[str, Any] = {"method": method, "tol": tol, "max_iter": max_iter}
-    mask = None
-    if unit_features is not None:
-        mask = check_unit_features(unit_features, gates.shape[1], X.shape[1])
+    mask = check_unit_features(unit_features, gates.shape[1], X.shape[1])
     design, merged = prepare(X, targets, gates, weight, norm, mask)
     at_one = Problem(design, loss, targets[merged.rows], merged.weight)
     options["memory_limit"] = share_gram(design, at_one, method, memory_limit)

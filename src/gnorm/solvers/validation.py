@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from gnorm import kernels
-from gnorm.gated import as_numbers
+from gnorm.gated import as_array, as_numbers
 from gnorm.losses import Loss
 from gnorm.solvers.merge import weighted
 
@@ -65,7 +65,8 @@ def check_lengths(X: Any) -> None:
 
 def check_activations(activations: ArrayLike, n_samples: int) -> np.ndarray:
     """Return activations as a bool array of shape (n_samples, n_units, n_contexts)."""
-    activations = np.asarray(activations)
+    expected = f"activations of dtype bool and shape ({n_samples}, n_units, n_contexts)"
+    activations = as_array(activations, expected)
     if (
         activations.dtype != np.bool_
         or activations.ndim != 3
@@ -73,20 +74,19 @@ def check_activations(activations: ArrayLike, n_samples: int) -> np.ndarray:
         or 0 in activations.shape
     ):
         raise ValueError(
-            f"expected activations of dtype bool and shape ({n_samples}, n_units, n_contexts), "
-            f"got dtype {activations.dtype} and shape {activations.shape}"
+            f"expected {expected}, got dtype {activations.dtype} and shape {activations.shape}"
         )
     return activations
 
 
-def check_unit_features(mask: ArrayLike, n_units: int, n_features: int) -> np.ndarray:
-    """Return the features that units see as a bool array of shape (n_units, n_features)."""
-    mask = np.asarray(mask)
+def check_unit_features(mask: ArrayLike | None, n_units: int, n_features: int) -> np.ndarray | None:
+    """Return the features that units see as a bool array, (n_units, n_features); None for all."""
+    if mask is None:
+        return None
+    expected = f"unit_features of dtype bool and shape ({n_units}, {n_features})"
+    mask = as_array(mask, expected)
     if mask.dtype != np.bool_ or mask.shape != (n_units, n_features):
-        raise ValueError(
-            f"expected unit_features of dtype bool and shape ({n_units}, {n_features}), "
-            f"got dtype {mask.dtype} and shape {mask.shape}"
-        )
+        raise ValueError(f"expected {expected}, got dtype {mask.dtype} and shape {mask.shape}")
     if not np.all(mask.any(axis=1)):
         raise ValueError(
             "expected unit_features with at least one feature for each unit, got none for unit "

@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 from scipy.linalg.blas import dsyrk
@@ -119,19 +119,23 @@ class Design(ABC, Generic[AnyNorm]):
         """Gates that are open in some sample, of all units together."""
         return len(self.gating.open)
 
-    def copied(self) -> Design[AnyNorm]:
+    def copied(self) -> Self:
         """Return the same design; what becomes known of its Gram matrix does not of this one."""
         copied = copy(self)
         copied.gram = self.gram.copied()
         return copied
 
-    def scaled(self, factor: float) -> Design[AnyNorm]:
-        """Return the design of a multiple of the inputs."""
-        return type(self)(self.norm, self.X * factor, self.activations)
+    def _with(self, X: Any, activations: np.ndarray) -> Self:
+        """Return the design of other samples."""
+        return type(self)(self.norm, X, activations)
 
-    def restricted(self, rows: np.ndarray) -> Design[AnyNorm]:
+    def scaled(self, factor: float) -> Self:
+        """Return the design of a multiple of the inputs."""
+        return self._with(self.X * factor, self.activations)
+
+    def restricted(self, rows: np.ndarray) -> Self:
         """Return the design of some of the samples, with what is known of its Gram matrix."""
-        part = type(self)(self.norm, self.X[rows], self.activations[rows])
+        part = self._with(self.X[rows], self.activations[rows])
         part.gram = self.gram.part(rows, part._gram)
         return part
 

@@ -13,7 +13,8 @@ since with few features each they are cheap and many: of N samples a sum of kern
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 
@@ -46,16 +47,9 @@ class SubspaceDesign(GroupDesign):
     ) -> None:
         super().__init__(norm, X, activations)
         self.unit_features = unit_features
-        self._parts: list[tuple[np.ndarray, GroupDesign]] = []
 
-    def scaled(self, factor: float) -> SubspaceDesign:
-        """Return the design of a multiple of the inputs."""
-        return SubspaceDesign(self.norm, self.X * factor, self.activations, self.unit_features)
-
-    def restricted(self, rows: np.ndarray) -> SubspaceDesign:
-        """Return the design of some of the samples."""
-        X, activations = self.X[rows], self.activations[rows]
-        return SubspaceDesign(self.norm, X, activations, self.unit_features)
+    def _with(self, X: Any, activations: np.ndarray) -> Self:
+        return type(self)(self.norm, X, activations, self.unit_features)
 
     def kept(self, sums: np.ndarray) -> np.ndarray:
         """Return sums over all features with zeros where a unit does not see the feature."""
@@ -83,21 +77,22 @@ class SubspaceDesign(GroupDesign):
         if S is None:
             S = np.empty((self.n_samples, self.n_samples), dtype=precision, order="F")
         S.fill(0.0)
-        for units, part in self._by_features():
+        for units, part in self._parts:
             if np.any(weights[units]):
                 added = part.weighted_gram(weights[units], precision, added)
                 part.forget_gram()
                 S += added
         return S
 
-    def _by_features(self) -> list[tuple[np.ndarray, GroupDesign]]:
+    @cached_property
+    def _parts(self) -> list[tuple[np.ndarray, GroupDesign]]:
         """Units that see the same features, and the design of these units and features."""
-        if not self._parts:
-            unit_weights = self.norm.weights(self.n_kernels)
-            sets, of_unit = np.unique(self.unit_features, axis=0, return_inverse=True)
-            for k, is_seen in enumerate(sets):
-                units = np.flatnonzero(of_unit.reshape(-1) == k)
-                norm = GroupNorm(unit_weights=tuple(unit_weights[units]))
-                X = self.X[:, np.flatnonzero(is_seen)]
-                self._parts.append((units, GroupDesign(norm, X, self.activations[:, units])))
-        return self._parts
+        unit_weights = self.norm.weights(self.n_kernels)
+        sets, of_unit = np.unique(self.unit_features, axis=0, return_inverse=True)
+        parts = []  # whole before other threads see it
+        for k, is_seen in enumerate(sets):
+            units = np.flatnonzero(of_unit.reshape(-1) == k)
+            norm = GroupNorm(unit_weights=tuple(unit_weights[units]))
+            X = self.X[:, np.flatnonzero(is_seen)]
+            parts.append((units, GroupDesign(norm, X, self.activations[:, units])))
+        return parts
