@@ -63,7 +63,8 @@ def relu_max_margin(
     intercept: a constant feature makes biases of the neurons, which are inside the norm like any
     other weight unless `penalize_bias` is False. The lower bound holds for networks of any width:
     with at most three features the search over all neurons is exact, by a walk along the
-    arrangement of the samples, and with more they are bounded.
+    arrangement of the samples, and with more they are bounded. Nor does it depend on the size of
+    what is added at no cost.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ def balanced(problem: Problem, Z: np.ndarray, b: np.ndarray) -> np.ndarray | Non
         if np.all(np.abs(b @ Z) <= _ROUNDING * (np.abs(b) @ np.abs(Z))):
             return b
         room = np.minimum(np.minimum(b - lower, upper - b), np.max(np.abs(b)))
-        shares = np.linalg.lstsq((room[:, None] * Z).T, b @ Z)[0]
+        shares = np.linalg.lstsq((room[:, None] * Z).T, b @ Z, rcond=None)[0]
         b = np.clip(b - room * shares, lower, upper)
     return None
 
@@ -93,7 +93,7 @@ def fitted_by_free(problem: Problem, free: np.ndarray) -> np.ndarray | None:
     y, C = problem.y, problem.C
     if problem.loss.is_margin or free.shape[1] == 0 or np.any(problem.loss.value(y, y, C)):
         return None
-    coefs: np.ndarray = np.linalg.lstsq(free, y)[0]
+    coefs: np.ndarray = np.linalg.lstsq(free, y, rcond=None)[0]
     is_fitted = np.max(np.abs(y - free @ coefs)) <= _FITTED * np.max(np.abs(y))
     return coefs if is_fitted else None
 
