@@ -183,6 +183,7 @@ def test_dual_points_are_balanced_inside_the_domain(name):
     lower, upper = loss.domain(y, C)
     assert np.all((moved > lower) & (moved < upper))
     assert_allclose(moved, b, atol=0.2)
+    assert balanced(problem_of(loss, y, C), Z, np.full(20, np.nan)) is None
 
 
 @pytest.mark.parametrize("name", ["hinge", "squared_hinge", "log_loss"])
