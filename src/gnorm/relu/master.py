@@ -59,8 +59,8 @@ def balanced(problem: Problem, Z: np.ndarray, b: np.ndarray) -> np.ndarray | Non
     r"""Dual point nearby with :math:`Z^\top b = 0`, but for rounding.
 
     Coefficients move in proportion to their room, the way to the nearer end of their domain. Those
-    that would leave it stay at the end, and the others move on: so it has to be where free functions
-    separate some samples and are zero on the others.
+    that would leave it stay at the end, and the others move on: so it has to be where free
+    functions separate some samples and are zero on the others.
 
     Parameters
     ----------
