@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 
 from gnorm.losses import get_loss
 from gnorm.relu import ReLUStatus, relu_max_margin
+from gnorm.relu.master import balanced, problem_of
 from gnorm.relu.reduction import folded
 from tests.relu.reference import by_clarabel
 from tests.relu.test_relu import SOFT, data
@@ -137,3 +138,71 @@ def test_what_cannot_be_free():
         relu_max_margin(X[:, :3], y, 1.0, penalize_bias=False)
     with pytest.raises(ValueError, match="expected an exact oracle with penalize_bias=False"):
         relu_max_margin(X[:, 2:], y, 1.0, penalize_bias=False, oracle="local")
+    for name in ("penalize_bias", "penalize_linear"):
+        with pytest.raises(ValueError, match=f"expected {name} to be True or False, got 'no'"):
+            relu_max_margin(X, y, 1.0, **{name: "no"})
+
+
+@pytest.mark.parametrize("free", FREE[1:])
+@pytest.mark.parametrize("name", ["squared_error", "absolute_error", "quantile"])
+def test_what_is_free_fits_at_no_cost(free, name):
+    X, _ = on_a_line(20)
+    solution = relu_max_margin(X, 2 * X[:, 0] + 1, 1.0, loss=name, **free)
+    assert (solution.norm, solution.primal_value, solution.duality_gap) == (0.0, 0.0, 0.0)
+    assert solution.status is ReLUStatus.OPTIMAL
+    assert_allclose(solution.decision_values(X), 2 * X[:, 0] + 1, rtol=1e-12)
+
+
+def test_flags_of_numpy():
+    X, y = data(10, 3)
+    options = {"penalize_bias": np.False_, "penalize_linear": np.False_}
+    solution = relu_max_margin(X, y, 1.0, **options)
+    assert solution.norm == relu_max_margin(X, y, 1.0, **FREE[2]).norm
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e8])
+def test_free_biases_in_any_units(scale):
+    X, y = data(24, 3)
+    reference = relu_max_margin(X, y, 1.0, penalize_bias=False)
+    scaled = X * [scale, scale, 1.0]
+    solution = relu_max_margin(scaled, y, scale**-2, penalize_bias=False)
+    assert solution.status is ReLUStatus.OPTIMAL
+    assert_allclose(solution.norm * scale, reference.norm, rtol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["hinge", "log_loss", "squared_error", "absolute_error"])
+def test_dual_points_are_balanced_inside_the_domain(name):
+    rng = np.random.default_rng(0)
+    loss, y, C = get_loss(name), np.repeat([1.0, -1.0], 10), rng.uniform(1, 2, size=20)
+    Z = np.ones((20, 1))
+    b = y * rng.uniform(0.4, 0.6, size=20)
+    b[:4] = 1e-12  # hardly off the end of the domain
+    b[10:14] = -1e-12
+    moved = balanced(problem_of(loss, y, C), Z, b)
+    assert abs(np.sum(moved)) < 1e-13
+    lower, upper = loss.domain(y, C)
+    assert np.all((moved > lower) & (moved < upper))
+    assert_allclose(moved, b, atol=0.2)
+    assert balanced(problem_of(loss, y, C), Z, np.full(20, np.nan)) is None
+
+
+@pytest.mark.parametrize("name", ["hinge", "squared_hinge", "log_loss"])
+@pytest.mark.parametrize("penalize_bias", [True, False])
+def test_some_samples_that_are_separated_at_no_cost(name, penalize_bias):
+    # the first feature separates four samples, and is zero on the others
+    X = [[-2, 0, 1], [-1, 0, 1], [1, 0, 1], [2, 0, 1], [0, 1, 1], [0, -1, 1], [0, 2, 1], [0, -2, 1]]
+    X, y = np.array(X, dtype=float), np.array([-1, -1, 1, 1, 1, -1, -1, 1])
+    free = {"penalize_bias": penalize_bias, "penalize_linear": False}
+    solution = relu_max_margin(X, y, 1.0, loss=name, **free)
+    assert solution.status is ReLUStatus.OPTIMAL
+    rest = relu_max_margin(X[4:, 1:], y[4:], 1.0, loss=name, **free)
+    assert_allclose(solution.primal_value, rest.primal_value, rtol=3e-6)
+
+
+def test_a_hard_margin_of_many_samples_beside_a_free_linear_part():
+    rng = np.random.default_rng(1)
+    X = np.column_stack((rng.normal(size=(60, 2)), np.ones(60)))
+    y = np.sign(np.sin(3 * X[:, 0]) + 0.3 * rng.normal(size=60))
+    solution = relu_max_margin(X, y, penalize_linear=False)
+    assert solution.status is ReLUStatus.OPTIMAL
+    assert_allclose(solution.norm, 148.181, rtol=1e-4)

@@ -159,15 +159,46 @@ def test_patterns_that_cannot_separate_have_a_proof():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"patterns": np.ones((3, 2), dtype=bool)}, "expected activations of dtype bool and shape"),
-        ({"patterns": np.ones((8, 2))}, "expected activations of dtype bool"),
-        ({"patterns": np.ones((8, 2, 3), dtype=bool)}, "expected patterns of one context, got 3"),
-        ({"patterns": np.zeros((8, 2), dtype=bool)}, "expected a pattern that a neuron has"),
+        ({"patterns": np.ones((3, 2), dtype=bool)}, r"shape \(8, n_patterns\), got .* \(3, 2\)"),
+        ({"patterns": np.ones((8, 2))}, "expected patterns of dtype bool .* got dtype float64"),
+        ({"patterns": np.ones((8, 2, 3), dtype=bool)}, r"expected patterns .* got .* \(8, 2, 3\)"),
+        ({"patterns": np.zeros((8, 2), dtype=bool)}, "expected a pattern that is active"),
         ({"oracle": "bounded"}, 'expected oracle="auto" beside patterns'),
         ({"penalize_bias": False}, "expected penalize_bias=True beside patterns"),
     ],
 )
-def test_what_does_not_go_with_patterns(change, sentence):
+@pytest.mark.parametrize("C", [1.0, np.inf])
+def test_what_does_not_go_with_patterns(change, sentence, C):
     X, y = data(8, 3)
     with pytest.raises(ValueError, match=sentence):
-        relu_max_margin(X, y, 1.0, **({"patterns": activation_patterns(X)} | change))
+        relu_max_margin(X, y, C, **({"patterns": activation_patterns(X)} | change))
+
+
+def test_patterns_that_no_neuron_has():
+    X, y = data(24, 3)
+    patterns = np.random.default_rng(0).random((24, 4)) > 0.5
+    with pytest.raises(ValueError, match="expected a pattern that a neuron has"):
+        relu_max_margin(X, y, 1.0, patterns=patterns)
+
+
+def test_targets_of_zero_need_no_neurons():
+    X, y = data(8, 3)
+    for patterns in (None, activation_patterns(X)):
+        solution = relu_max_margin(X, 0.0 * y, 1.0, loss="squared_error", patterns=patterns)
+        assert (solution.norm, solution.duality_gap) == (0.0, 0.0)
+        assert solution.status is ReLUStatus.OPTIMAL
+
+
+def test_one_cone_is_found_from_any_seed():
+    X, y = data(8, 3)
+    pattern = activation_patterns(X)[:, :1]
+    for seed in range(8):
+        solution = relu_max_margin(
+            X, y**2, 1.0, loss="squared_error", patterns=pattern, random_state=seed
+        )
+        assert solution.status is ReLUStatus.OPTIMAL
+
+
+def test_samples_of_zero_have_no_pattern():
+    assert activation_patterns(np.zeros((3, 2))).shape == (3, 0)
+    assert activation_patterns(np.zeros((3, 2)), 4).shape == (3, 0)

@@ -63,7 +63,8 @@ def relu_max_margin(
     intercept: a constant feature makes biases of the neurons, which are inside the norm like any
     other weight unless `penalize_bias` is False. The lower bound holds for networks of any width:
     with at most three features the search over all neurons is exact, by a walk along the
-    arrangement of the samples, and with more they are bounded.
+    arrangement of the samples, and with more they are bounded. Nor does it depend on the size of
+    what is added at no cost.
 
     Parameters
     ----------
@@ -161,6 +162,9 @@ def relu_max_margin(
         raise ValueError(f"expected a loss of one output, got {loss.name!r}")
     check_options(tol, max_iter, memory_limit)
     check_count(max_neurons, "max_neurons")
+    for name, value in (("penalize_bias", penalize_bias), ("penalize_linear", penalize_linear)):
+        if not isinstance(value, bool | np.bool_):
+            raise ValueError(f"expected {name} to be True or False, got {value!r}")
     X = check_array(X, dtype=np.float64, input_name="X")
     gates = np.ones((len(X), 1), dtype=bool)  # without patterns samples merge by X and y
     if patterns is not None:
@@ -246,7 +250,7 @@ def _free_basis(X: np.ndarray, penalize_bias: bool, penalize_linear: bool) -> np
         )
     if penalize_linear:
         constant = np.eye(X.shape[1])[:, -1:]
-        return constant[:, penalize_bias:] / (1.0 if penalize_bias else X[0, -1])
+        return constant[:, :0] if penalize_bias else constant / X[0, -1]
     _, sizes, axes = np.linalg.svd(X, full_matrices=False)
     kept = sizes > sizes[0] * max(X.shape) * np.finfo(float).eps
     basis: np.ndarray = axes[kept].T / sizes[kept] * np.sqrt(len(X))

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gnorm.relu.master import MasterPoint, free_cost, solve_master
+from gnorm.relu.master import MasterPoint, balanced, fitted_by_free, solve_master
 from gnorm.relu.oracle import Found
 from gnorm.relu.reduction import reduced
 from gnorm.solvers.certify import dual_value, primal_value, relative_gap
@@ -182,6 +182,8 @@ def generate(
     run = _Generation(problem, X, search, _Columns(X, *start), tol, free)
     run.most = np.inf if max_neurons is None else max_neurons
     best = run.best
+    if best.gap <= tol:  # without neurons
+        return best
     try:
         while best.n_iter < max_iter:
             best.n_iter += 1
@@ -218,7 +220,13 @@ class _Generation:
         self.best = Best(
             np.empty((0, X.shape[1])), np.empty(0), np.zeros(free.shape[1]), np.zeros(len(X))
         )
-        self.best.primal_value, _ = primal_value(problem, 0.0, np.zeros(len(X)))
+        nothing, b = np.zeros(len(X)), self.best.dual_coef
+        self.best.primal_value, _ = primal_value(problem, 0.0, nothing)
+        self.best.dual_value = 0.0 - float(np.sum(problem.loss.conjugate(problem.y, b, problem.C)))
+        self.best.dual_norm = 0.0
+        fitted = fitted_by_free(problem, free)
+        if fitted is not None:
+            self.best.free, self.best.primal_value = fitted, 0.0
         self.guess: np.ndarray | None = None
         self.value = self.best.primal_value  # of the round before
         self.most = np.inf
@@ -261,7 +269,7 @@ class _Generation:
         """Search at the dual point, and between it and the best: either may give the bound."""
         assert self.guess is not None  # there was a solve
         points = [self.guess]
-        if self.problem.is_hard.any() and np.isfinite(self.best.dual_value):
+        if self.problem.is_hard.any() and self.best.dual_coef.any():
             points.append(_MIX * self.best.dual_coef + (1 - _MIX) * self.guess)
         return [self._look(b) for b in points]
 
@@ -283,17 +291,14 @@ class _Generation:
         return found
 
     def _local_gap(self, b: np.ndarray, found: Found, largest: float) -> float:
-        attained = max(largest, float(np.abs(found.values[0])))
-        dual, theta = dual_value(self.problem, b, attained)
-        dual -= free_cost(self.problem, self.free, theta * b, self.best.free)
-        return relative_gap(self.best.primal_value, dual)
+        attained = max(largest, found.largest)
+        return relative_gap(self.best.primal_value, dual_value(self.problem, b, attained)[0])
 
     def _keep_bound(self, b: np.ndarray, found: Found, largest: float) -> None:
         problem, best = self.problem, self.best
-        bound = max(found.bound, largest, float(np.abs(found.values[0])))
+        bound = max(found.bound, largest, found.largest)
         dual, theta = dual_value(problem, b, bound)
-        dual -= free_cost(problem, self.free, theta * b, best.free)
-        if dual > best.dual_value:
+        if dual > best.dual_value and balanced(problem, self.free, b) is not None:
             best.dual_value, best.dual_norm = dual, theta * bound
             best.dual_coef = problem.loss.feasible(problem.y, theta * b, problem.C)
 

@@ -138,7 +138,8 @@ class _ReLUNormClassifier(ClassifierMixin, _ReLUNorm):
         NotSeparableError
             If ``C`` is infinite and no network separates the samples.
         ValueError
-            For malformed input, or if fewer than two classes have samples of positive weight.
+            For malformed input, if fewer than two classes have samples of positive weight, or if a
+            linear function separates them that costs nothing with ``penalize_linear=False``.
 
         Warns
         -----

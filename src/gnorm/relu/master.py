@@ -18,9 +18,8 @@ the group norms are quadratic. Elimination leaves a matrix of the size of the co
     W = \operatorname{diag}((l^*)'' + z/p + u/v)^{-1} .
 
 Functions that cost nothing are further columns Z, with coefficients of any sign and
-:math:`Z^\top b = 0` in the dual problem. In floating point that sum is not quite 0. The lower bound
-is therefore one over free coefficients of at most ``_REACH`` times those found, in which it costs
-that many times :math:`|Z^\top b|`.
+:math:`Z^\top b = 0` in the dual problem. Iterates come near that. A dual value is taken where it
+holds, at a point nearby inside the domain, and so is a bound over free coefficients of any size.
 """
 
 from __future__ import annotations
@@ -39,14 +38,16 @@ from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
 
-__all__ = ["Master", "MasterPoint", "free_cost", "problem_of", "solve_master"]
+__all__ = ["Master", "MasterPoint", "balanced", "fitted_by_free", "problem_of", "solve_master"]
 
 _JITTER = 1e-15  # on the diagonal of the scaled Newton matrix
 _FREE = 1.0  # diagonal entry, in natural units, below which a coefficient is not eliminated
 _MORE_FREE = 100  # such coefficients at most, beyond as many as there are columns
 _LEAST_START = 0.1  # share of the mean that every coefficient gets that has a bound at 0
 _START_SLACK = 0.5  # slack of the largest sum at the start, relative
-_REACH = 1e3  # free coefficients, in units of those found, over which a lower bound holds
+_ROUNDING = 1e-13  # of a sum, relative to that of the sizes of its terms
+_FITTED = 1e-13  # distance of free functions from targets, relative, that is rounding
+_MOVES = 20  # towards a balanced dual point; one will do, but where some end in the corner
 
 
 def problem_of(loss: Loss, y: np.ndarray, C: np.ndarray) -> Problem:
@@ -54,8 +55,12 @@ def problem_of(loss: Loss, y: np.ndarray, C: np.ndarray) -> Problem:
     return Problem(cast(Any, None), loss, y, C)
 
 
-def free_cost(problem: Problem, Z: np.ndarray, b: np.ndarray, found: np.ndarray) -> float:
-    r"""What :math:`q^\top Z^\top b` may take from the dual value.
+def balanced(problem: Problem, Z: np.ndarray, b: np.ndarray) -> np.ndarray | None:
+    r"""Dual point nearby with :math:`Z^\top b = 0`, but for rounding.
+
+    Coefficients move in proportion to their room, the way to the nearer end of their domain. Those
+    that would leave it stay at the end, and the others move on: so it has to be where free
+    functions separate some samples and are zero on the others.
 
     Parameters
     ----------
@@ -64,17 +69,35 @@ def free_cost(problem: Problem, Z: np.ndarray, b: np.ndarray, found: np.ndarray)
     Z : ndarray of shape (n_samples, n_free)
         Outputs of the functions that cost nothing, of order one.
     b : ndarray of shape (n_samples,)
-        Dual point.
-    found : ndarray of shape (n_free,)
-        Coefficients at hand; those for which the bound holds are so many times larger.
+        Point of the domain.
 
     Returns
     -------
-    float
-        The largest value.
+    ndarray of shape (n_samples,) or None
+        Point of the domain; None if the way there is too long.
     """
-    reach = _REACH * (problem.output_scale + float(np.max(np.abs(found), initial=0.0)))
-    return reach * float(np.sum(np.abs(b @ Z)))
+    if Z.shape[1] == 0:
+        return b
+    if not np.isfinite(b).all():  # a step out of range, which ends the path
+        return None
+    lower, upper = problem.loss.domain(problem.y, problem.C)
+    for _ in range(_MOVES):
+        if np.all(np.abs(b @ Z) <= _ROUNDING * (np.abs(b) @ np.abs(Z))):
+            return b
+        room = np.minimum(np.minimum(b - lower, upper - b), np.max(np.abs(b)))
+        shares = np.linalg.lstsq((room[:, None] * Z).T, b @ Z, rcond=None)[0]
+        b = np.clip(b - room * shares, lower, upper)
+    return None
+
+
+def fitted_by_free(problem: Problem, free: np.ndarray) -> np.ndarray | None:
+    """Coefficients with which what costs nothing fits all targets, or None if it does not."""
+    y, C = problem.y, problem.C
+    if problem.loss.is_margin or free.shape[1] == 0 or np.any(problem.loss.value(y, y, C)):
+        return None
+    coefs: np.ndarray = np.linalg.lstsq(free, y, rcond=None)[0]
+    is_fitted = np.max(np.abs(y - free @ coefs)) <= _FITTED * np.max(np.abs(y))
+    return coefs if is_fitted else None
 
 
 class Master(NewtonSystem):
@@ -151,12 +174,12 @@ class Master(NewtonSystem):
 
     def dual(self, state: State, x: np.ndarray | None = None) -> Dual:
         """Evaluate the dual point of a state, or that of other coefficients."""
-        sums = state.sums if x is None else self.coefficients.total(x) @ self.A
-        largest = self._root_unit * max(float(np.max(sums)), 0.0)
-        dual = self._dual(state.x if x is None else x, largest)
-        found = self._root_unit * state.zeta
-        cost = free_cost(self.problem, self.free_columns, dual.coef, found)
-        return replace(dual, value=dual.value - cost)
+        coef = self.coefficients.dual_coef(state.x if x is None else x)
+        moved = balanced(self.problem, self.free_columns, coef)
+        if moved is None:
+            return Dual(coef, -np.inf)
+        largest = max(float(np.max(moved @ self.columns)), 0.0)
+        return Dual(moved, dual_value(self.problem, moved, largest)[0])
 
     def ray_residual(self, state: State) -> float:
         """Infinite: whether a hard margin has a solution is not for some neurons to say."""

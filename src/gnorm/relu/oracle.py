@@ -54,6 +54,11 @@ class Found(NamedTuple):
     values: np.ndarray
     bound: float
 
+    @property
+    def largest(self) -> float:
+        """Largest value found, 0 where there is none."""
+        return float(np.max(np.abs(self.values), initial=0.0))
+
 
 class Lines:
     r"""The lines of the samples, and :math:`h` as a sum over them.

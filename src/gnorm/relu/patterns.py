@@ -41,7 +41,7 @@ from sklearn.utils import check_array, check_random_state
 from gnorm.relu.oracle import Found, Lines, distinct
 from gnorm.relu.start import NoNetworkError
 from gnorm.solvers.problem import Problem
-from gnorm.solvers.validation import check_activations, check_count
+from gnorm.solvers.validation import check_count
 
 __all__ = ["Cells", "activation_patterns", "check_patterns"]
 
@@ -106,6 +106,8 @@ def activation_patterns(
     else:
         _, sizes, axes = np.linalg.svd(X, full_matrices=False)
         basis = axes[sizes > sizes[0] * max(X.shape) * np.finfo(float).eps]
+        if len(basis) == 0:  # samples that are all zero
+            return np.zeros((len(X), 0), dtype=bool)
         lines = Lines(X @ basis.T)
         count = 2 * sum(comb(max(len(lines.normals) - 1, 0), k) for k in range(len(basis)))
         if count * len(X) > _MOST_ENTRIES:
@@ -153,12 +155,17 @@ def _witnesses(normals: np.ndarray) -> np.ndarray:
 def check_patterns(patterns: ArrayLike, n_samples: int) -> np.ndarray:
     """Return patterns, or gates of one context, as an array of shape (n_samples, n_patterns)."""
     patterns = np.asarray(patterns)
-    if patterns.ndim == 2:
-        patterns = patterns[:, :, None]
-    patterns = check_activations(patterns, n_samples)
-    if patterns.shape[2] != 1:
-        raise ValueError(f"expected patterns of one context, got {patterns.shape[2]}")
-    return patterns[:, :, 0]
+    shape, is_of_gates = patterns.shape, patterns.ndim == 3 and patterns.shape[2] == 1
+    if patterns.ndim == 2 or is_of_gates:
+        patterns = patterns.reshape(shape[:2])
+    if patterns.dtype != bool or patterns.ndim != 2 or len(patterns) != n_samples:
+        raise ValueError(
+            f"expected patterns of dtype bool and shape ({n_samples}, n_patterns), "
+            f"got dtype {patterns.dtype} and shape {shape}"
+        )
+    if not patterns.any():
+        raise ValueError("expected a pattern that is active on a sample, got none")
+    return patterns
 
 
 class Cells:
@@ -262,12 +269,17 @@ class Cells:
         slope = -problem.loss.derivative(problem.y, np.zeros(len(self.X)), np.ones(len(self.X)))
         drawn = rng.permutation(self.patterns.shape[1])[:_N_DRAWN]
         directions = rng.normal(size=(len(drawn), self.X.shape[1]))
-        P = [self._projected(i, v) for i, v in zip(drawn.tolist(), directions, strict=True)]
-        U = np.concatenate([self.find(slope).neurons, np.array(P).reshape(directions.shape)])
+        # of opposite directions one at least is not normal to the cone
+        P = [
+            self._projected(i, s * v)
+            for i, v in zip(drawn.tolist(), directions, strict=True)
+            for s in (1.0, -1.0)
+        ]
+        U = np.concatenate([self.find(slope).neurons, np.array(P)])
         if problem.is_hard.any():
             U = np.concatenate((U, self._separating(problem, free)))
         lengths = np.linalg.norm(U, axis=1)
-        kept = lengths > _EMPTY * np.max(lengths, initial=0.0)
+        kept = lengths > _EMPTY * np.sqrt(U.shape[1])
         if not kept.any():
             raise ValueError("expected a pattern that a neuron has, got none")
         U = U[kept] / lengths[kept, None]
