@@ -53,6 +53,7 @@ def train(network, X, y):
 def draw(runs, path):
     figure = Figure(figsize=(11, 6), layout="constrained")
     grid = figure.subplots(len(runs), 3, sharex=True)
+    letters = iter("abcdef")
     for row, (name, (vectors, run)) in zip(grid, runs.items(), strict=True):
         steps = run.step + 1
         for i, color in zip(range(len(vectors)), COLORS, strict=False):
@@ -65,9 +66,15 @@ def draw(runs, path):
             if i:
                 row[1].plot(steps, np.abs(run["conserved"][:, i - 1]), ":", color=color)
             row[2].plot(steps, run["kkt"][:, i], color=color, label=label)
-        row[0].set(title=f"{name}:\nnormalised margin / its last value")
-        row[1].set(title="squared norms in the rates;\ndotted, their differences", yscale="log")
-        row[2].set(title="KKT residual of the weights\nof the largest rate", yscale="log")
+        titles = (
+            f"{name}:\nnormalised margin / its last value",
+            "squared norms in the rates;\ndotted, their differences",
+            "KKT residual of the weights\nof the largest rate",
+        )
+        for ax, title in zip(row, titles, strict=True):
+            ax.set_title(f"{next(letters)}  {title}", loc="left", fontsize="medium")
+        for ax in row[1:]:
+            ax.set_yscale("log")
         row[0].legend(fontsize=7)
     for ax in grid.ravel():
         ax.set(xscale="log")
