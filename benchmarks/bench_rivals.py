@@ -127,7 +127,7 @@ def show(row, X, activations, runs):
     _, n_units, n_contexts = activations.shape
     print(f"\n{row}: N={len(X)}, D={X.shape[1]}, H={n_units}, C={n_contexts}")
     print(
-        f"{'rival':<10} {'time [s]':>8} {'runs':>4} {'ratio':>7} {'accuracy':>8} {'norm':>6}  "
+        f"{'rival':<10} {'time [s]':>8} {'runs':>4} {'gnorm / it':>10} {'accuracy':>8} {'norm':>6}  "
         f"{'solves':<56} stopped at"
     )
     for rival, records in runs.items():
@@ -138,7 +138,7 @@ def show(row, X, activations, runs):
         norm = f"{last['norm']:6.2f}" if "norm" in last else " " * 6
         print(
             f"{rival:<10} {median(records):8.2f} {len(records):4d} "
-            f"{median(records) / median(runs['gnorm']):7.1f} {last['accuracy']:8.4f} {norm}  "
+            f"{median(runs['gnorm']) / median(records):10.2g} {last['accuracy']:8.4f} {norm}  "
             f"{last['solves']:<56} {last['stopped']}",
             flush=True,
         )
