@@ -112,7 +112,7 @@ def draw(equal, unequal, decaying, networks):
         bounded.annotate(
             f"start {scale:g}", (N_STEPS, history["imbalance"][-1]), ha="right", **style
         )
-    bounded.set(yscale="log", ylabel="imbalance")
+    bounded.set(yscale="log", ylabel="imbalance", ylim=(1e-5, 5))
     bounded.set_title("d  decaying rates, three starts", loc="left", fontsize="medium")
 
     for ax, letter, (title, history) in zip(deep, "ef", networks.items(), strict=True):

@@ -74,7 +74,7 @@ def draw(images, accuracies):
         frame[: len(image), : len(image)] = image
         sheet = np.column_stack([sheet, frame])
     left.imshow(-sheet[:, :-6], cmap="gray")
-    left.set_title("a  a digit at scales 0.3, 1 and 3", loc="left", fontsize="medium")
+    left.set_title("a  one digit at scales 0.3, 1 and 3", loc="left", fontsize="medium")
     left.set(xticks=[], yticks=[])
     styles = {
         "on the sphere": (BLUE, "o", 4.0),  # wide, since the next covers it
