@@ -21,6 +21,7 @@ from gnorm.descent import Damped, GradientDescent, MarginLoss, Network, kkt_poin
 from gnorm.descent.layers import Bias, Dense, ReLU, residual
 
 N_TRAIN, N_STEPS, RATE = 200, 60_000, 4.0
+SMALL = 0.05  # a KKT residual that is printed as a number
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7")
 
 
@@ -100,7 +101,9 @@ def main(path="docs/images/rates.png"):
         kkt = run["kkt"][np.isfinite(run["kkt"][:, 0])]
         for vector, column in zip(vectors, kkt.T, strict=True):
             rates = "  ".join(f"{rate:.0f}" for rate in vector)
-            print(f"    {rates}   {column[0]:.3f} -> {column[-1]:.3f}")
+            # residuals of slow layers still jump from step to step, by rounding alone on another machine
+            last = f"{column[-1]:.3f}" if column[-1] < SMALL else f"above {SMALL}"
+            print(f"    {rates}   {column[0]:.3f} -> {last}")
         print(f"  smallest margin {run['min_margin'][-1]:.1f}")
         print(f"  least growth of a squared norm {growth:.2f}, largest drift {drift:.4f}")
         print(f"  largest fall of a normalised margin {abs(falls.min(initial=0.0)):.6f}")
