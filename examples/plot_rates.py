@@ -101,7 +101,7 @@ def main(path="docs/images/rates.png"):
         kkt = run["kkt"][np.isfinite(run["kkt"][:, 0])]
         for vector, column in zip(vectors, kkt.T, strict=True):
             rates = "  ".join(f"{rate:.0f}" for rate in vector)
-            # residuals of slow layers still jump from step to step, by rounding alone on another machine
+            # residuals of slow layers still jump from step to step, and with another rounding
             last = f"{column[-1]:.3f}" if column[-1] < SMALL else f"above {SMALL}"
             print(f"    {rates}   {column[0]:.3f} -> {last}")
         print(f"  smallest margin {run['min_margin'][-1]:.1f}")
