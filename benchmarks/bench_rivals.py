@@ -127,8 +127,8 @@ def show(row, X, activations, runs):
     _, n_units, n_contexts = activations.shape
     print(f"\n{row}: N={len(X)}, D={X.shape[1]}, H={n_units}, C={n_contexts}")
     print(
-        f"{'rival':<10} {'time [s]':>8} {'runs':>4} {'gnorm / it':>11} {'accuracy':>8} {'norm':>6}  "
-        f"{'solves':<56} stopped at"
+        f"{'rival':<10} {'time [s]':>8} {'runs':>4} {'gnorm / it':>11} {'accuracy':>8} "
+        f"{'norm':>6}  {'solves':<56} stopped at"
     )
     for rival, records in runs.items():
         last = records[-1]
