@@ -127,18 +127,19 @@ def show(row, X, activations, runs):
     _, n_units, n_contexts = activations.shape
     print(f"\n{row}: N={len(X)}, D={X.shape[1]}, H={n_units}, C={n_contexts}")
     print(
-        f"{'rival':<10} {'time [s]':>8} {'runs':>4} {'ratio':>7} {'accuracy':>8} {'norm':>6}  "
-        f"{'solves':<56} stopped at"
+        f"{'rival':<10} {'time [s]':>8} {'runs':>4} {'gnorm / it':>11} {'accuracy':>8} "
+        f"{'norm':>6}  {'solves':<56} stopped at"
     )
     for rival, records in runs.items():
         last = records[-1]
         if "skipped" in last:  # also if it came in below the limit before
             print(f"{rival:<10} {last['skipped']}", flush=True)
             continue
+        ratio = median(runs["gnorm"]) / median(records)
         norm = f"{last['norm']:6.2f}" if "norm" in last else " " * 6
         print(
             f"{rival:<10} {median(records):8.2f} {len(records):4d} "
-            f"{median(records) / median(runs['gnorm']):7.1f} {last['accuracy']:8.4f} {norm}  "
+            f"{ratio:11.2g} {last['accuracy']:8.4f} {norm}  "
             f"{last['solves']:<56} {last['stopped']}",
             flush=True,
         )

@@ -109,11 +109,10 @@ def draw(equal, unequal, decaying, networks):
     for (scale, history), colour in zip(decaying.items(), (BLUE, GREEN, ORANGE), strict=True):
         style = {"color": colour, "fontsize": "small", "va": "bottom"}
         bounded.plot(history.step, history["imbalance"], color=colour)
-        bounded.plot(history.step, history["squared_norm"], color=colour, linestyle=":")
         bounded.annotate(
             f"start {scale:g}", (N_STEPS, history["imbalance"][-1]), ha="right", **style
         )
-    bounded.set(yscale="log", ylabel="imbalance (dotted: squared norm)")
+    bounded.set(yscale="log", ylabel="imbalance", ylim=(1e-5, 5))
     bounded.set_title("d  decaying rates, three starts", loc="left", fontsize="medium")
 
     for ax, letter, (title, history) in zip(deep, "ef", networks.items(), strict=True):

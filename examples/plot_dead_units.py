@@ -91,18 +91,20 @@ def draw(histories, dead_ratio, share):
         row = panels[list(KINDS).index(kind)]
         for ax, name in zip(row, columns, strict=True):
             ax.plot(history.step, history[name], **STARTS[factor])
+    letters = iter("abcdef")
     for (margin, shares, residual), name in zip(panels, KINDS.values(), strict=True):
         margin.axhline(1, color="0.6", linewidth=0.8, zorder=0)
         margin.axhline(dead_ratio, color="0.3", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
         write(margin, "optimum without\nthe unit", dead_ratio)
         write(margin, "optimum", 1)
         margin.set(xlim=(10, N_STEPS), xscale="log", ylim=(0.4, 1.04), ylabel="margin ratio")
-        margin.set_title(name, loc="left", fontsize="medium")
         shares.axhline(share, color="0.6", linewidth=0.8, zorder=0)
         write(shares, "its share at the optimum", share, above=True)
         shares.set(yscale="log", ylabel="share of the unit in the norm", ylim=(None, 30))
         residual.set(yscale="log", ylabel="KKT residual")
-        shares.set_title("zero is not shown: its share stays 0", loc="left", fontsize="small")
+        titles = {margin: name, shares: "zero is not shown: stays 0", residual: name}
+        for ax, title in titles.items():
+            ax.set_title(f"{next(letters)}  {title}", loc="left", fontsize="medium")
     for ax in panels[1]:
         ax.set_xlabel("step")
     panels[0, 2].legend(title="unit starts at", frameon=False, loc="lower left")

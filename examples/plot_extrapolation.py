@@ -69,9 +69,9 @@ def draw(errors):
     figure = Figure(figsize=(9.6, 3.9), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
     titles = {
-        "as it is": "As they are",
-        "on the sphere": "On the sphere of the dilation",
-        "estimated": "Dilation estimated from the samples",
+        "as it is": "a  as they are",
+        "on the sphere": "b  on the sphere of the dilation",
+        "estimated": "c  dilation estimated from the samples",
     }
     for ax, (kind, title) in zip(panels, titles.items(), strict=True):
         for name, (_, colour) in REGRESSORS.items():

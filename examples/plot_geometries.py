@@ -159,7 +159,8 @@ def ways(X):
 def draw(histories):
     figure = Figure(figsize=(9.6, 5.4), layout="constrained")
     panels = figure.subplots(2, 3, sharex=True, sharey=True)
-    for ax, (name, (own, history)) in zip(panels.flat, histories.items(), strict=True):
+    rows = zip(panels.flat, "abcdef", histories.items(), strict=True)
+    for ax, letter, (name, (own, history)) in rows:
         for norm in sorted(GEOMETRIES, key=lambda norm: norm == own):  # its own on top
             is_own = norm == own
             ax.plot(
@@ -171,7 +172,8 @@ def draw(histories):
                 label=LABELS[norm],
             )
         ax.axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
-        ax.set_title(f"{name}: {LABELS[own]}", loc="left", fontsize="medium", color=COLORS[own])
+        title = f"{letter}  {name}: {LABELS[own]}"
+        ax.set_title(title, loc="left", fontsize="medium", color=COLORS[own])
         ax.spines[["top", "right"]].set_visible(False)
     panels[0, 0].set(xscale="log", xlim=(100, N_STEPS + 1), ylim=(0.0, 1.04))
     for ax in panels[-1]:

@@ -90,17 +90,20 @@ def main(path="docs/images/lexicographic.png"):
     V, W, b = network.weights.values()
     u = (W[0] @ V[0])[0]
     plane.plot(line, -(u[0] * line + b[0]) / u[1], "--", color=GREEN, label="trained")
-    plane.set(title="samples and boundaries", xlim=(-1.4, 5), ylim=(-2.8, 3.6), aspect="equal")
+    plane.set(xlim=(-1.4, 5), ylim=(-2.8, 3.6), aspect="equal")
     plane.legend(fontsize=7, loc="lower right")
     steps = run.step + 1
     growth.plot(steps, run["weights"], color=BLUE, label="squared norm of the weights")
     growth.plot(steps[1:], run["bias"][1:], color=RED, label="bias")  # 0 at first
-    growth.set(xscale="log", yscale="log", xlabel="steps", title="weights and bias")
+    growth.set(xscale="log", yscale="log", xlabel="steps")
     growth.legend(fontsize=7)
     angles.plot(steps, run["to_origin"], color=GREY, label="to max-margin, no bias")
     angles.plot(steps, run["to_biased"], color=RED, label="to max-margin, with bias")
-    angles.set(xscale="log", yscale="log", xlabel="steps", title="angle in degrees")
+    angles.set(xscale="log", yscale="log", xlabel="steps", ylabel="degrees")
     angles.legend(fontsize=7)
+    titles = "a  samples and boundaries", "b  weights and bias", "c  angle of the boundary"
+    for ax, title in zip(figure.axes, titles, strict=True):
+        ax.set_title(title, loc="left", fontsize="medium")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     print(f"figure: {path}")

@@ -77,16 +77,16 @@ def draw(M, exact, runs, is_seen):
         spectra.plot(np.arange(1, 9), values, color=colour, marker="o", markersize=4)
     norms.axhline(1.0, color="0.2", linestyle="--", label="exact")
     norms.set(ylim=(0, 1.5), ylabel="nuclear norm / the least")
-    norms.set_title("The norm that descent ends at", loc="left", fontsize="medium")
+    norms.set_title("a  the norm that descent ends at", loc="left", fontsize="medium")
     norms.legend(frameon=False, fontsize="small", loc="lower right")
     unseen = np.linalg.norm((exact - M)[~is_seen]) / np.linalg.norm(M[~is_seen])
     errors.axhline(unseen, color="0.2", linestyle="--")
     errors.set(yscale="log", ylabel="relative error")
-    errors.set_title("Of the entries that were not seen", loc="left", fontsize="medium")
+    errors.set_title("b  error of the entries that were not seen", loc="left", fontsize="medium")
     values = np.linalg.svd(exact, compute_uv=False)[:8]
     spectra.plot(np.arange(1, 9), values, color="0.2", linestyle="--")
     spectra.set(xlabel="number", ylabel="singular value", yscale="log", ylim=(1e-3, 50))
-    spectra.set_title("The spectrum at the end", loc="left", fontsize="medium")
+    spectra.set_title("c  the spectrum at the end", loc="left", fontsize="medium")
     for ax in (norms, errors):
         ax.set(xlabel="step", xscale="log", xlim=(EVERY, N_STEPS))
     return figure

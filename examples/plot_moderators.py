@@ -83,7 +83,7 @@ def draw(table, spending, selector, null):
     figure = Figure(figsize=(12.0, 4.2), layout="constrained")
     path, chance, effects = figure.subplots(1, 3, width_ratios=[1, 1, 1.15])
     PathDisplay.from_estimator(selector.estimator, table, spending, Cs=15, n_named=2, ax=path)
-    path.set_title("importance along C", loc="left", fontsize="medium")
+    path.set_title("a  importance along C", loc="left", fontsize="medium")
     of_units, of_permuted = null.importances.mean(axis=0), null.null_importances.max(axis=1)
     ranks = np.argsort(-of_units)
     colours = ["#0072B2" if null.pvalues[h] <= 0.05 else "0.6" for h in ranks]
@@ -92,10 +92,10 @@ def draw(table, spending, selector, null):
         np.quantile(of_permuted, 0.95), color="#D55E00", label="95 % of the best permuted"
     )
     chance.set(xlabel="segmentation, by importance", ylabel="importance beside permuted ones")
-    chance.set_title("against chance", loc="left", fontsize="medium")
+    chance.set_title("b  against chance", loc="left", fontsize="medium")
     chance.legend(frameon=False)
     EffectsDisplay.from_estimator(selector, ax=effects)
-    effects.set_title("deviations of the rule, by level", loc="left", fontsize="medium")
+    effects.set_title("c  deviations of the rule, by level", loc="left", fontsize="medium")
     return figure
 
 

@@ -134,14 +134,14 @@ def train(panel, X, y, activations):
 def draw(regions, points, y, grid, path):
     figure = Figure(figsize=(13, 5.4), layout="constrained")
     axes = figure.subplots(2, len(PANELS), sharex=True, sharey=True)
-    for column, (title, exact, trained) in zip(axes.T, regions, strict=True):
+    for column, letter, (title, exact, trained) in zip(axes.T, "abcde", regions, strict=True):
         for ax, values in zip(column, (exact, trained), strict=True):
             surface = values.reshape(grid[0].shape)
             ax.contourf(*grid, surface > 0, levels=[-0.5, 0.5, 1.5], colors=[RED, BLUE], alpha=0.25)
             ax.contour(*grid, surface, levels=[-1, 0, 1], colors="k", linewidths=[0.4, 1.2, 0.4])
             for label, color in ((1, BLUE), (-1, RED)):
                 ax.scatter(*points[y == label].T, s=8, color=color)
-        column[0].set_title(title)
+        column[0].set_title(f"{letter}  {title}", loc="left", fontsize="medium")
     axes[0, 0].set_ylabel("exact")
     axes[1, 0].set_ylabel("trained")
     figure.savefig(path, dpi=110)

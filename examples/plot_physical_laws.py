@@ -69,7 +69,7 @@ def study(noise):
 def draw(studies):
     figure = Figure(figsize=(8.4, 3.8), layout="constrained")
     panels = figure.subplots(1, len(studies), sharey=True)
-    for ax, (title, (errors, stds)) in zip(panels, studies.items(), strict=True):
+    for ax, letter, (title, (errors, stds)) in zip(panels, "ab", studies.items(), strict=True):
         for i, (name, colour) in enumerate(zip(FEATURES, COLOURS, strict=True)):
             stated = np.ma.masked_invalid(np.median(stds[:, :, i], axis=1))
             rms = np.ma.array(np.sqrt((errors[:, :, i] ** 2).mean(axis=1)), mask=stated.mask)
@@ -79,7 +79,7 @@ def draw(studies):
         ax.set(xscale="log", yscale="log", xlabel="samples", xlim=(90, 2200))
         ax.set_xticks(SIZES, [str(n) for n in SIZES])
         ax.minorticks_off()
-        ax.set_title(title, loc="left", fontsize="medium")
+        ax.set_title(f"{letter}  {title}", loc="left", fontsize="medium")
         last = SIZES[int(stated.mask.sum()) - 1]  # of the sizes that leave a family
         ax.axvspan(0, 1.2 * last, color="0.93", zorder=0)
         ax.text(98, 8e-4, "a family fits", color="0.3", fontsize="small", rotation=90)

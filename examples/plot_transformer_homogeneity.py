@@ -137,15 +137,15 @@ def draw(measured, scales, normalised):
         ax.set_xticks([1, 2, 3, 4, 6, 10], ["1", "2", "3", "4", "6", "10"])
         ax.minorticks_off()
     cosine.set(ylim=(0, 1.03), ylabel=f"cosine to the encoding at {REFERENCE:g}")
-    cosine.set_title("Direction of the encodings", loc="left", fontsize="medium")
+    cosine.set_title("a  direction of the encodings", loc="left", fontsize="medium")
     degree.set(ylabel="slope of log norm", ylim=(-0.1, 2.2), yticks=[0, 1, 2])
-    degree.set_title("Local degree of the encodings", loc="left", fontsize="medium")
+    degree.set_title("b  local degree of the encodings", loc="left", fontsize="medium")
     batch.plot(scales, normalised, color="#009E73", marker="o", markersize=4)
     batch.set(
         xscale="log", xlabel="size of the inputs", ylabel="size of the outputs", ylim=(0, 1.1)
     )
     batch.axhline(1, color="0.6", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
-    batch.set_title("Batch normalisation, constant $10^{-5}$", loc="left", fontsize="medium")
+    batch.set_title("c  batch normalisation, constant $10^{-5}$", loc="left", fontsize="medium")
     figure.legend(
         *cosine.get_legend_handles_labels(), frameon=False, loc="outside lower left", ncols=4
     )

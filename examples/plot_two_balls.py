@@ -70,14 +70,17 @@ def draw(results, path):
         for normal, style, name in ((measured, "-", "a, b c"), (straight, ":", "linear")):
             along = np.array([-normal[1], normal[0]])
             ax.plot(*np.array([-3 * along, 3 * along]).T, "k" + style, linewidth=1.2, label=name)
-        ax.set(xlim=(-2.3, 2.3), ylim=(-2.3, 2.3), title=f"r = {radius}", aspect="equal")
+        ax.set(xlim=(-2.3, 2.3), ylim=(-2.3, 2.3), aspect="equal")
     axes[0].legend(fontsize=7, loc="lower right", framealpha=1)
     radii = np.linspace(0.4, np.linalg.norm(MU), 100)
     last.plot(radii, [predicted(r) @ MU for r in radii], color=GREY, label="formula")
     last.axhline(np.linalg.norm(MU), color=GREY, linestyle=":", label="linear model")
     last.plot(RADII, [d @ MU for _, d, _ in results], "o", color=BLUE, label="trained")
-    last.set(xlabel="radius r", title="distance of the centres", box_aspect=1)
+    last.set(xlabel="radius r", box_aspect=1)
     last.legend(fontsize=7, loc="lower right")
+    titles = [*(f"r = {radius}" for radius in RADII), "distance of the centres"]
+    for ax, letter, title in zip(figure.axes, "abcde", titles, strict=True):
+        ax.set_title(f"{letter}  {title}", loc="left", fontsize="medium")
     figure.savefig(path, dpi=110)
 
 

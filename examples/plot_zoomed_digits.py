@@ -74,7 +74,7 @@ def draw(images, accuracies):
         frame[: len(image), : len(image)] = image
         sheet = np.column_stack([sheet, frame])
     left.imshow(-sheet[:, :-6], cmap="gray")
-    left.set_title("A digit at scales 0.3, 1 and 3", loc="left", fontsize="medium")
+    left.set_title("a  one digit at scales 0.3, 1 and 3", loc="left", fontsize="medium")
     left.set(xticks=[], yticks=[])
     styles = {
         "on the sphere": (BLUE, "o", 4.0),  # wide, since the next covers it
@@ -93,7 +93,7 @@ def draw(images, accuracies):
     right.axhline(10, color="0.6", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     right.annotate("chance", (1.0, 10), va="top", ha="center", fontsize="small", color="0.3")
     figure.legend(frameon=False, loc="outside lower right", ncols=2)
-    right.set_title("Moments learnt at scale 1", loc="left", fontsize="medium")
+    right.set_title("b  moments learnt at scale 1", loc="left", fontsize="medium")
     return figure
 
 

@@ -278,12 +278,15 @@ def watch(case, seed, n_steps):
 
 def draw(results, n_steps, path):
     figure = Figure(figsize=(12, 8), layout="constrained")
-    for ax, (case, runs) in zip(figure.subplots(3, 4).flat, results, strict=True):
+    panels = zip(figure.subplots(3, 4).flat, "abcdefghijkl", results, strict=True)
+    for ax, letter, (case, runs) in panels:
         for steps, measures in runs:
             ax.plot(steps, measures["ratio"], color=BLUE, linewidth=1)
             ax.plot(steps, measures["other"], color=RED, linewidth=1, linestyle="--")
         ax.axhline(1.0, color="k", linewidth=0.5)
-        ax.set(xscale="log", xlim=(10, n_steps), ylim=(0, 1.05), title=type(case.norm).__name__)
+        ax.set(xscale="log", xlim=(10, n_steps), ylim=(0, 1.05))
+        title = f"{letter}  {type(case.norm).__name__}"
+        ax.set_title(title, loc="left", fontsize="medium")
         ax.plot([], [], color=BLUE, label="its norm")
         ax.plot([], [], color=RED, linestyle="--", label=repr(case.other))
         ax.legend(fontsize=7, loc="lower right")
