@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import warnings
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class Outcome:
     text: str = ""
     gap: float = 0.0
     over: float = 0.0
+    peak: float = 0.0
     notes: list[str] = field(default_factory=list)
 
 
@@ -51,6 +53,7 @@ def attempt(problem: Problem) -> Outcome:
         except Exception as raised:  # of whatever kind: the kind is what is judged
             result, error = None, raised
     seconds = time.perf_counter() - start
+    peak = status_of_memory("VmHWM")  # before the judge, who takes some himself
     is_warned = any(issubclass(w.category, ConvergenceWarning) for w in caught)
     stray = [w for w in caught if not issubclass(w.category, ConvergenceWarning)]
     stray = [w for w in stray if w.filename.startswith(PACKAGE)]
@@ -62,7 +65,12 @@ def attempt(problem: Problem) -> Outcome:
         kind, text = "raw", f"{stray[0].category.__name__}: {stray[0].message} | {text}"
     seconds /= len(getattr(result, "solutions", (result,)))  # a path is many solves
     gap = getattr(result, "duality_gap", np.nan)
-    return Outcome(kind, seconds, text, float(np.max(gap)))
+    return Outcome(kind, seconds, text, float(np.max(gap)), peak=peak)
+
+
+def status_of_memory(name: str) -> float:
+    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return 1024.0 * int(found[1]) if found else 0.0
 
 
 def call(problem: Problem) -> Any:
@@ -82,8 +90,10 @@ def fitted(problem: Problem, options: dict[str, Any]) -> Any:
     first = options.pop("first", None)
     model = getattr(gnorm, problem.entry)(**options)
     if first is not None:
-        y = problem.y.copy()
-        y[: first["n_flipped"]] = y[::-1][: first["n_flipped"]]
+        order = np.arange(len(problem.y))  # some at both ends change places: no class gets lost
+        ends = [*range(first["n_flipped"]), *range(-first["n_flipped"], 0)]
+        order[ends] = order[ends[::-1]]
+        y = problem.y[order]
         model.set_params(C=first["C"]).fit(problem.X, y, sample_weight=weight)
         model.set_params(C=options["C"])
     return model.fit(problem.X, problem.y, sample_weight=weight)

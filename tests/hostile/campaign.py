@@ -32,7 +32,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # many small problems; read 
 
 import numpy as np
 
-from .attempt import Outcome, attempt
+from .attempt import Outcome, attempt, status_of_memory
 from .generator import FAMILIES, Problem, make
 from .reproduce import script, shrunk
 
@@ -66,7 +66,7 @@ def with_peak(problem: Problem) -> Outcome:
             before = status_of_memory("VmRSS")
             outcome = attempt(problem)
             data = problem.X.nbytes + problem.activations.nbytes
-            taken = status_of_memory("VmHWM") - before - 2 * data - ALLOWANCE
+            taken = outcome.peak - before - 2 * data - ALLOWANCE
             outcome.over = max(0.0, taken - problem.options["memory_limit"])
             with os.fdopen(writer, "wb") as file:
                 pickle.dump(outcome, file)
@@ -77,11 +77,6 @@ def with_peak(problem: Problem) -> Outcome:
         data = file.read()
     os.waitpid(pid, 0)
     return pickle.loads(data) if data else Outcome("raw", 0.0, "the process ended without a word")
-
-
-def status_of_memory(name: str) -> float:
-    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return 1024.0 * int(found[1]) if found else 0.0
 
 
 def work(connection: Any, seed: int) -> None:

@@ -280,16 +280,17 @@ def wrong_claims(
     t: Training, zeta: np.ndarray, primal: Any, dual: Any, claims: dict[str, float]
 ) -> list[str]:
     """What of the claims does not hold; ``dual`` may be larger than it is by its rounding error."""
-    f, _ = outputs_and_error(t, zeta)
+    f, error = outputs_and_error(t, zeta)
     norm = cost(t, zeta)
     tiny = LD(np.finfo(float).tiny)  # below it doubles lose their digits
-    true = {"norm": (norm, norm)}
+    true = {"norm": (norm, LD(1e-6) * norm)}
     if t.loss in MARGIN and norm > 0:
-        true["margin"] = (np.min(t.y * f[:, 0]) / norm, np.max(abs(f)) / norm)
+        slack = (LD(1e-6) * np.max(abs(f)) + np.max(error)) / norm
+        true["margin"] = (np.min(t.y * f[:, 0]) / norm, slack)
     faults = [
         f"{name} is {float(value):.7g}, claimed {claims[name]:.7g}"
-        for name, (value, size) in true.items()
-        if name in claims and not abs(LD(claims[name]) - value) <= LD(1e-6) * abs(size) + tiny
+        for name, (value, slack) in true.items()
+        if name in claims and not abs(LD(claims[name]) - value) <= slack + tiny
     ]
     # both values may stand for what rounding hides, the one above and the other below what they are
     slack = LD(1e-9) * abs(primal) + tiny
