@@ -20,6 +20,7 @@ from .checker import WITH_PARAMETER, Training, judge, judge_proof
 from .generator import Problem
 
 PACKAGE = str(Path(gnorm.__file__).parent)
+CONIC = ("clarabel", "scs")
 WORDS = ("expected", "must", "got", "contains", "requires")
 
 
@@ -125,6 +126,9 @@ def of_error(problem: Problem, error: Exception) -> tuple[str, str]:
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, gnorm.NotSeparableError):
         return of_proof(problem, error, text)
+    if type(error) is RuntimeError and problem.options.get("method") in CONIC:
+        # another library's solver was asked for by name: that it fails, and how, is said
+        return ("refused" if re.search("ended with the status '.+'", str(error)) else "raw"), text
     in_words = type(error) in (ValueError, TypeError, MemoryError)
     if in_words and any(word in str(error) for word in WORDS):
         return ("refused" if problem.may_refuse else "raw"), text
