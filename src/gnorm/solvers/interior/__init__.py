@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from gnorm.solvers.certify import Certificate, certify
 from gnorm.solvers.interior.features import FeatureSystem
 from gnorm.solvers.interior.follow import CentralPath
 from gnorm.solvers.interior.multinomial import MultinomialSystem
 from gnorm.solvers.interior.samples import SampleSystem
 from gnorm.solvers.interior.system import NewtonSystem
-from gnorm.solvers.problem import Problem
+from gnorm.solvers.problem import Point, Problem
 from gnorm.solvers.run import Run
+from gnorm.solvers.solution import Status
 
 __all__ = ["MultinomialSystem", "sample_system", "solve_by_features", "solve_by_samples"]
 
@@ -42,6 +45,13 @@ def solve_by_features(problem: Problem, run: Run) -> Certificate:
 
 
 def _solve(system: NewtonSystem, problem: Problem, run: Run) -> Certificate:
-    path = CentralPath(system, system.start(), run)
+    with np.errstate(over="ignore", invalid="ignore"):
+        start = system.start()
+    if not start.is_finite():  # weights or inputs out of the range of floats: there is no path
+        design = problem.design
+        width = design.n_features * problem.n_outputs
+        zeta = np.zeros((*design.activations.shape[1:], width))
+        return certify(problem, Point(problem.zero_outputs, zeta, Status.STALLED, run.n_iter))
+    path = CentralPath(system, start, run)
     run.best_so_far = path.point
     return certify(problem, path.point(path.follow(run.tol)), run.tol)

@@ -74,6 +74,10 @@ class State:
         """Entrywise products of the complementary pairs."""
         return self.p * self.z, self.v * self.u, self.s * self.mu
 
+    def is_finite(self) -> bool:
+        """Whether all variables of the pairs are finite."""
+        return all(bool(np.all(np.isfinite(x))) for pair in self.pairs() for x in pair)
+
     def is_interior(self) -> bool:
         """Whether all variables of the pairs are positive and finite."""
         values = [variable for pair in self.pairs() for variable in pair]
