@@ -40,6 +40,7 @@ from gnorm.gates import HyperplaneGates, ReLUGates
 
 __all__ = ["BoundaryDistance", "distance_to_boundary"]
 
+_ROUNDING = 1e-12  # of the terms of a sum: more than a thousand features can lose
 _FARTHEST = 1e300  # where a bound counts as infinite
 _HALVINGS = 60  # of the interval that holds the lower bound: to the last digit
 # How far beyond the point at which the sign changes a step ends, relative to the sizes at hand.
@@ -142,7 +143,7 @@ class _Place:
     beta: FloatArray  # (n_features,), weights of the piece
     contexts: np.ndarray  # (n_units,), context of each unit
     bits: np.ndarray  # (n_units, n_bits), side of each hyperplane
-    distances: FloatArray  # (n_units, n_bits), to the hyperplanes, with inf for none
+    distances: FloatArray  # (n_units, n_bits), to the hyperplanes at least, with inf for none
     responses: FloatArray  # (n_units, n_contexts), value that each context adds
 
 
@@ -196,6 +197,9 @@ class _Pieces:
             contexts = np.argmax(activations[0], axis=1)
         value = self.value(x)
         offsets = np.abs(self.hyperplanes @ x - self.cutoffs)
+        # less what rounding may have added: cutoffs that are quantiles go through samples
+        offsets -= _ROUNDING * (np.abs(self.hyperplanes) @ np.abs(x) + np.abs(self.cutoffs))
+        offsets = np.maximum(offsets, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             distances = np.where(self.lengths > 0, offsets / self.lengths, np.inf)
         return _Place(
@@ -226,7 +230,7 @@ class _Pieces:
         bend = np.linalg.norm(self.slopes - self.slopes[units, at.contexts][:, None], axis=2)
         length = float(np.linalg.norm(at.beta))
         size = abs(self.base_offset) + float(np.sum(np.abs(at.responses))) + abs(at.value)
-        start = abs(at.value) - 1e-12 * size  # less what rounding may have added
+        start = abs(at.value) - _ROUNDING * size  # less what rounding may have added
 
         def bound(radius: float) -> float:
             least = np.where(reach < radius, np.minimum(0.0, change - radius * bend), 0.0)
