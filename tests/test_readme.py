@@ -97,7 +97,7 @@ def test_quickstart(elsewhere, capsys):
         pytest.param("implicit_bias", "descent", marks=pytest.mark.slow),
         pytest.param("dead_units", "descent", marks=pytest.mark.slow),
         ("layer_norms", "descent"),
-        ("geometries", "geometry"),
+        pytest.param("geometries", "geometry", marks=pytest.mark.slow),
         pytest.param("rates", "descent", marks=pytest.mark.slow),
         pytest.param("two_balls", "descent", marks=pytest.mark.slow),
         pytest.param("matrix_completion", "norms", marks=pytest.mark.slow),
