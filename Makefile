@@ -35,7 +35,7 @@ test-slow: $(VENV)/.extra-test ## run the slow tests only
 # make test-oldest PYTEST_ARGS="-k test_scikit_learn_checks".
 test-oldest: $(OLDEST)/.extra-test ## run the tests of the parts on the oldest supported dependencies
 	$(call PYTEST,$(OLDEST)) -k "not test_scikit_learn_checks" --ignore=tests/examples --ignore=tests/hostile \
-	  --ignore=tests/test_readme.py $(PYTEST_ARGS)
+	  --ignore=tests/test_readme.py --hypothesis-profile=few $(PYTEST_ARGS)
 
 hostile: $(VENV)/.extra-test ## solve hostile problems before an independent judge: HOSTILE_PROBLEMS=20000 for more
 	$(VENV)/bin/python -m tests.hostile.campaign --problems $(HOSTILE_PROBLEMS)
