@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 # A first example pays for imports, and a busy machine for its neighbours. Every run has the same
 # examples, so that a change is to blame for what fails, and few, as the same ones show nothing new
-# the next time. `--hypothesis-profile=fresh` draws others, and more of them. `few` is for the oldest
+# the next time. `--hypothesis-profile=fresh` draws others, and more. `few` is for the oldest
 # dependencies, where calls are to be shown to work, and not mathematics.
 hypothesis.settings.register_profile("gnorm", deadline=None, derandomize=True, max_examples=40)
 hypothesis.settings.register_profile("few", deadline=None, derandomize=True, max_examples=8)
