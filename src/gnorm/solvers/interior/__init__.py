@@ -9,6 +9,7 @@ from gnorm.solvers.interior.features import FeatureSystem
 from gnorm.solvers.interior.follow import CentralPath
 from gnorm.solvers.interior.multinomial import MultinomialSystem
 from gnorm.solvers.interior.samples import SampleSystem
+from gnorm.solvers.interior.state import Breakdown
 from gnorm.solvers.interior.system import NewtonSystem
 from gnorm.solvers.problem import Point, Problem
 from gnorm.solvers.run import Run
@@ -45,13 +46,20 @@ def solve_by_features(problem: Problem, run: Run) -> Certificate:
 
 
 def _solve(system: NewtonSystem, problem: Problem, run: Run) -> Certificate:
-    with np.errstate(over="ignore", invalid="ignore"):
-        start = system.start()
-    if not start.is_finite():  # weights or inputs out of the range of floats: there is no path
+    try:
+        path = _begun(system, run)
+    except Breakdown:  # weights or inputs out of the range of floats: there is no path
         design = problem.design
         width = design.n_features * problem.n_outputs
         zeta = np.zeros((*design.activations.shape[1:], width))
         return certify(problem, Point(problem.zero_outputs, zeta, Status.STALLED, run.n_iter))
-    path = CentralPath(system, start, run)
     run.best_so_far = path.point
     return certify(problem, path.point(path.follow(run.tol)), run.tol)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _begun(system: NewtonSystem, run: Run) -> CentralPath:
+    start = system.start()
+    if not start.is_finite():
+        raise Breakdown
+    return CentralPath(system, start, run)

@@ -63,7 +63,7 @@ from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 from scipy.special import log_softmax
 
 from gnorm.solvers.interior.coefficients import Coefficients
-from gnorm.solvers.interior.state import Products, State
+from gnorm.solvers.interior.state import Products, State, checked
 from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal
 from gnorm.solvers.problem import Problem
 
@@ -217,7 +217,7 @@ class MultinomialSystem(NewtonSystem):
 
     def _images(self, x: np.ndarray) -> np.ndarray:
         """Products with the kernels, through the features: beside the factors they cost little."""
-        return self.problem.design.exact_products(self._rows(x)).reshape(len(x), -1)
+        return self.problem.design.exact_products(checked(self._rows(x))).reshape(len(x), -1)
 
     def _gradients(self, x: np.ndarray) -> np.ndarray:
         r""":math:`p_h = K_h b`, shape (n_samples * n_outputs, n_kernels)."""

@@ -32,7 +32,7 @@ from scipy.linalg import get_lapack_funcs
 from gnorm.solvers.certify import Affine
 from gnorm.solvers.design.gram import Precision
 from gnorm.solvers.interior.factor import Factor
-from gnorm.solvers.interior.state import Products, State
+from gnorm.solvers.interior.state import Products, State, checked
 from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal
 from gnorm.solvers.problem import Problem
 
@@ -244,7 +244,7 @@ class SampleSystem(NewtonSystem):
         """Compute ``K_h b``, the change of the gradients with a change of the dual point."""
         design, scaled = self.problem.design, (self.scale / self.unit) * coef
         if is_exact or self.is_refined:  # of small changes the Gram matrix has digits enough
-            return design.exact_products(scaled)
+            return design.exact_products(checked(scaled))
         return design.kernel_products(scaled, self.precision)
 
     def quadratics(self, coef: np.ndarray, P: np.ndarray) -> np.ndarray:
