@@ -259,8 +259,11 @@ def test_warm_start_is_the_cold_start(kind, loss, n_classes):
 def test_one_unit_is_the_linear_svm_of_crammer_and_singer(kind):
     X, y = labelled(60, 4, 3)
     model = kind(gates=FixedGates(always_open), loss="hinge", multi_class="multinomial", tol=1e-9)
-    rival = LinearSVC(multi_class="crammer_singer", tol=1e-9, max_iter=10**6, random_state=0)
-    assert_allclose(outputs_of(model.fit(X, y), X), outputs_of(rival.fit(X, y), X), atol=2e-3)
+    rival = LinearSVC(multi_class="crammer_singer", tol=1e-5, max_iter=10**6, random_state=0)
+    with warnings.catch_warnings():  # of iterations, which scikit-learn 1.6 does not count here
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        rival.fit(X, y)
+    assert_allclose(outputs_of(model.fit(X, y), X), outputs_of(rival, X), atol=1e-4)
     assert model.norm_.shape == (1,)
     values = outputs_of(model, X)
     rest = np.where(np.arange(3) == y[:, None], -np.inf, values).max(axis=1)
