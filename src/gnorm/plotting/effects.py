@@ -145,6 +145,22 @@ class EffectsDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
+    def _checked_values(self) -> np.ndarray:
+        """Deviations of all units one below the other, a row a context."""
+        blocks = [np.asarray(of_unit, dtype=float) for of_unit in self.deviations]
+        shapes = [(len(names), len(self.feature_names)) for names in self.context_names]
+        if not blocks:
+            raise ValueError("expected at least one unit that changes the rule, got none")
+        if [block.shape for block in blocks] != shapes or len(self.unit_names) != len(blocks):
+            raise ValueError(
+                f"expected names for deviations of shapes {[block.shape for block in blocks]}, "
+                f"got names for {shapes} and {len(self.unit_names)} units"
+            )
+        values = np.concatenate(blocks)
+        if not np.isfinite(values).all():
+            raise ValueError("expected finite deviations, got NaN or infinite entries")
+        return values
+
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the heat map.
 
@@ -167,18 +183,7 @@ class EffectsDisplay:
         ValueError
             If there is no unit, names do not fit the deviations, or these are not finite.
         """
-        blocks = [np.asarray(of_unit, dtype=float) for of_unit in self.deviations]
-        shapes = [(len(names), len(self.feature_names)) for names in self.context_names]
-        if not blocks:
-            raise ValueError("expected at least one unit that changes the rule, got none")
-        if [block.shape for block in blocks] != shapes or len(self.unit_names) != len(blocks):
-            raise ValueError(
-                f"expected names for deviations of shapes {[block.shape for block in blocks]}, "
-                f"got names for {shapes} and {len(self.unit_names)} units"
-            )
-        values = np.concatenate(blocks)
-        if not np.isfinite(values).all():
-            raise ValueError("expected finite deviations, got NaN or infinite entries")
+        values = self._checked_values()
         self.ax_, self.figure_ = common.axes(ax)
         largest = float(np.abs(values).max()) or 1.0
         style = {"cmap": "PuOr", "vmin": -largest, "vmax": largest, "aspect": "auto"}
@@ -189,11 +194,12 @@ class EffectsDisplay:
         self.ax_.tick_params(
             axis="x", labelrotation=45 if len("".join(self.feature_names)) > 40 else 0
         )
-        ends = np.cumsum([len(block) for block in blocks])
+        heights = np.array([len(names) for names in self.context_names])
+        ends = np.cumsum(heights)
         for end in ends[:-1]:
             self.ax_.axhline(end - 0.5, color="0.2", linewidth=1.0)
         to_right = self.ax_.secondary_yaxis("right")
-        middles = ends - 0.5 * np.array([len(block) for block in blocks]) - 0.5
+        middles = ends - 0.5 * heights - 0.5
         to_right.set_yticks(middles, self.unit_names)
         to_right.tick_params(length=0)
         self.colorbar_ = self.figure_.colorbar(

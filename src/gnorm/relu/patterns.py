@@ -47,9 +47,8 @@ __all__ = ["Cells", "activation_patterns", "check_patterns"]
 
 _MOST_ENTRIES = 200_000_000  # of all patterns: a byte each
 _ON = 1e-10  # height of a neuron over a sample, relative, that counts as zero
-_EMPTY = (
-    1e-12  # length of a projection, relative, that counts as zero: the cone has no neuron there
-)
+# length of a projection, relative, that counts as zero: the cone has no neuron there
+_EMPTY = 1e-12
 _N_DRAWN = 20  # cones from each of which one neuron is drawn at the start
 _SEPARATED = 1e-9  # margin of neurons in the unit cube, relative to the samples, that separates
 

@@ -26,9 +26,8 @@ from gnorm.solvers.problem import Problem
 __all__ = ["ProximalLoss"]
 
 _FIRST_RATE = 3.0  # in units of typical coefficients, for margins of 1; 1 and 10 take as long
-_GROWTH = (
-    2.0  # of the rates a step; on 60 samples of four classes 1.3 takes up to half as long again
-)
+# of the rates a step; on 60 samples of four classes 1.3 takes up to half as long again
+_GROWTH = 2.0
 _WELL_ENOUGH = 0.5  # share of the square up to which the gap of a step may remain
 
 
