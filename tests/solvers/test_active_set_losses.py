@@ -9,7 +9,8 @@ from numpy.testing import assert_allclose
 from gnorm import HyperplaneGates, ReLUGates, gln_norm_path, losses, solve
 from gnorm.solvers.active_set import rounds, sets, start
 from gnorm.solvers.active_set.rounds import solve_by_active_set, solve_near
-from gnorm.solvers.api import prepare, solve_certified
+from gnorm.solvers.api import prepare
+from gnorm.solvers.attempts import solve_certified
 from gnorm.solvers.design import get_norm, make_design
 from gnorm.solvers.interior import solve_by_features, solve_by_samples
 from gnorm.solvers.path import near_to, solve_path

@@ -15,7 +15,7 @@ from gnorm import NotSeparableError, max_margin
 from gnorm.losses import Hinge
 from gnorm.norms import PredictorL2
 from gnorm.solvers import Status, conic
-from gnorm.solvers.api import solve_certified
+from gnorm.solvers.attempts import solve_certified
 from gnorm.solvers.certify import primal_value
 from gnorm.solvers.design import get_norm, make_design
 from gnorm.solvers.problem import Problem

@@ -14,7 +14,7 @@ from gnorm import NotSeparableError, max_margin, solve
 from gnorm.losses import Hinge
 from gnorm.norms import GroupNorm
 from gnorm.solvers import Status
-from gnorm.solvers.api import solve_certified
+from gnorm.solvers.attempts import solve_certified
 from gnorm.solvers.design import make_design
 from gnorm.solvers.problem import Problem
 

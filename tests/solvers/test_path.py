@@ -25,7 +25,8 @@ from gnorm.solvers.active_set import rounds
 from gnorm.solvers.active_set.rounds import solve_by_active_set, solve_near
 from gnorm.solvers.active_set.sets import PinnedSums, Sets
 from gnorm.solvers.active_set.start import Near
-from gnorm.solvers.api import prepare, share_gram, solve_certified
+from gnorm.solvers.api import prepare, share_gram
+from gnorm.solvers.attempts import solve_certified
 from gnorm.solvers.certify import relative_gap
 from gnorm.solvers.design import get_norm, make_design
 from gnorm.solvers.interior.follow import CentralPath

@@ -40,13 +40,8 @@ from gnorm.losses import Loss, get_loss
 from gnorm.norms import Norm, UnitNorm
 from gnorm.solvers.active_set.sets import PinnedSums
 from gnorm.solvers.active_set.start import Near
-from gnorm.solvers.api import (
-    expanded,
-    prepare,
-    share_gram,
-    solve_certified,
-    warn_if_unfinished,
-)
+from gnorm.solvers.api import expanded, prepare, share_gram, warn_if_unfinished
+from gnorm.solvers.attempts import solve_certified
 from gnorm.solvers.certify import Certificate, certify, relative_gap, rescaled
 from gnorm.solvers.design import Design
 from gnorm.solvers.merge import Merged
