@@ -38,7 +38,7 @@ from gnorm.losses import (
     SquaredError,
 )
 from gnorm.norms import GLN, GroupNorm
-from gnorm.solvers import api, methods
+from gnorm.solvers import attempts, methods
 from gnorm.solvers.accurate import accurate_outputs, accurate_sums
 from gnorm.solvers.active_set import screening
 from gnorm.solvers.certify import certify, relative_gap
@@ -362,7 +362,7 @@ def test_ctrl_c_in_the_linear_program_leaves_the_solution(stalling, monkeypatch)
     def interrupt(problem, limit):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "separation", interrupt)
+    monkeypatch.setattr(attempts, "separation", interrupt)
     with pytest.warns(ConvergenceWarning, match=r"\(interrupted\)"):
         assert solve(*some_margins(), C=np.inf).duality_gap == np.inf
 
@@ -378,7 +378,7 @@ def test_ctrl_c_at_equal_scales_begins_no_linear_program(stalling, monkeypatch):
 
     interrupted = replace(stalls, solve=interrupt_the_second)
     monkeypatch.setitem(methods.METHODS, "interior-point", interrupted)
-    monkeypatch.setattr(api, "separation", lambda problem, limit: pytest.fail("went on"))
+    monkeypatch.setattr(attempts, "separation", lambda problem, limit: pytest.fail("went on"))
     with pytest.warns(ConvergenceWarning, match=r"\(interrupted\)"):
         solve(*some_margins(), C=np.inf, method="interior-point")
     assert len(stalling) == 2
@@ -388,8 +388,8 @@ def test_a_separation_that_lacks_memory_leaves_the_solution(stalling, monkeypatc
     def lacks(problem):
         raise MemoryError
 
-    monkeypatch.setattr(api, "equilibrated", lacks)
-    monkeypatch.setattr(api, "separation", lambda problem, limit: (None, None))
+    monkeypatch.setattr(attempts, "equilibrated", lacks)
+    monkeypatch.setattr(attempts, "separation", lambda problem, limit: (None, None))
     with pytest.warns(ConvergenceWarning, match="no separating predictor"):
         solve(*some_margins(), C=np.inf)
 

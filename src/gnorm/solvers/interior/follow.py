@@ -189,11 +189,14 @@ class CentralPath:
         return self.run.n_iter - self._improved_at > patience
 
     def escalate(self) -> bool:
-        """Go on in more digits, from the points as they are in these."""
+        """Go on in more digits, from the points as they are in these; False if that cannot be."""
         was_rough = self.system.is_rough
         if not self.system.has_more_digits:
             return False
-        self.state = self.system.escalate(self.state)
+        try:
+            self.state = self.system.escalate(self.state)
+        except Breakdown:  # out of the range of floats there; the best points stay
+            return False
         if was_rough:
             self.primal, self.dual = self.system.primal(self.state), self.system.dual(self.state)
         self._is_anchored = True
