@@ -11,7 +11,14 @@ from gnorm import losses
 from gnorm.losses import Hinge
 from gnorm.norms import GLN, GroupNorm
 from gnorm.solvers import Status
-from gnorm.solvers.certify import certify, dual_value, primal_value, relative_gap
+from gnorm.solvers.certify import (
+    _Dual,
+    _Primal,
+    certify,
+    dual_value,
+    primal_value,
+    relative_gap,
+)
 from gnorm.solvers.design import get_norm, make_design
 from gnorm.solvers.interior import solve_by_samples
 from gnorm.solvers.problem import Point, Problem
@@ -208,3 +215,24 @@ def test_near_points_have_a_gap_that_is_near(loss):
     b = best.dual_coef * (1 + 1e-4 * np.random.default_rng(0).normal(size=40))
     found = certify(problem, Point(b, best.zeta, Status.OPTIMAL, 0))
     assert 0 <= found.gap <= 1e-3
+
+
+def test_more_digits_only_where_they_may_close_the_gap(monkeypatch):
+    rng = np.random.default_rng(1)
+    X = np.column_stack([1e6 + rng.normal(size=(12, 4)), np.ones(12)])  # features nearly cancel
+    y = np.where(np.arange(12) % 2, 1.0, -1.0)
+    design = make_design(GroupNorm(), X, rng.random((12, 9, 1)) < 0.7)
+    problem = Problem(design, Hinge(), y, np.full(12, np.inf))
+    found = solve_by_samples(problem, Run(1e-4, 100))
+    point = Point(found.dual_coef, found.zeta, Status.OPTIMAL, 0)
+    primal, dual = _Primal(problem, found.zeta), _Dual.near(problem, found.dual_coef, 0 * y, None)
+    gap = relative_gap(primal.value, dual.value)
+    least = relative_gap(primal.hoped, dual.hoped)
+    assert least < gap - 1e-10  # what rounding hides is not negligible
+    counted = []
+    accurate = _Primal.accurate
+    monkeypatch.setattr(_Primal, "accurate", lambda self: counted.append(1) or accurate(self))
+    assert certify(problem, point, least / 2).gap <= gap  # which no digits would meet
+    assert not counted
+    assert certify(problem, point, (least + gap) / 2).gap < gap
+    assert counted

@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _NEGLIGIBLE = 1e-9  # relative uncertainty of the values up to which more digits are not worth it
+_SHARE = 0.1  # ... and as a share of a gap that no digits would close
 
 
 def relative_gap(primal_value: float, dual_value: float) -> float:
@@ -204,10 +205,8 @@ def certify(problem: Problem, point: Point, tol: float = 0.0) -> Certificate:
     primal = _Primal(problem, zeta)
     b = problem.loss.feasible(problem.y, point.dual_coef, problem.C)
     dual = _Dual.near(problem, b, coef, sums)
-    if relative_gap(primal.value, dual.value) > tol and np.isfinite(primal.hoped):
-        hidden = primal.value - primal.hoped + dual.hoped - dual.value
-        if np.isinf(primal.value) or not hidden <= _NEGLIGIBLE * primal.value:
-            primal, dual = primal.accurate(), dual.accurate()
+    if _is_hidden(primal, dual, tol):
+        primal, dual = primal.accurate(), dual.accurate()
     return Certificate(
         primal.zeta,
         primal.outputs,
@@ -262,6 +261,18 @@ def rescaled(problem: Problem, certificate: Certificate) -> Certificate:
         certificate.ulp,
         certificate.point,
     )
+
+
+def _is_hidden(primal: _Primal, dual: _Dual, tol: float) -> bool:
+    """Whether more digits of the values may meet the tolerance, or make much of a gap vanish."""
+    if relative_gap(primal.value, dual.value) <= tol or not np.isfinite(primal.hoped):
+        return False
+    if np.isinf(primal.value):
+        return True
+    hidden = primal.value - primal.hoped + dual.hoped - dual.value
+    is_open = relative_gap(primal.hoped, dual.hoped) > tol
+    share = _SHARE * (primal.hoped - dual.hoped) if is_open else 0.0
+    return not hidden <= max(share, _NEGLIGIBLE * primal.value)
 
 
 class _Primal:
