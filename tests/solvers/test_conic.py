@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import scale
 from sklearn.utils.class_weight import compute_sample_weight
 
+import gnorm
 from gnorm import NotSeparableError, max_margin
 from gnorm.losses import Hinge
 from gnorm.norms import PredictorL2
@@ -137,6 +138,19 @@ def test_bounds_of_each_sample(gates):
     C = 10.0 ** rng.uniform(-4, 2, len(y))
     C[rng.choice(len(y), 20, replace=False)] = INF  # fewer than features, hence separable
     assert_agree(X, y, gates_of(gates, X, 5), C, solvers=[("clarabel", 1e-5), ("scs", 1e-4)])
+
+
+@pytest.mark.parametrize("norm", [None, "predictor_l2"])
+def test_hard_margins_among_squared_ones(norm):
+    X, y = digits()
+    C = np.where(np.arange(len(y)) % 5 == 0, INF, 0.01)  # soft ones fall short of their margins
+    problem = X, y, gates_of("gln-2", X, 5)
+    options = {"loss": "squared_hinge", "C": C, "norm": norm}
+    ours = gnorm.solve(*problem, **options, tol=1e-8)
+    assert np.min(y * ours.decision_values(*problem[::2])) < 0.9
+    for method, tol in ("clarabel", 1e-5), ("scs", 1e-4):
+        theirs = gnorm.solve(*problem, **options, method=method, tol=tol)
+        assert_allclose(theirs.primal_value, ours.primal_value, rtol=tol)
 
 
 @pytest.mark.parametrize("C", [0.1, INF])

@@ -174,7 +174,11 @@ class LossProblem(ScaledProblem):
         else:
             self.outputs = cp.Variable(problem.zero_outputs.shape, name="outputs")
             constraint = self.outputs == values
-            term = problem.loss.expression(problem.y, self.outputs, problem.C) / scale
+            y, f, C, hard = problem.y, self.outputs, problem.C, problem.is_hard
+            if hard.any():  # of margins, whose multipliers are those of the outputs
+                constraints = [*constraints, cp.multiply(y[hard], f[hard]) >= 1]
+                y, f, C = y[~hard], f[~hard], C[~hard]
+            term = problem.loss.expression(y, f, C) / scale
         self.margin_constraint = constraint
         super().__init__(half_square + term, [constraint, *constraints], scale)
 
