@@ -235,7 +235,8 @@ def _lighter(problem: Problem) -> Iterator[Problem]:
     most = float(np.max(problem.C, initial=0.0, where=is_soft)) * length * length
     for ceiling in _CEILINGS:
         if most > 10.0 * ceiling:
-            yield replace(problem, C=np.where(is_soft, problem.C * (ceiling / most), np.inf))
+            lighter = np.maximum(problem.C * (ceiling / most), np.finfo(float).tiny)
+            yield replace(problem, C=np.where(is_soft, lighter, np.inf))
 
 
 def _run(
