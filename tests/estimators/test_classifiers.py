@@ -254,6 +254,16 @@ def test_warm_start_is_the_cold_start(kind, loss, n_classes):
             assert_allclose(outputs_of(model, X), outputs_of(cold, X), atol=5e-3, rtol=5e-3)
 
 
+def test_warm_start_of_all_classes_saves_iterations():
+    X, y = load_digits(n_class=5, return_X_y=True)
+    X, y = X[:150] / 16, y[:150]
+    model = GLNNormClassifier(6, random_state=0, tol=1e-6, warm_start=True).fit(X, y)
+    cold = clone(model).set_params(warm_start=False, C=0.8).fit(X, y)
+    model.set_params(C=0.8).fit(X, y)
+    assert model.n_iter_[0] < cold.n_iter_[0]
+    assert_allclose(model.predict_proba(X), cold.predict_proba(X), atol=1e-3)
+
+
 # ---------------------------------------------------------------------------- classes at once
 
 

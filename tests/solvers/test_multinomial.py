@@ -13,13 +13,15 @@ from gnorm import solve
 from gnorm.gates import HyperplaneGates, ReLUGates
 from gnorm.losses import LogLoss, Multinomial
 from gnorm.norms import GroupNorm, PredictorL2
-from gnorm.solvers import gln_norm_path
+from gnorm.solvers import Near, gln_norm_path
+from gnorm.solvers.active_set.rounds import solve_near
 from gnorm.solvers.certify import certify
 from gnorm.solvers.design import get_norm, make_design
 from gnorm.solvers.interior import MultinomialSystem
 from gnorm.solvers.methods import METHODS, choose, second_choice
 from gnorm.solvers.path import saturation
 from gnorm.solvers.problem import Point, Problem
+from gnorm.solvers.run import Run
 from gnorm.solvers.solution import Status
 
 GATES = {"gln": HyperplaneGates, "l2": HyperplaneGates, "frelu": ReLUGates}
@@ -212,7 +214,7 @@ def test_decision_values_of_new_inputs():
 # ------------------------------------------------------------------------------- methods and memory
 
 
-@pytest.mark.parametrize("method", ["interior-point", "working-set", "auto"])
+@pytest.mark.parametrize("method", ["interior-point", "working-set"])
 def test_methods_take_all_samples(method):
     X, y, gates = labelled(450, 4, 3, 3)
     solution = solve(X, y, gates, loss="multinomial", method=method)
@@ -230,22 +232,37 @@ def test_primal_refuses_several_outputs():
         solve(X, y, gates, loss="multinomial", method="primal")
 
 
-@pytest.mark.parametrize("n_samples", [60, 2000])
-def test_auto_never_picks_primal(n_samples):
+@pytest.mark.parametrize(("n_samples", "chosen"), [(60, "interior-point"), (2000, "factored")])
+def test_auto_goes_by_the_samples(n_samples, chosen):
     X, y, gates = labelled(n_samples, 3, 3, 2)
     design = make_design(get_norm(None, gates), X, gates)
     problem = Problem(design, Multinomial(3), y, np.ones(len(y)))
-    assert choose(problem, np.inf).method.name == "interior-point"
-    assert second_choice(problem, METHODS["interior-point"]) is None
+    assert choose(problem, np.inf).method.name == chosen
+    second = second_choice(problem, METHODS[chosen])
+    assert {chosen, second.name} == {"interior-point", "factored"}
+    assert choose(problem, 1e3).method.name == (chosen if n_samples == 60 else "factored")
+
+
+def test_many_samples_are_descended_on():
+    X, y, gates = labelled(3000, 4, 3, 2)
+    solution = solve(X, y, gates, loss="multinomial", tol=1e-5, memory_limit=1e7)
+    assert solution.method == "factored"
+    some = slice(None, None, 6)  # few enough for the interior point, each of weight 6
+    part = X[some], y[some], gates[some]
+    exact = solve(*part, loss="multinomial", C=6.0, method="interior-point", tol=1e-7)
+    alike = solve(*part, loss="multinomial", C=6.0, method="factored", tol=1e-7)
+    assert_allclose(alike.primal_value, exact.primal_value, rtol=2e-7)
 
 
 def test_memory_is_named():
     X, y, gates = labelled(500, 3, 4, 2)
     expected = r"expected a memory_limit of at least 1\.\de\+07 bytes .* on 500 samples"
-    for method in ("interior-point", "working-set", "auto"):
+    for method in ("interior-point", "working-set"):
         with pytest.raises(MemoryError, match=expected):
             solve(X, y, gates, loss="multinomial", method=method, memory_limit=1e7)
-    assert solve(X, y, gates, loss="multinomial", memory_limit=3e7).duality_gap <= 1e-6
+    for limit, method in (1e7, "auto"), (3e7, "interior-point"):
+        solution = solve(X, y, gates, loss="multinomial", method=method, memory_limit=limit)
+        assert solution.duality_gap <= 1e-6
 
 
 @pytest.mark.parametrize(
@@ -304,6 +321,21 @@ def test_path_is_a_solve_for_each_C():
         assert_allclose(solution.primal_value, alone.primal_value, rtol=1e-6)
         assert solution.zeta.shape == alone.zeta.shape
     assert np.all(np.diff([solution.norm for solution in path.solutions]) > 0)
+
+
+def test_path_starts_from_the_solution_before():
+    X, y, gates = labelled(60, 5, 3, 4)
+    cold = [solve(X, y, gates, loss="multinomial", C=C).n_iter for C in np.geomspace(0.1, 10, 20)]
+    path = gln_norm_path(X, y, gates, loss="multinomial", Cs=np.geomspace(0.1, 10, 20), tol=1e-6)
+    assert sum(solution.n_iter for solution in path.solutions) < 0.75 * sum(cold)
+
+
+def test_start_out_of_range_is_none():
+    X, y, gates = labelled(60, 5, 3, 4)
+    problem = Problem(make_design(get_norm(None, gates), X, gates), Multinomial(3), y, np.ones(60))
+    coef = np.full((60, 3), 1e300)
+    near = Near(coef, np.full(gates.shape[1], 1 / gates.shape[1]), coef)
+    assert solve_near(problem, Run(1e-6, 100), near) is None
 
 
 def test_saturated_end_is_a_closed_form():

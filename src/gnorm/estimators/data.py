@@ -21,6 +21,7 @@ from tqdm import tqdm
 from gnorm.estimators.filters import kept_filters
 from gnorm.gates.columns import take_rows
 from gnorm.losses import Loss
+from gnorm.norms import UnitNorm
 from gnorm.solvers import Near
 from gnorm.solvers.threads import one_blas_thread
 
@@ -168,11 +169,27 @@ class PreviousFit:
         self, problems: np.ndarray, loss: Loss, C: float, design: Any, merged: Any
     ) -> list[Near | None]:
         """Where each problem starts; None where it is another one or C is far beyond the last."""
-        shape = (len(problems), *design.activations.shape[1:], design.X.shape[1])
-        is_similar = self.zeta.shape == shape and self.n_samples == problems.shape[1]
+        shape = (*design.activations.shape[1:], design.X.shape[1])
+        is_similar = self.zeta.shape[1:] == shape and self.n_samples == problems.shape[1]
         if not is_similar or loss != self.loss or _FARTHEST * self.C < C:
             return [None] * len(problems)
+        if len(problems) == 1 and loss.n_outputs(problems[0]) == len(self.zeta) > 1:
+            return [self._joint_start(problems[0][merged.rows], C, design, merged)]
+        if len(problems) != len(self.zeta):
+            return [None] * len(problems)
         return [self._start(k, y, C, design, merged) for k, y in enumerate(problems)]
+
+    def _joint_start(self, y: np.ndarray, C: float, design: Any, merged: Any) -> Near | None:
+        """Start of the one problem of all classes: the point that its outputs name."""
+        zeta = np.moveaxis(self.zeta, 0, -1).reshape(*self.zeta.shape[1:3], -1)
+        if not isinstance(design.norm, UnitNorm):  # methods for other norms begin anew
+            return None
+        shares = design.norm.unit_norms(zeta)
+        if not np.any(shares):
+            return None
+        outputs = design.decision_values(zeta)
+        coef = -self.loss.derivative(y, outputs, merged.times(C))
+        return Near(coef, shares / np.sum(shares), outputs)
 
     def _start(self, k: int, y: np.ndarray, C: float, design: Any, merged: Any) -> Near | None:
         """Start of one problem from its solution before."""

@@ -108,7 +108,8 @@ def solve(
         samples, for many samples of few gated features, and not for the multinomial loss, of which
         the working set is all samples. "clarabel" and "scs" solve the same
         problem through cvxpy, under any norm. "factored" trains the network of the
-        nuclear norm, or of a sum of norms of units, to the same certificate. "highs" solves it by
+        nuclear norm, or of a sum of norms of units, to the same certificate, in time linear in the
+        samples and longer for large C. "highs" solves it by
         linear programs where norm and loss are made of planes. "auto" picks one by the norm and the
         sizes of the problem, and tries another where that one gives up; ``verbose=1`` says which
         and why.

@@ -22,6 +22,7 @@ __all__ = ["METHODS", "Choice", "Method", "choose", "get_method", "second_choice
 
 TALL = 4  # samples a coded feature from which on the features are the smaller side
 UNEVEN = 1e3  # largest over smallest norm of a feature from which on single precision gets lost
+DESCENT = 32  # samples over the root of the weights of an output from which on descent is faster
 _FEW_HINGES = 1000  # samples times outputs with kinks up to which CLARABEL is faster than descent
 _FEW_FEATURES = 2000  # gated features that "primal" may be tried with on fewer samples
 
@@ -272,7 +273,7 @@ def choose(problem: Problem, limit: float) -> Choice:
     if n_samples <= FEW:  # the least memory, too
         return _choice("interior-point", f"{n_samples} samples are few (at most {FEW})")
     if problem.n_outputs > 1:
-        return _choice("interior-point", f"{problem.n_outputs} outputs: it alone takes several")
+        return _choose_for_outputs(problem, limit)
     if not problem.design.is_coded:
         return _choice("working-set", "units see features of their own")
     n_coded = problem.design.n_coded_features
@@ -290,6 +291,24 @@ def choose(problem: Problem, limit: float) -> Choice:
     if is_tall:
         return _choice("working-set", f"{sizes}: primal would take {need:.1e} bytes of {limit:.1e}")
     return _choice("working-set", f"{sizes}: fewer than {ratio} samples a feature")
+
+
+def _choose_for_outputs(problem: Problem, limit: float) -> Choice:
+    """Choose for a smooth loss of several outputs.
+
+    An interior point takes some ten Cholesky factors an output. Descent takes a hundred to a
+    thousand passes over the samples, which cost the less of the two where these are many.
+    """
+    sizes = f"{len(problem.y)} samples of {problem.n_outputs} outputs"
+    if not _is_factored(problem):
+        return _choice("interior-point", f"{sizes}, and the norm is not one of two layers")
+    need = METHODS["interior-point"].bytes_needed(problem)
+    most = DESCENT * np.sqrt(problem.design.n_gates * problem.design.n_features)
+    if need > limit:
+        return _choice("factored", f"{sizes}: interior-point takes {need:.1e} bytes of {limit:.1e}")
+    if len(problem.y) <= most:
+        return _choice("interior-point", f"{sizes} are few (at most {most:.0f})")
+    return _choice("factored", f"{sizes} are many (more than {most:.0f})")
 
 
 def _choose_for_norm(problem: Problem) -> Choice:
@@ -312,7 +331,10 @@ def second_choice(problem: Problem, first: Method) -> Method | None:
         if first.name != "clarabel":
             return METHODS["clarabel"]
         return METHODS["factored"] if _has_hinges(problem) and _is_factored(problem) else None
-    if problem.n_outputs > 1 or not problem.design.is_coded:
+    if problem.n_outputs > 1:
+        other = "factored" if first.name == "interior-point" else "interior-point"
+        return METHODS[other] if _is_factored(problem) else None
+    if not problem.design.is_coded:
         return None
     if first.name == "primal":
         return METHODS["working-set"]

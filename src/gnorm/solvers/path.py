@@ -524,22 +524,30 @@ class _Follower:
 
         On the line through the last two solutions in log C.
         """
-        if not self.known or self.known[-1].C > _FARTHEST * C or problem.n_outputs > 1:
+        if not self.known or self.known[-1].C > _FARTHEST * C:
             return None
         *earlier, last = self.known
         b, mu, outputs = last.near.dual_coef, last.near.weights, last.near.outputs
-        # a sample at its bound goes with it
-        is_at, ratio = _at_bound(last.problem, b), problem.C / last.problem.C
-        bound = np.where(is_at, ratio * b, 0.0)
+        ahead = b
         if earlier and earlier[-1].C > last.C > C:
             before = earlier[-1]
             share = float(np.log(last.C / C) / np.log(before.C / last.C))
             ahead = b + share * (b - before.near.dual_coef)
-            b = np.where(ahead * b > 0, ahead, 0.0) if problem.loss.is_margin else ahead
             mu = np.maximum(mu + share * (mu - before.near.weights), 0.0)
             outputs = outputs + share * (outputs - before.near.outputs)
-        b = np.where(is_at, bound, np.clip(b, *problem.loss.domain(problem.y, problem.C)))
+        if problem.n_outputs > 1:  # the domain is no box: the point that the outputs name
+            b = -problem.loss.derivative(problem.y, outputs, problem.C)
+        else:
+            b = _in_domain(problem, last.problem, b, ahead)
         return Near(b, mu / np.sum(mu), outputs, self.pinned_sums)
+
+
+def _in_domain(problem: Problem, last: Problem, b: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+    """Coefficients ahead of those of the last problem; a sample at its bound goes with it."""
+    if problem.loss.is_margin:
+        ahead = np.where(ahead * b > 0, ahead, 0.0)
+    inside = np.clip(ahead, *problem.loss.domain(problem.y, problem.C))
+    return np.where(_at_bound(last, b), problem.C / last.C * b, inside)
 
 
 def _at_bound(problem: Problem, b: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from gnorm.solvers.active_set.sets import PinnedSums, Sets, depth_at, exchanged,
 from gnorm.solvers.active_set.start import ALL, Near, Start, cold_start, everything, warm_start
 from gnorm.solvers.certify import Certificate, certify
 from gnorm.solvers.design.gram import Precision
-from gnorm.solvers.interior import solve_by_samples
+from gnorm.solvers.interior import solve_by_samples, solve_near_by_samples
 from gnorm.solvers.interior.follow import CentralPath
 from gnorm.solvers.interior.samples import SampleSystem
 from gnorm.solvers.interior.state import State
@@ -87,8 +87,8 @@ def solve_near(problem: Problem, run: Run, near: Near) -> Certificate | None:
     NotSeparableError
         If hard-margin samples cannot be separated.
     """
-    if problem.n_outputs > 1:
-        return None
+    if problem.n_outputs > 1:  # all samples are free
+        return solve_near_by_samples(problem, run, near.dual_coef, near.weights)
     start = warm_start(problem, near)
     # few samples are known to fit all together
     memory = Memory(problem, run.memory_limit if len(problem.y) > FEW else np.inf)

@@ -46,11 +46,11 @@ class Near:
 
     Attributes
     ----------
-    dual_coef : ndarray of shape (n_samples,)
+    dual_coef : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Dual point :math:`b`, not necessarily in the domain.
     weights : ndarray of shape (n_kernels,)
         :math:`\mu_h`, the share of each kernel in the norm.
-    outputs : ndarray of shape (n_samples,)
+    outputs : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         :math:`f(x_n)`.
     pinned_sums : PinnedSums
         What is known of sums over pinned samples.

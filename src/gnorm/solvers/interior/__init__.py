@@ -15,7 +15,15 @@ from gnorm.solvers.problem import Point, Problem
 from gnorm.solvers.run import Run
 from gnorm.solvers.solution import Status
 
-__all__ = ["MultinomialSystem", "sample_system", "solve_by_features", "solve_by_samples"]
+__all__ = [
+    "MultinomialSystem",
+    "sample_system",
+    "solve_by_features",
+    "solve_by_samples",
+    "solve_near_by_samples",
+]
+
+_SHARE_NEAR = 0.03  # of the largest squared norm that a similar solution is taken to be off by
 
 
 def sample_system(problem: Problem) -> NewtonSystem:
@@ -43,6 +51,21 @@ def solve_by_features(problem: Problem, run: Run) -> Certificate:
         If hard-margin samples cannot be separated.
     """
     return _solve(FeatureSystem(problem), problem, run)
+
+
+def solve_near_by_samples(
+    problem: Problem, run: Run, coef: np.ndarray, mu: np.ndarray
+) -> Certificate | None:
+    """Solve for several outputs from coefficients and shares nearby; None if that led nowhere."""
+    system = MultinomialSystem(problem)
+    with np.errstate(all="ignore"):  # out of range: no start
+        state = system.entered(coef, mu, _SHARE_NEAR)
+    if not state.is_interior():
+        return None
+    path = CentralPath(system, state, run)
+    run.best_so_far = path.point
+    status = path.follow(run.tol)
+    return None if status is Status.STALLED else certify(problem, path.point(status), run.tol)
 
 
 def _solve(system: NewtonSystem, problem: Problem, run: Run) -> Certificate:

@@ -189,6 +189,24 @@ class MultinomialSystem(NewtonSystem):
         t = _START_SLACK * max(float(np.max(quadratics)), 1e-3)
         return _state(mu=mu, x=x, s=t - quadratics, t=t)
 
+    def entered(self, coef: np.ndarray, mu: np.ndarray, share: float) -> State:
+        """Enter the central path near to a point.
+
+        Parameters
+        ----------
+        coef : ndarray of shape (n_samples, n_outputs)
+            Dual coefficients in the units of the problem.
+        mu : ndarray of shape (n_kernels,)
+            Shares of the kernels.
+        share : float
+            By how much of the largest squared norm the point is likely to be off the solution.
+        """
+        x = coef.ravel() / self.scale
+        quadratics = self._quadratics(x)
+        sigma = share * float(np.max(quadratics)) / len(mu)
+        s, mu, t = self.bounded(quadratics, mu, sigma)
+        return _state(mu=mu, x=x, s=s, t=t)
+
     def _typical_coefficient(self) -> float:
         """Half the mean coefficient that brings all outputs to the steepest ones, nearly.
 

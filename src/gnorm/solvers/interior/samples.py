@@ -178,11 +178,8 @@ class SampleSystem(NewtonSystem):
         variables = self.coefficients
         parts = variables.entered(x, outputs, sigma, np.sqrt(sigma))
         own = variables.with_multipliers(parts)
-        quadratics = self.quadratics(*self._at(own["x"]))
-        room = sigma / float(np.sum(mu**2))
-        s = (np.max(quadratics) - quadratics) + room  # in this order it cannot round to zero
-        t = float(np.max(quadratics)) + room
-        return State(**own, s=s, mu=np.maximum(mu, sigma / s), t=t)
+        s, mu, t = self.bounded(self.quadratics(*self._at(own["x"])), mu, sigma)
+        return State(**own, s=s, mu=mu, t=t)
 
     def _ridge(self) -> np.ndarray:
         """Residuals of a ridge regression of the targets, with equal shares of the kernels.

@@ -118,6 +118,14 @@ class NewtonSystem(ABC):
 
     # -- points ----------------------------------------------------------------------------------
 
+    def bounded(
+        self, quadratics: np.ndarray, mu: np.ndarray, sigma: float
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        r"""Slacks, shares and bound of the squared norms whose products are sigma or above."""
+        room = sigma / float(np.sum(mu**2))
+        s = (np.max(quadratics) - quadratics) + room  # in this order it cannot round to zero
+        return s, np.maximum(mu, sigma / s), float(np.max(quadratics)) + room
+
     @abstractmethod
     def start(self, guess: np.ndarray | None = None) -> State:
         """Start in the interior, near a dual point if one is given."""
