@@ -22,7 +22,9 @@ __all__ = ["METHODS", "Choice", "Method", "choose", "get_method", "second_choice
 
 TALL = 4  # samples a coded feature from which on the features are the smaller side
 UNEVEN = 1e3  # largest over smallest norm of a feature from which on single precision gets lost
-DESCENT = 32  # samples over the root of the weights of an output from which on descent is faster
+# Samples over the root of the weights of an output from which on descent is mostly faster, see
+# benchmarks/bench_classes.py.
+DESCENT = 32
 _FEW_HINGES = 1000  # samples times outputs with kinks up to which CLARABEL is faster than descent
 _FEW_FEATURES = 2000  # gated features that "primal" may be tried with on fewer samples
 
