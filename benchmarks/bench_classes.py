@@ -50,7 +50,7 @@ def main():
     parser.add_argument("--limit", type=float, default=300.0)
     arguments = parser.parse_args()
     results, last = [], {}
-    print(f"{'data':<8} {'N':>6} {'C':>6} {'method':<16} {'time [s]':>9} {'iterations':>10} {'gap':>8}")
+    print("data          N      C method            time [s] iterations      gap")
     for make in (digits, tall):
         for n_samples in arguments.samples:
             X, y, gates = make(n_samples)
