@@ -18,8 +18,8 @@ __all__ = ["FixedGates", "OpenGates"]
 class _Nameless(type):
     """Metaclass of a class made to hold a function that cannot be imported by a name.
 
-    Picklers that store what a function does, as joblib's for its workers, store such a class by what
-    it holds. Those that store names call :func:`_refuse`, which says why they cannot.
+    Picklers that store what a function does, as joblib's for its workers, store such a class by
+    what it holds. Those that store names call :func:`_refuse`, which says why they cannot.
     """
 
     func: FunctionType
