@@ -51,7 +51,7 @@ generated.mkdir(exist_ok=True)
 (generated / "methods.md").write_text(table())
 (generated / "norms.md").write_text(norms.table())
 # Names of other projects: by their inventories where the network is there, else by an empty one, and
-# links.py knows the pages. With a fallback that can be read, a failure to fetch is no warning.
+# links.py knows the pages. Where one of the two can be read, the other is no warning.
 (generated / "none.inv").write_bytes(links.EMPTY_INVENTORY)
 intersphinx_mapping = {
     name: (address, (None, str(generated / "none.inv")))
@@ -76,7 +76,7 @@ myst_heading_anchors = 3
 # gnorm defines them.
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
-autosummary_context = {"of_parent": links.of_parent}
+autosummary_context = {"in_parent": links.in_parent}
 autodoc_default_options = {"member-order": "bysource"}
 autodoc_type_aliases = links.ALIASES
 python_maximum_signature_line_length = 88

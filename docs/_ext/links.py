@@ -74,13 +74,13 @@ def types():
     return dict(zip(WORDS, WORDS, strict=True)) | arrays | public
 
 
-def of_parent(room):
-    """Names of a room within a room that are names of the outer one, too, where their pages are."""
-    above = room.rpartition(".")[0]
-    if above in ("", "gnorm"):
-        return {}
-    public = import_module(above).__all__
-    return {name: f"{above}.{name}" for name in import_module(room).__all__ if name in public}
+def in_parent(room):
+    """Prefix of the pages of a room all of whose names are names of the room around it, too."""
+    around = room.rpartition(".")[0]
+    if around in ("", "gnorm"):
+        return ""
+    names, public = (set(import_module(place).__all__) for place in (room, around))
+    return f"~{around}." if names <= public else ""
 
 
 def resolve(app, env, node, contnode):
