@@ -50,8 +50,8 @@ generated = HERE / "generated"
 generated.mkdir(exist_ok=True)
 (generated / "methods.md").write_text(table())
 (generated / "norms.md").write_text(norms.table())
-# Names of other projects: by their inventories where the network is there, else by an empty one, and
-# links.py knows the pages. Where one of the two can be read, the other is no warning.
+# Names of other projects: by their inventories where the network is there, else by an empty one,
+# and links.py knows the pages. Where one of the two can be read, the other is no warning.
 (generated / "none.inv").write_bytes(links.EMPTY_INVENTORY)
 intersphinx_mapping = {
     name: (address, (None, str(generated / "none.inv")))
