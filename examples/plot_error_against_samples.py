@@ -3,7 +3,8 @@
 
 The hard-margin predictors of the GLN norm, of the FReLU norm and of the L2 norm of the predictors,
 the same gates under all of them, and a linear machine, whose C is chosen on images that are in no
-training set.
+training set. Errors fall with the number of images, alike under all three norms; those of the
+linear machine hardly do.
 
     GNORM_MNIST=<folder of the MNIST files> python examples/plot_error_against_samples.py \\
         [figure.svg] [largest number of images] [results.csv]
