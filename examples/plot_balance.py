@@ -6,9 +6,8 @@
 The experiments of Du, Hu and Lee (2018) on a matrix factorisation and on deep networks: descent
 without a penalty on imbalance converges as well as with one; the difference between the squared
 norms of adjacent layers stays what it was at the start, while the norms grow. It prints what the
-panels show and saves a figure, by default to docs/images/balance.svg: (a) to (d) of the
-factorisation, where curves with and without the penalty coincide or its start decides, (e) and (f)
-of the networks, whose dashed differences stay level.
+panels show and saves a figure, by default to docs/images/balance.svg: (a) to (d) are
+of the factorisation, (e) and (f) of the networks, whose dashed differences stay level.
 """
 
 import sys
