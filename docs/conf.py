@@ -1,4 +1,4 @@
-"""Sphinx configuration: `make docs`. Nothing is fetched, so the build works offline.
+"""Sphinx configuration: `make docs`. It does without what it fetches, so the build works offline.
 
 `GNORM_DOCS=full` runs every example of the gallery that needs no data of its own, minutes instead
 of seconds.
@@ -31,6 +31,7 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
@@ -49,6 +50,14 @@ generated = HERE / "generated"
 generated.mkdir(exist_ok=True)
 (generated / "methods.md").write_text(table())
 (generated / "norms.md").write_text(norms.table())
+# Names of other projects: by their inventories where the network is there, else by an empty one,
+# and links.py knows the pages. Where one of the two can be read, the other is no warning.
+(generated / "none.inv").write_bytes(links.EMPTY_INVENTORY)
+intersphinx_mapping = {
+    name: (address, (None, str(generated / "none.inv")))
+    for name, address in links.INVENTORIES.items()
+}
+intersphinx_timeout = 5  # seconds
 templates_path = ["_templates"]
 html_theme = "furo"
 html_title = f"gnorm {release}"
@@ -67,6 +76,7 @@ myst_heading_anchors = 3
 # gnorm defines them.
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
+autosummary_context = {"in_parent": links.in_parent}
 autodoc_default_options = {"member-order": "bysource"}
 autodoc_type_aliases = links.ALIASES
 python_maximum_signature_line_length = 88

@@ -6,7 +6,8 @@
 The experiments of Du, Hu and Lee (2018) on a matrix factorisation and on deep networks: descent
 without a penalty on imbalance converges as well as with one; the difference between the squared
 norms of adjacent layers stays what it was at the start, while the norms grow. It prints what the
-panels show and saves a figure, by default to docs/images/balance.png.
+panels show and saves a figure, by default to docs/images/balance.svg: (a) to (d) are
+of the factorisation, (e) and (f) of the networks, whose dashed differences stay level.
 """
 
 import sys
@@ -126,7 +127,7 @@ def draw(equal, unequal, decaying, networks):
     return figure
 
 
-def main(path="docs/images/balance.png"):
+def main(path="docs/images/balance.svg"):
     rng = np.random.default_rng(0)
     M = low_rank(rng)
     equal, unequal = factorise(M, (0.1, 0.1), rng), factorise(M, (0.2, 0.1), rng)

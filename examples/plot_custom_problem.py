@@ -7,7 +7,7 @@ gnorm has no estimator for this loss: the problem is written with `gnorm.atoms` 
 cvxpy. Its penalty is a Parameter, so that cvxpy compiles it once. The task is the digits 0 to 4
 against 5 to 9, on images that come with scikit-learn; the penalty is chosen on images of its own.
 It prints the path, compares with a linear model and with a support vector machine of calibrated
-probabilities, and saves a figure, by default to docs/images/custom_problem.png.
+probabilities, and saves a figure, by default to docs/images/custom_problem.svg.
 """
 
 import sys
@@ -166,7 +166,7 @@ def draw(path, best):
     return figure
 
 
-def main(path="docs/images/custom_problem.png", n_units=N_UNITS, penalties=PENALTIES):
+def main(path="docs/images/custom_problem.svg", n_units=N_UNITS, penalties=PENALTIES):
     parts, labels = load()
     sizes = "{} to fit, {} to choose the penalty, {} to test".format(*map(len, labels))
     print(f"digits 0-4 against 5-9, images: {sizes}\n")

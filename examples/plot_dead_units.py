@@ -8,7 +8,7 @@ all zero there are stationary points of larger norm than the optimum, and a netw
 a dead unit ends at one. Here one of the 5 units of a gated linear network starts at full size, at a
 thousandth of it, at a millionth, or at zero. The task is the digits 0 to 4 against 5 to 9, 200 of
 the images that come with scikit-learn. It prints a table and saves a figure, by default to
-docs/images/dead_units.png.
+docs/images/dead_units.svg.
 """
 
 import sys
@@ -111,7 +111,7 @@ def draw(histories, dead_ratio, share):
     return figure
 
 
-def main(path="docs/images/dead_units.png"):
+def main(path="docs/images/dead_units.svg"):
     X, X_test, y, _ = load_binary_digits(test_size=1797 - N_TRAIN, random_state=0)
     X, X_test = with_constant(X), with_constant(X_test)
     gates = HyperplaneGates(N_UNITS, random_state=0).fit(X)

@@ -8,7 +8,7 @@ the flow of that, each singular value moves by s' = N s^(2 - 2/N) (m - s) toward
 that N layers are faster than one above s = N^(-N / (2N - 2)) and slower below. It prints and draws
 the time in which one value grows to nine tenths of its target, against its start, as descent takes
 it and as the formula has it; and the effective rank on the way to a matrix with singular values 4,
-2 and 1 from a small start. The figure is saved, by default as docs/images/depth.png.
+2 and 1 from a small start. The figure is saved, by default as docs/images/depth.svg.
 """
 
 import sys
@@ -52,7 +52,7 @@ def time_to_grow(depth, start):
     )[0]
 
 
-def main(path="docs/images/depth.png"):
+def main(path="docs/images/depth.svg"):
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     times, ranks = figure.subplots(1, 2)
     print("time in which a value grows to nine tenths of 1, by descent (by the formula)")

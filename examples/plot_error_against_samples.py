@@ -3,10 +3,11 @@
 
 The hard-margin predictors of the GLN norm, of the FReLU norm and of the L2 norm of the predictors,
 the same gates under all of them, and a linear machine, whose C is chosen on images that are in no
-training set.
+training set. Errors fall with the number of images, alike under all three norms; those of the
+linear machine hardly do.
 
     GNORM_MNIST=<folder of the MNIST files> python examples/plot_error_against_samples.py \\
-        [figure.png] [largest number of images] [results.csv]
+        [figure.svg] [largest number of images] [results.csv]
 
 Long: with 60,000 images about half an hour on one core. Results are written as they come, and what
 is in the file is not done again.
@@ -96,7 +97,7 @@ def draw(rows):
     return figure
 
 
-def main(path="docs/images/error_against_samples.png", largest=60_000, results="error.csv"):
+def main(path="docs/images/error_against_samples.svg", largest=60_000, results="error.csv"):
     images, images_test, digits, digits_test = load_mnist(os.environ["GNORM_MNIST"])
     order = np.random.default_rng(0).permutation(len(images))
     X_all, X_test = with_constant(images), with_constant(images_test)

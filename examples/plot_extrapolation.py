@@ -9,7 +9,7 @@ on the unit sphere of the dilation, which is known or estimated from the samples
 new points of the box and of boxes up to 100 times as large; an error is the root mean square
 relative to that of f on the same points. On boxes that the dilation itself enlarges, [-k, k] x
 [-k^2, k^2], the error of a homogeneous model is k^3 times that in the first, exactly. It prints the
-tables and saves a figure, by default to docs/images/extrapolation.png.
+tables and saves a figure, by default to docs/images/extrapolation.svg.
 """
 
 import sys
@@ -89,7 +89,7 @@ def draw(errors):
     return figure
 
 
-def main(path="docs/images/extrapolation.png"):
+def main(path="docs/images/extrapolation.svg"):
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(N_TRAIN, 2))
     test = rng.uniform(-1, 1, size=(N_TEST, 2))

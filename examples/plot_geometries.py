@@ -7,7 +7,7 @@ A gated linear network of two layers separates 60 random samples with random lab
 its weights makes a norm of its functions, and steepest descent in the one is to reach the largest
 margin in the other. All five problems are solved exactly, and the margin of the network is followed
 relative to the largest in each, from the same initial weights. It prints the last ratios, a row for
-each optimiser, and saves a figure, by default docs/images/geometries.png.
+each optimiser, and saves a figure, by default docs/images/geometries.svg.
 """
 
 import sys
@@ -192,7 +192,7 @@ def draw(histories):
     return figure
 
 
-def main(path="docs/images/geometries.png"):
+def main(path="docs/images/geometries.svg"):
     X, y, activations = samples()
     least = least_squared_norms(X, y, activations)
 

@@ -6,7 +6,7 @@
 A gated linear network of 5 units with 2 contexts each learns the digits 0 to 4 against 5 to 9 from
 200 of the 8 x 8 images that come with scikit-learn. Three kinds of gradient descent are compared
 with the exact solution, and with the solution of another norm, whose groups mix the contexts of
-different units. It prints a table and saves a figure, by default to docs/images/implicit_bias.png.
+different units. It prints a table and saves a figure, by default to docs/images/implicit_bias.svg.
 """
 
 import sys
@@ -112,7 +112,7 @@ def draw(histories, between):
     return figure
 
 
-def main(path="docs/images/implicit_bias.png"):
+def main(path="docs/images/implicit_bias.svg"):
     X, X_test, y, _ = load_binary_digits(test_size=1797 - N_TRAIN, random_state=0)
     X, X_test = with_constant(X), with_constant(X_test)
     gates = HyperplaneGates(N_UNITS, random_state=0).fit(X)

@@ -7,7 +7,7 @@ Where the value of a network is homogeneous of degree 1 in each layer, gradient 
 to the squared norm of every one, half of it being minus the integral of sum_n l'_n f_n. Of the
 distances of the layers from where they started this is not true. A convolution, a matrix and an
 output learn digits from weights of different sizes; it prints both for each and saves a figure, by
-default docs/images/layer_norms.png.
+default docs/images/layer_norms.svg.
 """
 
 import sys
@@ -24,7 +24,7 @@ N_TRAIN, N_STEPS, RATE = 200, 4000, 0.01
 LAYERS = {"convolution": "#0072B2", "matrix": "#D55E00", "output": "#009E73"}
 
 
-def main(path="docs/images/layer_norms.png"):
+def main(path="docs/images/layer_norms.svg"):
     X, _, y, _ = load_binary_digits(test_size=1797 - N_TRAIN, random_state=0)
     X = X / 8.0
     d = X.shape[1]

@@ -8,7 +8,7 @@ bias alone, if every separating function needs it. Here none does, and the condi
 theorem of Kunin et al. (2023) fails. The bias falls to 0 relative to the margin, and among the
 weights without one those of least norm win: the max-margin separator through the origin, though a
 bias would give a wider margin. It prints angles to both, and saves a figure, by default
-docs/images/lexicographic.png.
+docs/images/lexicographic.svg.
 """
 
 import sys
@@ -42,7 +42,7 @@ def angle(u, v):
     return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 
 
-def main(path="docs/images/lexicographic.png"):
+def main(path="docs/images/lexicographic.svg"):
     X, y = samples()
     through_origin = max_margin(X, y, np.ones((len(X), 1, 1), dtype=bool), tol=1e-8).zeta[0, 0]
     with_bias = SVC(kernel="linear", C=1e6).fit(X, y).coef_[0]

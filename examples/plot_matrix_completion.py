@@ -8,7 +8,7 @@ model whose weights are the matrix: its nuclear norm is what two factors cost, s
 ``gnorm.norms.Nuclear(shape=...)`` with large C has the completion of least nuclear norm, certified.
 Descent on the factors alone, without any penalty, fits the seen entries as well; from a small start
 it ends near that completion, and the smaller the start, the nearer (Gunasekar et al. 2017). It
-prints what the panels show and saves a figure, by default to docs/images/matrix_completion.png.
+prints what the panels show and saves a figure, by default to docs/images/matrix_completion.svg.
 """
 
 import sys
@@ -92,7 +92,7 @@ def draw(M, exact, runs, is_seen):
     return figure
 
 
-def main(path="docs/images/matrix_completion.png"):
+def main(path="docs/images/matrix_completion.svg"):
     rng = np.random.default_rng(0)
     M, is_seen = observed(rng)
     solution = least_nuclear_norm(M, is_seen)
@@ -116,7 +116,7 @@ def main(path="docs/images/matrix_completion.png"):
     figure = draw(M, exact, runs, is_seen)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, pil_kwargs={"optimize": True})
+    figure.savefig(path, dpi=130)
     print(f"figure: {path}")
 
 

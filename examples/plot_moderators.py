@@ -8,7 +8,7 @@ Spending is a linear rule of the numbers, which is another one in each region an
 the other 38 segmentations change nothing, although some of them go with the region.
 UnitSelectionCV finds how many there are by cross-validation and fits them alone. The script prints
 the table of effects and the certificate, compares errors on held-out customers, and saves a figure,
-by default to docs/images/moderators.png.
+by default to docs/images/moderators.svg.
 """
 
 import sys
@@ -80,8 +80,8 @@ def rivals():
 
 
 def draw(table, spending, selector, null):
-    figure = Figure(figsize=(12.0, 4.2), layout="constrained")
-    path, chance, effects = figure.subplots(1, 3, width_ratios=[1, 1, 1.15])
+    figure = Figure(figsize=(12.8, 4.2), layout="constrained")
+    path, chance, effects = figure.subplots(1, 3, width_ratios=[1, 1, 1.3])
     PathDisplay.from_estimator(selector.estimator, table, spending, Cs=15, n_named=2, ax=path)
     path.set_title("a  importance along C", loc="left", fontsize="medium")
     of_units, of_permuted = null.importances.mean(axis=0), null.null_importances.max(axis=1)
@@ -99,7 +99,7 @@ def draw(table, spending, selector, null):
     return figure
 
 
-def main(figure_path="docs/images/moderators.png"):
+def main(figure_path="docs/images/moderators.svg"):
     table, spending = customers(N_TRAIN, seed=0)
     later, truth = customers(N_TEST, seed=1)
 

@@ -9,7 +9,7 @@ minimises its norm. The least is reached when all samples of a class have the sa
 classes are the corners of a simplex: with K classes and features of length 1, ||W||^2 = (K - 1)^2 /
 K per squared margin, 2.25 for K = 4, and cosines between classes of -1 / (K - 1) (Kunin et al.,
 2023). Normalised features of d units have length sqrt(d), and batch normalisation reaches the same.
-It prints both, and saves a figure, by default docs/images/neural_collapse.png.
+It prints both, and saves a figure, by default docs/images/neural_collapse.svg.
 """
 
 import sys
@@ -94,7 +94,7 @@ def draw(results, path):
     figure.savefig(path, dpi=110)
 
 
-def main(path="docs/images/neural_collapse.png"):
+def main(path="docs/images/neural_collapse.svg"):
     results = {}
     for name, layer in KINDS.items():
         results[name] = network, history, means = train(layer)

@@ -14,7 +14,7 @@ one per cent, and without. Kepler's third law is found from the eight planets, p
 semi-major axis. The pressure drop in a pipe, 8 mu L Q / (pi R^4), is a product of powers: weights
 of any four numbers give it a degree, and find_dilation says that it can tell no more than that
 family. It prints what is found, and saves a figure of error against the number of samples, where
-more than half of the repeats leave no family, by default to docs/images/physical_laws.png.
+more than half of the repeats leave no family, by default to docs/images/physical_laws.svg.
 """
 
 import sys
@@ -88,7 +88,7 @@ def draw(studies):
     return figure
 
 
-def main(path="docs/images/physical_laws.png"):
+def main(path="docs/images/physical_laws.svg"):
     rng = np.random.default_rng(0)
     X = surfaces(2000, rng)
     print("cooling of a surface, features T, T0, h")

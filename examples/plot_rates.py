@@ -7,7 +7,7 @@ A ReLU network with a bias in every layer and a residual network learn digits. F
 the polytope of their rates the normalised margin log(1/loss) / ||w||^(1/max rate) rises, with the
 norm in which the rates weigh the weights; squared norms of different rates differ by what they
 differed by at the start; and the KKT residual of the weights of the largest rate falls. It prints
-the ends of the curves and saves a figure, by default docs/images/rates.png.
+the ends of the curves and saves a figure, by default docs/images/rates.svg.
 """
 
 import sys
@@ -67,13 +67,14 @@ def draw(runs, path):
             if i:
                 row[1].plot(steps, np.abs(run["conserved"][:, i - 1]), ":", color=color)
             row[2].plot(steps, run["kkt"][:, i], color=color, label=label)
-        titles = (
-            f"{name}:\nnormalised margin / its last value",
+        ylabels = (
+            "normalised margin / its last value",
             "squared norms in the rates;\ndotted, their differences",
             "KKT residual of the weights\nof the largest rate",
         )
-        for ax, title in zip(row, titles, strict=True):
-            ax.set_title(f"{next(letters)}  {title}", loc="left", fontsize="medium")
+        for ax, ylabel in zip(row, ylabels, strict=True):
+            ax.set_title(f"{next(letters)}  {name}", loc="left", fontsize="medium")
+            ax.set_ylabel(ylabel)
         for ax in row[1:]:
             ax.set_yscale("log")
         row[0].legend(fontsize=7)
@@ -85,7 +86,7 @@ def draw(runs, path):
     figure.savefig(path, dpi=110)
 
 
-def main(path="docs/images/rates.png"):
+def main(path="docs/images/rates.svg"):
     X, _, y, _ = load_binary_digits(test_size=1797 - N_TRAIN, random_state=0)
     runs = {}
     for name, network in networks(X.shape[1]).items():

@@ -7,7 +7,7 @@ Two displays of fitted classifiers of the digits 0 to 4 against 5 to 9, on image
 scikit-learn. The GLN norm does without some units, the L2 norm of the same functions uses them all.
 No training image has a smaller margin than the hard-margin solution says, and the duality gap
 proves that no function of the network has a larger least one. Saves a figure, by default to
-docs/images/reading_a_fit.png.
+docs/images/reading_a_fit.svg.
 """
 
 import sys
@@ -53,7 +53,7 @@ def draw(gln, l2, hard, X_train, X_test, y_train, y_test):
     return figure
 
 
-def main(path="docs/images/reading_a_fit.png"):
+def main(path="docs/images/reading_a_fit.svg"):
     X_train, X_test, y_train, y_test = load_binary_digits(test_size=797, random_state=0)
     gln, l2, hard = (
         kind(N_UNITS, C=C, random_state=0).fit(X_train, y_train)

@@ -7,7 +7,7 @@ Twelve points on a line have labels that change five times. The ReLU network of 
 norm with margins of at least 1, is a spline of straight pieces; the norm is the variation of its
 slope, in which a knot at x counts sqrt(1 + x^2) times where biases cost what other weights do, and
 once where they are free. A network of 100 neurons is trained beside it. It prints a table of both
-variations and saves a figure, by default to docs/images/relu_spline.png.
+variations and saves a figure, by default to docs/images/relu_spline.svg.
 """
 
 import sys
@@ -116,6 +116,8 @@ def draw(x, y, splines):
     upper.plot(x, y, "o", color="0.4", markersize=6, zorder=3, label="label of a sample")
     upper.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     lower.axhline(0, color="0.8", linewidth=0.8, zorder=0)
+    for ax, title in ((upper, "a  functions"), (lower, "b  knots")):
+        ax.set_title(title, loc="left", fontsize="medium")
     upper.set(ylabel="f(x)")
     lower.set(ylabel="change of slope", xlabel="x", xlim=(-3.3, 3.3))
     upper.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -123,7 +125,7 @@ def draw(x, y, splines):
     return figure
 
 
-def main(path="docs/images/relu_spline.png"):
+def main(path="docs/images/relu_spline.svg"):
     x, y = data()
     X = with_constant(x)
     splines = []

@@ -10,7 +10,7 @@ Merrill et al. (2021): an encoder of 12 layers with random weights (d = 768, 12 
 degree 0, or before it, where the stream takes the degree of the branches, 2, once they outweigh the
 tokens; with biases or without. Last, a batch normalisation, which its small constant keeps from
 being of degree 0 until the inputs are large. It prints the tables and saves a figure, by default to
-docs/images/transformer_homogeneity.png.
+docs/images/transformer_homogeneity.svg.
 """
 
 import sys
@@ -160,7 +160,7 @@ def batch_normalisation(X, constant=1e-5):
     return scaled.reshape(len(X), 6)
 
 
-def main(path="docs/images/transformer_homogeneity.png"):
+def main(path="docs/images/transformer_homogeneity.svg"):
     print(f"{'block':<36}{'degree':>8}  measured")
     for name, (stated, degree) in degrees_of_blocks().items():
         value, spread = np.median(degree.value), np.max(degree.spread)

@@ -9,7 +9,7 @@ Yamamura, Ma and Ganguli, 2023). Its weights have rates 1 and (1/2, 1/2), so tha
 and the distance of the centres from the boundary is ``|mu_2|``; for larger r the direction is
 ``(sqrt(r^2 - mu_2^2), mu_2) / r``. The linear model a x_1 + b x_2 has mu as its direction
 throughout. It prints measured against predicted values, and saves a figure, by default
-docs/images/two_balls.png.
+docs/images/two_balls.svg.
 """
 
 import sys
@@ -70,21 +70,22 @@ def draw(results, path):
         for normal, style, name in ((measured, "-", "a, b c"), (straight, ":", "linear")):
             along = np.array([-normal[1], normal[0]])
             ax.plot(*np.array([-3 * along, 3 * along]).T, "k" + style, linewidth=1.2, label=name)
-        ax.set(xlim=(-2.3, 2.3), ylim=(-2.3, 2.3), aspect="equal")
+        ax.set(xlim=(-2.3, 2.3), ylim=(-2.3, 2.3), aspect="equal", xlabel="$x_1$")
+    axes[0].set_ylabel("$x_2$")
     axes[0].legend(fontsize=7, loc="lower right", framealpha=1)
     radii = np.linspace(0.4, np.linalg.norm(MU), 100)
     last.plot(radii, [predicted(r) @ MU for r in radii], color=GREY, label="formula")
     last.axhline(np.linalg.norm(MU), color=GREY, linestyle=":", label="linear model")
     last.plot(RADII, [d @ MU for _, d, _ in results], "o", color=BLUE, label="trained")
-    last.set(xlabel="radius r", box_aspect=1)
+    last.set(xlabel="radius r", ylabel="distance of the centres", box_aspect=1)
     last.legend(fontsize=7, loc="lower right")
-    titles = [*(f"r = {radius}" for radius in RADII), "distance of the centres"]
+    titles = [*(f"r = {radius}" for radius in RADII), "all radii"]
     for ax, letter, title in zip(figure.axes, "abcde", titles, strict=True):
         ax.set_title(f"{letter}  {title}", loc="left", fontsize="medium")
     figure.savefig(path, dpi=110)
 
 
-def main(path="docs/images/two_balls.png"):
+def main(path="docs/images/two_balls.svg"):
     print("radius  direction         predicted         distance  predicted  KKT residual  linear")
     results = []
     for radius in RADII:

@@ -10,7 +10,7 @@ unit sphere of this dilation is trained on the moments of digits at scale 1 and 
 to 3, where images are drawn anew in so many pixels. Beside it stand the same classifier on the
 moments as they are, the same trained on all scales, and the same on moments that are divided by the
 power of m_00 that takes out the scale, the classical answer. It prints a table and saves a figure,
-by default to docs/images/zoomed_digits.png.
+by default to docs/images/zoomed_digits.svg.
 """
 
 import sys
@@ -97,7 +97,7 @@ def draw(images, accuracies):
     return figure
 
 
-def main(path="docs/images/zoomed_digits.png"):
+def main(path="docs/images/zoomed_digits.svg"):
     images, digits = load_digits(return_X_y=True)
     images = images.reshape(-1, 8, 8) / 16.0
     train, test, y, y_test = train_test_split(

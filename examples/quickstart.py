@@ -6,7 +6,8 @@
 First a gated network in two dimensions: its solution of least norm, and gradient descent on its way
 there. Then the digits 0 to 4 against 5 to 9, on the 8 x 8 images that come with scikit-learn, as a
 table; two lines are about other losses, probabilities of these digits, and the progress of diabetes
-as a number. It saves a figure, by default to build/quickstart.png.
+as a number. It saves a figure, by default to build/quickstart.svg, and beside it the same with its
+panels below each other, for narrow pages.
 """
 
 import sys
@@ -40,6 +41,8 @@ from gnorm.descent import GatedNetwork, GradientDescent, margin_ratio
 N_UNITS = 100
 BLUE, RED = "#0072B2", "#D55E00"
 STEPS = {20: "#a1d99b", 100: "#41ab5d", 1000: "#006d2c", 10_000: "black"}  # shown, in these colours
+WIDE = {"figsize": (10.0, 2.9), "ncols": 3, "width_ratios": [1.3, 1.3, 1]}
+TALL = {"figsize": (4.2, 7.6), "nrows": 3}
 COLUMNS = {  # of the table, with their alignment and width
     "model": "<16",
     "C": ">4",
@@ -155,9 +158,9 @@ class TwoDimensions:
     def on_grid(self, values):
         return values.reshape(len(self.axes[1]), len(self.axes[0]))
 
-    def draw(self):
-        figure = Figure(figsize=(10.0, 2.9), layout="constrained")
-        exact, trained, margins = figure.subplots(1, 3, width_ratios=[1.3, 1.3, 1])
+    def draw(self, figsize, **grid):
+        figure = Figure(figsize=figsize, layout="constrained")
+        exact, trained, margins = figure.subplots(**grid)
         for ax in (exact, trained):
             for label, colour, marker in ((1, BLUE, "o"), (-1, RED, "s")):
                 chosen = self.points[self.y == label].T
@@ -192,7 +195,7 @@ class TwoDimensions:
         ax.contour(*self.axes, values, levels=[0], colors="black", linewidths=2.0)
 
 
-def main(path="build/quickstart.png"):
+def main(path="build/quickstart.svg"):
     plane = TwoDimensions()
     excess = relative_excess(plane.solution.duality_gap)
     print(f"""a network of 4 gates in two dimensions
@@ -231,10 +234,10 @@ norms and margins compare within one kind of model only
 {compare_probabilities(X_train, X_test, y_train, y_test)}
 {compare_regressors()}""")
 
-    figure = plane.draw()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    plane.draw(**WIDE).savefig(path, dpi=130)
+    plane.draw(**TALL).savefig(path.with_stem(f"{path.stem}_tall"), dpi=130)
     print(f"figure: {path}")
 
 

@@ -13,7 +13,7 @@ from 50 to 10,000:
 - SVM-HL, a linear machine on its hidden layer.
 
 ``run`` appends the rows that examples/relu_widths.csv lacks, as they come; without it the table is
-printed from the stored ones. ``figure`` draws docs/images/relu_widths.png. All rows take about ten
+printed from the stored ones. ``figure`` draws docs/images/relu_widths.svg. All rows take about ten
 minutes on one core.
 """
 
@@ -35,7 +35,7 @@ from gnorm.gates import ReLUGates
 from gnorm.relu import relu_max_margin
 
 ROWS = Path(__file__).with_suffix(".csv")
-FIGURE = Path(__file__).parents[1] / "docs" / "images" / "relu_widths.png"
+FIGURE = Path(__file__).parents[1] / "docs" / "images" / "relu_widths.svg"
 WIDTHS = (50, 200, 1000, 10_000)
 STARTS = {"small": 0.03, "large": 10.0}  # factors of Kaiming's initial weights
 N_STEPS = 6000
@@ -241,7 +241,8 @@ def draw(table):
                 if not np.all(np.isnan(heights)):
                     ax.plot([width for width, _ in points], heights, label=label, **style)
         panels[0, column].axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
-        panels[0, column].set_title(name, loc="left", fontsize="medium")
+        for ax, letter in zip(panels[:, column], ("abc"[column], "def"[column]), strict=True):
+            ax.set_title(f"{letter}  {name}", loc="left", fontsize="medium")
         panels[0, column].set(xscale="log", yscale="log")
         panels[1, column].set_xlabel("width")
     panels[1, 0].set_ylim(0, None)

@@ -7,7 +7,7 @@ separate, from several random starts. Printed for each are the smallest over the
 margin ratio, which is the smallest margin over the cost of the weights, in units of the largest
 there is; the largest distance of the predictor from the exact solution, relative to it; the margin
 ratio of the same predictor under a norm that another descent minimises; and the share of starts
-whose ratio reaches 0.99. The figure, by default docs/images/watched.png, has the ratios against
+whose ratio reaches 0.99. The figure, by default docs/images/watched.svg, has the ratios against
 the steps.
 
 How the settings were found: rates are multiples of 1 / max_n R°(phi(x_n))^2, the dual norm of the
@@ -297,7 +297,7 @@ def draw(results, n_steps, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("figure", nargs="?", default="docs/images/watched.png", type=Path)
+    parser.add_argument("figure", nargs="?", default="docs/images/watched.svg", type=Path)
     parser.add_argument("--starts", type=int, default=8)
     parser.add_argument("--steps", type=int, default=10_000)
     arguments = parser.parse_args()

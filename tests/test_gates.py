@@ -1,8 +1,11 @@
+import copy
 import pickle
 import warnings
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -400,6 +403,19 @@ def test_contexts_that_depend_on_the_batch_are_refused():
 
 
 # -------------------------------------------------------------------------------------- refusals
+
+
+def test_pickle_says_why_a_lambda_cannot_be_stored(tmp_path):
+    X = normal(9, 2)
+    gates = FixedGates(lambda X: X[:, :1, None] > np.array([-np.inf, 0.0])).fit(X)
+    stores = (pickle.dumps, partial(joblib.dump, filename=tmp_path / "gates.joblib"))
+    for store in stores:
+        with pytest.raises(pickle.PicklingError, match=r"by def at the top .*, got .*<lambda> of"):
+            store(gates)
+    copied = copy.deepcopy(gates)  # asks for the state as pickle does, and stores no function
+    assert copied.func is gates.func
+    by_value = pytest.importorskip("cloudpickle").dumps(gates)  # as joblib does for its workers
+    np.testing.assert_array_equal(pickle.loads(by_value).transform(X), gates.transform(X))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.resources
 import inspect
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -14,7 +15,8 @@ import pytest
 
 import gnorm
 
-PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+REPOSITORY = Path(__file__).parents[1]
+PYPROJECT = REPOSITORY / "pyproject.toml"
 
 
 def modules_after(statement):
@@ -65,3 +67,22 @@ def test_version():
 
 def test_types_are_shipped():
     assert importlib.resources.files("gnorm").joinpath("py.typed").is_file()
+
+
+def test_an_index_shows_the_readme_without_dead_links():
+    hook = tomllib.loads(PYPROJECT.read_text())["tool"]["hatch"]["metadata"]["hooks"]
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for step in hook["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(step["pattern"], step["replacement"], text)
+    assert set(re.findall(r"\]\((\w+:|[^)]*)", text)) == {"https:"}
+    assert "[the norm]" not in text
+    assert "| the norm, its exact solution, and descent watched" in text
+
+
+def test_conda_recipe_asks_for_what_the_package_asks():
+    recipe = (REPOSITORY / "conda/meta.yaml").read_text()
+    project = tomllib.loads(PYPROJECT.read_text())["project"]
+    assert f'version = "{project["version"]}"' in recipe
+    run = recipe.partition("  run:\n")[2].partition("\n\n")[0]
+    asked = {line.strip("- ").replace(" ", "") for line in run.splitlines()}
+    assert asked == {*project["dependencies"], f"python{project['requires-python']}"}

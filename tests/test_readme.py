@@ -69,8 +69,10 @@ def test_quickstart(elsewhere, capsys):
     quickstart = runpy.run_path(str(REPOSITORY / "examples/quickstart.py"))
     quickstart["main"]()
     printed = capsys.readouterr().out
-    assert printed.endswith("figure: build/quickstart.png\n")
-    assert (elsewhere / "build/quickstart.png").read_bytes().startswith(b"\x89PNG")
+    assert printed.endswith("figure: build/quickstart.svg\n")
+    for name in ("quickstart", "quickstart_tall"):
+        assert (elsewhere / f"build/{name}.svg").read_bytes().startswith(b"<?xml")
+        assert (REPOSITORY / f"docs/images/{name}.svg").exists()
 
     shown = re.search(r"`make demo` prints\n\n```text\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     plane, plane_shown = (text.partition("\n\n")[0] for text in (printed, shown[1]))
@@ -111,13 +113,13 @@ def test_quickstart(elsewhere, capsys):
 )
 def test_example(name, page, elsewhere, capsys):
     script = f"examples/plot_{name}.py"
-    runpy.run_path(str(REPOSITORY / script))["main"]("folder/figure.png")
+    runpy.run_path(str(REPOSITORY / script))["main"]("folder/figure.svg")
     printed, _, last = capsys.readouterr().out.partition("figure: ")
-    assert last == "folder/figure.png\n"
-    assert (elsewhere / "folder/figure.png").read_bytes().startswith(b"\x89PNG")
+    assert last == "folder/figure.svg\n"
+    assert (elsewhere / "folder/figure.svg").read_bytes().startswith(b"<?xml")
 
     text = (REPOSITORY / f"docs/{page}.md").read_text(encoding="utf-8")
-    assert f"](images/{name}.png)" in text
+    assert f"](images/{name}.svg)" in text
     _, _, after = text.partition(f"`python {script}`")
     shown = re.search(r"^```text\n(.*?)^```", after, re.DOTALL | re.MULTILINE)
     assert_alike(printed, shown[1])

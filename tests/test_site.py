@@ -91,8 +91,17 @@ def test_each_public_name_has_a_page(site):
     listed = (REPOSITORY / "docs/api.rst").read_text().partition(":toctree: generated")[2]
     rooms = re.findall(r"^   (gnorm\S+)", listed, re.MULTILINE)
     assert {f"gnorm.{name}" for name in gnorm._MODULES} - set(rooms) == OLD_NAMES
-    names = [f"{room}.{name}" for room in rooms for name in import_module(room).__all__]
-    assert not [name for name in names if not (site / f"generated/{name}.html").exists()]
+    # a name of a room within a room may have its page with the outer one
+    missing = [
+        f"{room}.{name}"
+        for room in rooms
+        for name in import_module(room).__all__
+        if not any(
+            (site / f"generated/{place}.{name}.html").exists()
+            for place in (room, room.rpartition(".")[0])
+        )
+    ]
+    assert not missing
 
 
 def test_types_and_sources_are_linked(site):

@@ -4,14 +4,15 @@ An example takes the path of its figure as its argument. One that is not run has
 stands in docs/images, in the overview and on its page.
 """
 
+import re
 from pathlib import Path
 
 from sphinx_gallery.scrapers import figure_rst
-from sphinx_gallery.utils import scale_image
 
 QUICK = ("balance", "layer_norms")  # each below ten seconds
 NEEDS_DATA = ("error_against_samples",)  # all of MNIST, half an hour
 LISTING = ".. code-block:: Python"
+THUMBNAIL = re.compile(r"/gallery/images/thumb/sphx_glr_(\w+)_thumb\.\w+")
 
 
 def name_of(path):
@@ -27,15 +28,18 @@ class Figures:
     def __repr__(self):  # sphinx-gallery compares configurations by it
         return "Figures()"
 
+    def figure(self, variables):
+        return self.folder / f"{name_of(variables['src_file'])}.svg"
+
     def arguments(self, _, script_vars):
         self.folder.mkdir(parents=True, exist_ok=True)
-        return [str(self.folder / f"{name_of(script_vars['src_file'])}.png")]
+        return [str(self.figure(script_vars))]
 
     def saved(self, block, block_vars, gallery_conf):
-        path = self.folder / f"{name_of(block_vars['src_file'])}.png"
+        path = self.figure(block_vars)
         if not path.exists():
             return ""
-        image = next(block_vars["image_path_iterator"])
+        image = Path(next(block_vars["image_path_iterator"])).with_suffix(".svg")
         path.rename(image)
         return figure_rst([image], gallery_conf["src_dir"])
 
@@ -56,21 +60,23 @@ def configuration(docs, runs_all):
     }
 
 
-def stored_thumbnails(app):
-    """Give the examples that were not run the thumbnail of their stored figure."""
-    pages = Path(app.srcdir) / "gallery"
-    for page in pages.glob("plot_*.rst"):
-        stored = Path(app.srcdir) / "images" / f"{name_of(page)}.png"
-        thumbnail = pages / "images/thumb" / f"sphx_glr_{page.stem}_thumb.png"
-        if not was_run(page.read_text(), page.stem) and stored.exists():
-            scale_image(str(stored), str(thumbnail), 400, 280)
+def drawn(app, stem):
+    """Figure of an example among the stored ones, if the example was not run."""
+    page = Path(app.srcdir) / "gallery" / f"{stem}.rst"
+    found = (Path(app.srcdir) / "images").glob(f"{name_of(stem)}.*")
+    return None if was_run(page.read_text(), stem) else next(found, None)
 
 
-def stored_figure(app, docname, source):
-    """Put the figure of an example that was not run on its page, above its source."""
+def stored_figures(app, docname, source):
+    """Show the figures of the examples that were not run, in the overview and on their pages."""
     folder, _, stem = docname.rpartition("/")
-    stored = Path(app.srcdir) / "images" / f"{name_of(stem)}.png"
-    if folder == "gallery" and not was_run(source[0], stem) and stored.exists():
+    if folder != "gallery":
+        return
+    if stem == "index":
+        for found in list(THUMBNAIL.finditer(source[0])):
+            if stored := drawn(app, found[1]):
+                source[0] = source[0].replace(found[0], f"/images/{stored.name}")
+    elif stem.startswith("plot_") and (stored := drawn(app, stem)):
         figure = f".. image:: /images/{stored.name}\n   :alt: The figure that the example draws\n\n"
         source[0] = source[0].replace(LISTING, figure + LISTING, 1)
 
@@ -80,6 +86,5 @@ def was_run(text, stem):
 
 
 def setup(app):
-    app.connect("builder-inited", stored_thumbnails, priority=900)  # the gallery has been written
-    app.connect("source-read", stored_figure)
+    app.connect("source-read", stored_figures)
     return {"parallel_read_safe": True}

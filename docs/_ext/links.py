@@ -1,4 +1,4 @@
-"""Links from names to the pages that define them, without fetching an inventory.
+"""Links from names to the pages that define them, where no inventory has been fetched.
 
 A name of :mod:`gnorm` itself leads to the room that it comes from. Those of other projects lead to
 their pages, which have the address of the name. Types link where docstrings and signatures state
@@ -6,6 +6,7 @@ them; one without a page, such as an alias or a part of the engine, stays a word
 """
 
 import re
+import zlib
 from collections import Counter
 from importlib import import_module
 
@@ -24,6 +25,17 @@ PAGES = {
     "pandas": "https://pandas.pydata.org/docs/reference/api/{}.html",
 }
 CVXPY = "https://www.cvxpy.org/api_reference/cvxpy"
+INVENTORIES = {
+    "numpy": "https://numpy.org/doc/stable",
+    "scipy": "https://docs.scipy.org/doc/scipy",
+    "sklearn": "https://scikit-learn.org/stable",
+    "cvxpy": "https://www.cvxpy.org",
+}
+EMPTY_INVENTORY = b"""# Sphinx inventory version 2
+# Project: none
+# Version: 0
+# The remainder of this file is compressed using zlib.
+""" + zlib.compress(b"")
 # What has no page of its own.
 SECTIONS = {
     "sklearn.utils.metadata_routing": "https://scikit-learn.org/stable/metadata_routing.html",
@@ -60,6 +72,15 @@ def types():
     }
     arrays = dict.fromkeys(("array-like", "array_like"), "numpy.typing.ArrayLike")
     return dict(zip(WORDS, WORDS, strict=True)) | arrays | public
+
+
+def in_parent(room):
+    """Prefix of the pages of a room all of whose names are names of the room around it, too."""
+    around = room.rpartition(".")[0]
+    if around in ("", "gnorm"):
+        return ""
+    names, public = (set(import_module(place).__all__) for place in (room, around))
+    return f"~{around}." if names <= public else ""
 
 
 def resolve(app, env, node, contnode):

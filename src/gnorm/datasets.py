@@ -75,7 +75,7 @@ def load_binary_digits(
 def load_mnist(
     folder: str | Path,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Read MNIST [1]_ from its four IDX files.
+    """Read MNIST from its four IDX files.
 
     Parameters
     ----------

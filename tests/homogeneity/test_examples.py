@@ -27,7 +27,7 @@ def test_extrapolation(tmp_path, capsys):
     assert printed.count(": 1.000000 times") == 5
 
     page = (REPOSITORY / "docs/homogeneity.md").read_text(encoding="utf-8")
-    assert "](images/extrapolation.png)" in page
+    assert "](images/extrapolation.svg)" in page
     errors, shown = rows(printed), rows(page)
     assert len(errors) == 12
     assert errors.keys() == shown.keys()

@@ -68,7 +68,7 @@ class Balance:
 
 
 def balancedness(network: GatedNetwork) -> Balance:
-    r"""Differences between adjacent layers that gradient flow conserves [1]_.
+    r"""Differences between adjacent layers that gradient flow conserves.
 
     An output bias leaves them conserved, as it takes no part in any product; weight decay makes
     them fall to zero.

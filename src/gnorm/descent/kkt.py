@@ -55,7 +55,7 @@ _BLOCK_ENTRIES = 2**25  # of gradients that are held at a time: 256 MiB, two of 
 
 @dataclass(frozen=True, eq=False)
 class KKTPoint:
-    r"""Weights as an approximate stationary point, in the sense of [1]_.
+    r"""Weights as an approximate stationary point of their max-margin problem.
 
     Attributes
     ----------

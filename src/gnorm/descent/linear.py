@@ -208,7 +208,7 @@ def _unbalancedness(factors: list[FloatArray]) -> FloatArray:
 
 
 def effective_rank(singular_values: ArrayLike) -> FloatArray:
-    r"""Exponential of the entropy of the shares of singular values [1]_.
+    r"""Exponential of the entropy of the shares of singular values.
 
     .. math:: \exp \Bigl( -\sum_i p_i \log p_i \Bigr), \qquad p_i = \sigma_i / \sum_j \sigma_j
 

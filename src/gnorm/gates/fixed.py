@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Callable
-from typing import Any
+from pickle import PicklingError
+from types import FunctionType
+from typing import Any, NoReturn
 
 import numpy as np
 
 from gnorm.gates.base import BoolArray, FloatArray, Gates, validate_columns
 
 __all__ = ["FixedGates", "OpenGates"]
+
+
+class _Nameless(type):
+    """Metaclass of a class made to hold a function that cannot be imported by a name.
+
+    Picklers that store what a function does, as joblib's for its workers, store such a class by
+    what it holds. Those that store names call :func:`_refuse`, which says why they cannot.
+    """
+
+    func: FunctionType
+
+
+def _refuse(holder: _Nameless) -> NoReturn:
+    raise PicklingError(
+        "pickle stores a function by the name that it is imported by: FixedGates expected a func "
+        "that is defined by def at the top of a module, got "
+        f"{holder.func.__qualname__} of {holder.func.__module__}"
+    )
+
+
+copyreg.pickle(_Nameless, _refuse)
 
 
 class FixedGates(Gates):
@@ -21,8 +45,8 @@ class FixedGates(Gates):
         Takes samples, a float64 array or CSR matrix of shape (n_samples, n_features), and returns
         their activations, a bool array of shape (n_samples, n_units, n_contexts). Those of a
         sample must not depend on the rest of the batch. A lambda works, also in
-        workers of joblib, but ``pickle`` and ``joblib.dump`` cannot store it: to save the fit,
-        give the function a name in a module that can be imported.
+        workers of joblib, but ``pickle`` and ``joblib.dump`` cannot store it and say so: to save
+        the fit, give the function a name in a module that can be imported.
 
     Attributes
     ----------
@@ -56,6 +80,17 @@ class FixedGates(Gates):
 
     def __init__(self, func: Callable[[Any], BoolArray]) -> None:
         self.func = func
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        # of a lambda, or a function within another, whose name holds "<locals>"
+        if isinstance(self.func, FunctionType) and "<" in self.func.__qualname__:
+            state = state | {"func": _Nameless("Nameless", (), {"func": self.func})}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        func = state["func"]
+        super().__setstate__(state | {"func": func.func if isinstance(func, _Nameless) else func})
 
     def _learn(self, X: Any, y: Any, weights: FloatArray) -> None:
         if not callable(self.func):

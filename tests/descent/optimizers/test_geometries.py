@@ -11,8 +11,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gnorm.descent import Geometry, GradientDescent, Lp, PerLayer, Riemannian, Spectral
-from gnorm.descent.optimizers import check_geometry
-from gnorm.descent.optimizers.geometries import GEOMETRIES
+from gnorm.descent.optimizers.geometries import GEOMETRIES, check_geometry
 
 SHAPES = [(2, 2, 3), (1, 1, 2)]  # of a layer with two contexts and its output
 

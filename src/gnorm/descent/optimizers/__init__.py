@@ -2,7 +2,6 @@
 
 from gnorm.descent.optimizers.adam import AdaptiveMoments
 from gnorm.descent.optimizers.base import Part, Step
-from gnorm.descent.optimizers.batches import Batches
 from gnorm.descent.optimizers.geometries import (
     L1,
     L2,
@@ -12,7 +11,6 @@ from gnorm.descent.optimizers.geometries import (
     PerLayer,
     Riemannian,
     Spectral,
-    check_geometry,
 )
 from gnorm.descent.optimizers.high_order import (
     Conjugate,
@@ -35,7 +33,6 @@ __all__ = [
     "L2",
     "AdaptiveMoments",
     "Average",
-    "Batches",
     "Conjugate",
     "Direction",
     "Geometry",
@@ -53,6 +50,5 @@ __all__ = [
     "Spectral",
     "Step",
     "WeightDecay",
-    "check_geometry",
     "gradient_structure",
 ]

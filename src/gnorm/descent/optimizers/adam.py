@@ -16,7 +16,7 @@ __all__ = ["AdaptiveMoments"]
 
 @dataclass(frozen=True)
 class AdaptiveMoments(Part):
-    r"""Averages of the gradient and of its squares, and their quotient: Adam's direction [1]_.
+    r"""Averages of the gradient and of its squares, and their quotient: Adam's direction.
 
     .. math:: m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad
         v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
