@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from numbers import Integral
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,15 +34,19 @@ from gnorm.selection.units import (
 
 __all__ = ["UnitSelectionCV"]
 
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
-def _delegates(name: str) -> Any:
-    """Raise AttributeError unless the estimator has the method."""
+
+def _delegates(name: str) -> Callable[[_Method], _Method]:
+    """Let a method be there where the estimator, fitted or not, has it."""
 
     def has_it(selector: Any) -> bool:
+        """Whether the estimator has it; else its AttributeError is raised."""
         getattr(getattr(selector, "estimator_", selector.estimator), name)
         return True
 
-    return available_if(has_it)
+    decorator: Callable[[_Method], _Method] = available_if(has_it)
+    return decorator
 
 
 class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
@@ -265,7 +270,7 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
         least = int(np.argmax(best_of >= means[k, c] - self.n_standard_errors * error))
         return int(self.n_tried_[least]), float(self.Cs_[np.nanargmax(means[least])])
 
-    @_delegates("predict")  # type: ignore[untyped-decorator]  # scikit-learn has no types
+    @_delegates("predict")
     def predict(self, X: Any) -> np.ndarray:
         """Predict class labels or targets, by the selected units.
 
@@ -282,7 +287,7 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self, "estimator_")
         return self.estimator_.predict(X)
 
-    @_delegates("decision_function")  # type: ignore[untyped-decorator]  # scikit-learn has no types
+    @_delegates("decision_function")
     def decision_function(self, X: Any) -> np.ndarray:
         """Evaluate the predictors of a classifier.
 
@@ -299,7 +304,7 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self, "estimator_")
         return self.estimator_.decision_function(X)
 
-    @_delegates("predict_proba")  # type: ignore[untyped-decorator]  # scikit-learn has no types
+    @_delegates("predict_proba")
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class, where the loss is the log loss.
 
@@ -316,7 +321,7 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self, "estimator_")
         return self.estimator_.predict_proba(X)
 
-    @_delegates("predict_log_proba")  # type: ignore[untyped-decorator]  # scikit-learn has no types
+    @_delegates("predict_log_proba")
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict the logarithm of the probability of each class.
 
@@ -333,7 +338,7 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self, "estimator_")
         return self.estimator_.predict_log_proba(X)
 
-    @_delegates("score")  # type: ignore[untyped-decorator]  # scikit-learn has no types
+    @_delegates("score")
     def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy of a classifier, R² of a regressor.
 
