@@ -4,7 +4,7 @@ A sum of curves: 20 inputs, a basis of 8 splines for each, an open unit for each
 `make_friedman1`, which has 5 inputs that matter, noise 1, squared error at C = 30 / N, relative gap
 1e-4. The same with 4 bins of the input in place of the curve: a unit sees its input and a constant,
 and its 4 contexts are bins. Each row is one solve in a process of its own, BLAS on one thread;
-peak memory beside what was there before the solve (Linux).
+peak memory beside what was there before the solve (Linux), seconds of processor time.
 
     python benchmarks/bench_curves.py [rows ...]
 """
@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 from sklearn.datasets import make_friedman1
@@ -52,7 +52,7 @@ def run(model, n_samples, method):
     X, y, activations, mask = problem(model, n_samples)
     before = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
-    start = perf_counter()
+    start = process_time()
     with threadpool_limits(1):
         found = solve(
             *(X, y, activations),
@@ -62,7 +62,7 @@ def run(model, n_samples, method):
             method=method,
             tol=TOL,
         )
-    seconds, peak = perf_counter() - start, memory("VmHWM") - before
+    seconds, peak = process_time() - start, memory("VmHWM") - before
     lengths = np.linalg.norm(found.zeta.reshape(N_INPUTS, -1), axis=1)
     record = {"seconds": seconds, "MB": peak, "gap": found.duality_gap, "value": found.primal_value}
     print(json.dumps(record | {"units": int(np.count_nonzero(lengths))}))
