@@ -6,13 +6,14 @@ steps.
 
     python benchmarks/bench_uneven.py [--samples 2000]
 
-Printed for each: levels in all, the method, seconds on one thread, and the most memory beside data
-and activations, in MB (Linux).
+Printed for each: levels in all, the method, seconds of processor time on one thread, the most
+memory beside data and activations (Linux), and what activations and weights take, which are as wide
+as the largest column, in MB.
 """
 
 import argparse
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -56,11 +57,12 @@ def main():
     for name, levels in LEVELS.items():
         X, y, activations = generate(levels, n_samples)
         Path("/proc/self/clear_refs").write_text("5")
-        before, start = memory("VmRSS"), perf_counter()
+        before, start = memory("VmRSS"), process_time()
         with threadpool_limits(1):
             found = solve(X, y, activations, loss="squared_error", C=0.01, tol=1e-5)
-        seconds, megabytes = perf_counter() - start, memory("VmHWM") - before
-        cost = f"{found.method} {seconds:8.2f} s {megabytes:6.0f} MB"
+        seconds, megabytes = process_time() - start, memory("VmHWM") - before
+        arrays = f"{activations.nbytes / 1e6:.1f} and {found.zeta.nbytes / 1e6:.1f} MB"
+        cost = f"{found.method} {seconds:8.2f} s {megabytes:6.0f} MB, arrays {arrays}"
         print(f"{name:<17}{levels.sum():6} levels  {cost}", flush=True)
 
 

@@ -1,9 +1,11 @@
 """The package as a user finds it: names, version, types, and what an import costs."""
 
+import importlib
 import importlib.metadata
 import importlib.resources
 import inspect
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -86,3 +88,34 @@ def test_conda_recipe_asks_for_what_the_package_asks():
     run = recipe.partition("  run:\n")[2].partition("\n\n")[0]
     asked = {line.strip("- ").replace(" ", "") for line in run.splitlines()}
     assert asked == {*project["dependencies"], f"python{project['requires-python']}"}
+
+
+def modules():
+    """All modules of the package whose names are public, the package itself included."""
+    found = pkgutil.walk_packages(gnorm.__path__, "gnorm.")
+    names = [info.name for info in found if "._" not in info.name]
+    return [gnorm, *map(importlib.import_module, names)]
+
+
+def public_functions():
+    """Functions, classes and methods that public names of the modules lead to, with their names."""
+    for module in modules():
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            if getattr(value, "__module__", None) != module.__name__:
+                continue  # of another module of the package, or no function or class
+            yield f"{module.__name__}.{name}", value
+            if inspect.isclass(value):
+                for key, member in vars(value).items():
+                    function = getattr(member, "fget", getattr(member, "func", member))
+                    function = inspect.unwrap(getattr(function, "__func__", function))
+                    if not key.startswith("_") and inspect.isfunction(function):
+                        yield f"{module.__name__}.{name}.{key}", function
+
+
+def test_all_that_public_names_lead_to_has_a_docstring():
+    found = dict(public_functions())
+    assert {"gnorm.solvers.api.solve", "gnorm.gates.base.Gates.transform"} <= found.keys()
+    assert len(found) > 1000
+    assert [name for name, value in found.items() if not (value.__doc__ or "").strip()] == []
+    assert [module.__name__ for module in modules() if not (module.__doc__ or "").strip()] == []

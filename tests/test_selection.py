@@ -1,6 +1,7 @@
 """How many units, how surely, and against chance."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone, is_classifier, is_regressor
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import make_scorer
@@ -28,12 +29,17 @@ from gnorm import (
     SelectedGates,
     TreeGates,
 )
+from gnorm.norms import GLN
 from gnorm.selection import (
     StabilitySelection,
     UnitSelectionCV,
+    null,
     permutation_null,
+    stability,
     stability_selection,
+    unit_path,
 )
+from gnorm.selection.units import entries, first_units, fitted, with_open_unit
 
 SEGMENT = [f"s{k}" for k in range(8)]
 GATES = CategoryGates()
@@ -222,7 +228,7 @@ def test_parameters_are_checked(options, error, sentence):
 
 def test_more_units_than_there_are_are_refused_before_any_fit(monkeypatch):
     X, _, y = table()
-    monkeypatch.setattr("gnorm.selection._entries", None)  # not callable: no path is to begin
+    monkeypatch.setattr("gnorm.selection.units.path_of", None)  # not callable: no path is to begin
     with pytest.raises(ValueError, match="n_units_to_select of at most 8, the units of the gates"):
         selector(REGRESSOR, n_units_to_select=9).fit(X, y)
     with pytest.raises(ValueError, match=r"n_units_to_select of at most 8, .*, got 9"):
@@ -263,6 +269,26 @@ def test_units_that_close():
     assert 0 <= found.n_units_ <= 2
 
 
+def test_weights_of_the_units_go_with_them():
+    """A unit that weighs much comes late; the open one weighs 1, and is not counted."""
+    X, _, y = table(changes=(3, 6))
+    weights = np.ones(8)
+    weights[3] = 30.0
+    model = clone(REGRESSOR).set_params(norm=GLN(unit_weights=tuple(weights)))
+    found = selector(model, n_units_to_select=1).fit(X, y)
+    assert list(found.selected_names_) == ["s6"]
+    assert found.estimator_.norm.unit_weights == (1.0, 1.0)
+    stable = stability_selection(model, X, y, n_units_to_select=1, n_resamples=4, random_state=0)
+    assert stable.unit_names[stable.selected].tolist() == ["s6"]
+    found = permutation_null(model, X, y, n_permutations=3, random_state=0)
+    assert found.importances[:, 6].min() > 10 * found.importances[:, 3].max()
+    model.set_params(norm=GLN(unit_weights=(1.0, 2.0)))
+    functions = unit_path, stability_selection, permutation_null
+    for find in (selector(model).fit, *(partial(function, model) for function in functions)):
+        with pytest.raises(ValueError, match=r"unit_weights of shape \(8,\), got 2 weights"):
+            find(X, y)
+
+
 # ----------------------------------------------------------------------------------- how surely
 
 
@@ -279,6 +305,47 @@ def test_stable_units(estimator):
     again = stability_selection(estimator, X, truth, **options)
     assert_array_equal(again.frequencies, found.frequencies)
     assert_allclose(found.frequencies.sum(), 1.0)
+
+
+@pytest.mark.parametrize("near", [0, 7, 23])
+@pytest.mark.parametrize("estimator", [REGRESSOR, CLASSIFIER])
+def test_first_units_are_those_of_the_path_wherever_it_is_sought(estimator, near):
+    X, y, target = table(changes=(3, 6))
+    model = with_open_unit(estimator)
+    data = model._checked(X, y if is_classifier(estimator) else target, None)
+    whole, part, _ = fitted(model, data)
+    for most in (1, 2, 3):
+        found, step = first_units(whole, part, most, near)
+        assert sorted(found) == sorted(entries(whole, part, most))
+        assert 0 <= step < 23
+    assert sorted(found[:2]) == [4, 7]  # the open unit is the first
+    every, _ = first_units(whole, part, 9, near)  # more than there are
+    assert_array_equal(every, entries(whole, part, 9))
+
+
+@pytest.mark.parametrize("n_done", [0, 1, 5])
+def test_ctrl_c_keeps_the_halves_that_are_done(monkeypatch, n_done):
+    X, _, y = table(60)
+    options = {"n_units_to_select": 1, "n_resamples": 8, "random_state": 0}
+    selected, calls = stability._selected, iter(range(8))
+
+    def interrupted(*arguments):
+        if next(calls) == n_done:
+            raise KeyboardInterrupt
+        return selected(*arguments)
+
+    monkeypatch.setattr(stability, "_selected", interrupted)
+    if n_done < 2:
+        with pytest.raises(KeyboardInterrupt):
+            stability_selection(REGRESSOR, X, y, **options)
+        return
+    with pytest.warns(ConvergenceWarning, match="interrupted: 4 of 8 are done"):
+        found = stability_selection(REGRESSOR, X, y, **options)
+    monkeypatch.undo()
+    whole = stability_selection(REGRESSOR, X, y, **options | {"n_resamples": 4})
+    assert found.n_resamples == whole.n_resamples == 4
+    assert_array_equal(found.frequencies, whole.frequencies)
+    assert found.bound == whole.bound
 
 
 @pytest.mark.slow
@@ -316,11 +383,9 @@ def test_thresholds_are_checked(threshold, error, sentence):
 
 
 def test_halves_have_no_sample_in_common():
-    from gnorm.selection import _halves, _with_open_unit
-
     X, y, _ = table(61)
-    data = _with_open_unit(CLASSIFIER)._checked(X, y, None)
-    first, second = _halves(data, np.random.RandomState(0))
+    data = with_open_unit(CLASSIFIER)._checked(X, y, None)
+    first, second = stability._halves(data, np.random.RandomState(0))
     assert len(np.intersect1d(first, second)) == 0
     assert abs(len(first) - 30) <= 1
     assert len(first) == len(second)
@@ -345,28 +410,43 @@ def test_permuted_units(estimator, capsys):
     X, y, target = table()
     truth = y if is_classifier(estimator) else target
     options = {"n_permutations": 19, "random_state": 0, "progress": True}
-    null = permutation_null(estimator, X, truth, **options)
+    found = permutation_null(estimator, X, truth, **options)
     assert "permutation" in capsys.readouterr().err
-    assert null.importances.shape == null.null_importances.shape == (19, 8)
-    assert null.pvalues[3] == 0.05
-    assert null.pvalues.min() == 0.05
-    assert np.median(np.delete(null.pvalues, 3)) > 0.05
-    assert list(null.unit_names) == SEGMENT
+    assert found.importances.shape == found.null_importances.shape == (19, 8)
+    assert found.pvalues[3] == 0.05
+    assert found.pvalues.min() == 0.05
+    assert np.median(np.delete(found.pvalues, 3)) > 0.05
+    assert list(found.unit_names) == SEGMENT
     by_two = permutation_null(estimator, X, truth, n_jobs=2, **options)
-    assert_array_equal(by_two.pvalues, null.pvalues)
+    assert_array_equal(by_two.pvalues, found.pvalues)
+
+
+def test_ctrl_c_keeps_the_permutations_that_are_done(monkeypatch):
+    X, _, y = table(60)
+    beside, calls = null._beside_permuted, iter(range(8))
+
+    def interrupted(*arguments):
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return beside(*arguments)
+
+    monkeypatch.setattr(null, "_beside_permuted", interrupted)
+    with pytest.warns(ConvergenceWarning, match="interrupted: 3 of 8 are done"):
+        found = permutation_null(REGRESSOR, X, y, n_permutations=8, random_state=0)
+    assert found.importances.shape == (3, 8)
+    assert found.pvalues.min() == 0.25
 
 
 def test_without_permutation_both_are_the_same():
     """The importances of a unit and of its copy, for an order that changes nothing."""
     from gnorm.estimators.selection import on_part
-    from gnorm.selection import _beside_permuted, _with_open_unit
 
     X, _, target = table(80)
-    model = _with_open_unit(REGRESSOR).set_params(tol=1e-10)
+    model = with_open_unit(REGRESSOR).set_params(tol=1e-10)
     data = model._checked(X, target, None)
     model, data = on_part(model, data, np.arange(80))
     activations = model._activations(model._seen_by_gates(data.X, data.source))
-    both = _beside_permuted(model, data, activations, np.arange(80))
+    both = null._beside_permuted(model, data, activations, np.arange(80))
     assert both[3] + both[8 + 3] > 0.5
     alone = clone(model).fit(X, target).unit_importances_[1:]
     assert_allclose(both[:8] + both[8:], alone, atol=1e-3)

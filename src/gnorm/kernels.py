@@ -98,6 +98,13 @@ def agreement(activations: ArrayLike, activations_Y: ArrayLike | None = None) ->
     """
 
     def flat(gates: ArrayLike) -> np.ndarray:
+        """Gates as numbers, shape (n_samples, n_units * n_contexts).
+
+        Raises
+        ------
+        ValueError
+            If they do not have three axes.
+        """
         gates = np.asarray(gates)
         if gates.ndim != 3:
             raise ValueError(

@@ -23,6 +23,7 @@ from gnorm import (
     GLNNormRegressorCV,
     GLNNormSVC,
     ShallowGLNSVC,
+    estimators,
 )
 from gnorm.gates import CategoryGates, HyperplaneGates, JoinedGates, QuantileGates
 
@@ -75,12 +76,17 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
+def with_gates(kind):
+    """An estimator of this kind with gates given, and few solves where it chooses C."""
+    few = {"Cs": [0.01, 0.1], "cv": 2} if "cv" in kind().get_params() else {}
+    return kind(gates=QuantileGates(n_bins=2), **few)
+
+
 @pytest.mark.slow
 @parametrize_with_checks(
     [
-        GLNNormClassifier(gates=QuantileGates(n_bins=2)),
+        *(with_gates(getattr(estimators, name)) for name in estimators.__all__),
         GLNNormRegressor(gates=JoinedGates([QuantileGates(n_bins=3), CategoryGates(max_levels=2)])),
-        GLNNormRegressorCV(Cs=2, cv=2, gates=QuantileGates(n_bins=2)),
         FReLUClassifier(features=slice(None), gates=QuantileGates(n_bins=2)),
     ]
 )

@@ -19,7 +19,7 @@ from gnorm import (
     GLNNormSVC,
     QuantileGates,
 )
-from gnorm.selection import UnitSelectionCV, permutation_null, unit_path
+from gnorm.selection import UnitSelectionCV, permutation_null, stability_selection, unit_path
 
 NAMES = ["a", "b", "c"]
 OWN = [["a"], ["b"], ["c"]]
@@ -95,6 +95,9 @@ def test_classes_and_gates_that_open_and_close():
     assert not np.any(model.zeta_[0, 3:, :, :2])
 
 
+FUNCTIONS = (unit_path, stability_selection, permutation_null)
+
+
 def test_selection_of_units_keeps_their_features():
     X, y = curves()
     found = UnitSelectionCV(additive(unit_features=OWN), cv=2, max_units=3, Cs=[0.3, 3]).fit(X, y)
@@ -109,6 +112,11 @@ def test_what_is_refused():
     for wrong in ([["a"]], np.ones((2, 3), dtype=bool)):
         with pytest.raises(ValueError, match="a selector for each of 3 units"):
             additive(unit_features=wrong).fit(X, y)
+        # the open unit that selection adds is none of the user's
+        for find in (UnitSelectionCV(additive(unit_features=wrong)).fit, *FUNCTIONS):
+            options = {} if find not in FUNCTIONS else {"estimator": additive(unit_features=wrong)}
+            with pytest.raises(ValueError, match=r"a selector for each of 3 units, got [12]: \["):
+                find(X=X, y=y, **options)
     for wrong in ("abc", 3, np.array(3), dict.fromkeys("abc", "a")):
         with pytest.raises(ValueError, match="a selector for each unit, got"):
             additive(unit_features=wrong).fit(X, y)

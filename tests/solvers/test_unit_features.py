@@ -16,7 +16,7 @@ from gnorm.solvers.design import make_design
 from gnorm.solvers.separation import gated_features
 
 MASK = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1], [0, 0, 1, 1]], dtype=bool)
-METHODS = ["interior-point", "working-set", "factored", "clarabel"]
+METHODS = ["interior-point", "working-set", "primal", "factored", "clarabel"]
 
 
 def data(n_contexts=3, n_samples=90, seed=0):
@@ -69,7 +69,7 @@ def test_every_method_finds_the_optimum_of_cvxpy(loss, n_contexts, weights):
         assert_allclose(found.decision_values(X, gates), f.value, atol=2e-2)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "primal"])
 def test_several_outputs(method):
     X, gates, targets, _ = data()
     y = np.digitize(targets, [-1.0, 1.0])
@@ -165,8 +165,9 @@ def test_what_separates_is_seen_by_some_unit(scale):
 def test_what_is_refused():
     X, gates, y, _ = data()
     options = {"loss": "squared_error", "unit_features": MASK}
-    with pytest.raises(ValueError, match=r"'primal' expected units that see all features"):
-        solve(X, y, gates, method="primal", **options)
+    several = np.digitize(y, [-1.0, 1.0])
+    with pytest.raises(ValueError, match=r"'primal' expected a loss of one output"):
+        solve(X, several, gates, loss="multinomial", unit_features=MASK, method="primal")
     for norm in ("gln", GLN(), "predictor_l2", MaxAbs()):
         with pytest.raises(ValueError, match=r"expected norm=None or a sum of the norms"):
             solve(X, y, gates, norm=norm, **options)
@@ -178,5 +179,70 @@ def test_what_is_refused():
         solve(X, y, gates, **options | {"unit_features": [[True], [True, False], [True], [True]]})
     with pytest.raises(ValueError, match="at least one feature for each unit, got none for unit 2"):
         solve(X, y, gates, **options | {"unit_features": MASK & (np.arange(4) != 2)[:, None]})
-    X, gates, y, _ = data(n_samples=900)
-    assert solve(X, y, gates, **options).method == "working-set"
+
+
+@pytest.mark.parametrize("container", [np.asarray, csr_matrix])
+@pytest.mark.parametrize("n_contexts", [1, 3])
+def test_coded_features_are_those_that_the_units_need(n_contexts, container):
+    X, gates, *_ = data(n_contexts)
+    mask = np.column_stack([MASK, np.zeros(4, dtype=bool)])  # the last feature, no unit sees
+    X = np.column_stack([X, X[:, 0]])
+    norm = GroupNorm(unit_weights=(1.0, 0.5, 2.0, 3.0))
+    design, rng = make_design(norm, container(X), gates, mask), np.random.default_rng(0)
+    coded = design.coded_features
+    # features 0, 1, 2 and 3 are seen by units 0 and 2, 0, 1 and 3, and 1 to 3
+    n_gates = [2, 1, 2, 3] if n_contexts == 1 else [5, 3, 5, 7]
+    assert coded.size == design.n_coded_features == design.n_coded_gates == sum(n_gates)
+    coef, weights, mu = rng.normal(size=90), rng.random(90), rng.random(4)
+    V = coded.sums(coef)
+    explicit = np.stack([coded.sums(unit) for unit in np.eye(90)])
+    assert_allclose(coef @ explicit, V, atol=1e-12)
+    assert_allclose(explicit @ V, coded.values(V), atol=1e-9)
+    assert_allclose(design.feature_gram(weights), explicit.T * weights @ explicit, atol=1e-10)
+    assert_allclose(coded.of(design.sums(coef)), V, atol=1e-12)
+    assert_allclose(coded.decoded(V), design.sums(coef), atol=1e-12)
+    # the kernels, and what is made of them
+    assert_allclose(coef @ design.exact_products(coef), coded.squares(V), rtol=1e-10)
+    projected = coded.projected(V)
+    assert_allclose(explicit @ projected.T, design.exact_products(coef), atol=1e-9)
+    assert_allclose(coded.combined(mu, V), mu @ projected, atol=1e-10)
+    root = coded.root(mu)
+    assert_allclose(root.adjoint(root.times(V)), mu @ projected, atol=1e-10)
+    assert_allclose(root.solved(root.times(V)), V, atol=1e-9)
+    assert_allclose(root.adjoint(root.adjoint_solved(projected)[2]), projected[2], atol=1e-9)
+    R, S = np.stack([root.times(unit) for unit in np.eye(coded.size)], 1), explicit.T @ explicit
+    assert_allclose(root.in_coordinates(S), R @ S @ R.T, atol=1e-9)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "hinge", "log_loss"])
+@pytest.mark.parametrize("n_contexts", [1, 3])
+def test_tall_data_go_through_the_features(loss, n_contexts):
+    X, gates, targets, labels = data(n_contexts, n_samples=900)
+    y = targets if loss == "squared_error" else labels
+    options = {"loss": loss, "C": 0.3, "unit_features": MASK}
+    found = solve(X, y, gates, **options)
+    assert found.method == "primal"
+    assert found.duality_gap <= 1e-6
+    other = solve(X, y, gates, method="working-set", **options)
+    assert_allclose(found.primal_value, other.primal_value, rtol=2e-6)
+    assert_allclose(found.dual_value, other.dual_value, rtol=2e-6)
+    assert not np.any(found.zeta * ~MASK[:, None])
+
+
+@pytest.mark.parametrize("sees_it", [True, False])
+def test_hard_margins_through_the_features(sees_it):
+    """Labels by the sign of the second input of many samples, which no unit sees or one."""
+    X, gates, *_ = data(n_samples=600)
+    y, mask = np.where(X[:, 1] > 0, 1, -1), MASK.copy()
+    if sees_it:
+        options = {"unit_features": mask, "tol": 1e-5}
+        found = max_margin(X, y, gates, method="primal", **options)
+        other = max_margin(X, y, gates, method="working-set", **options)
+        assert_allclose(found.margin, other.margin, rtol=2e-5)
+        return
+    mask[0, 1] = False
+    with pytest.raises(NotSeparableError) as caught:
+        max_margin(X, y, gates, unit_features=mask, method="primal")
+    a = caught.value.certificate
+    sums = make_design(GroupNorm(), X, gates, mask).sums(a * y)
+    assert np.abs(sums).max() <= 1e-11 * np.linalg.norm(X, axis=1).max()

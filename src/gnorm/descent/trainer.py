@@ -319,6 +319,18 @@ class _Run:
         )
 
     def descend(self, interrupt: threading.Event) -> History:
+        """Take steps until one of the ends, and log on the way.
+
+        Parameters
+        ----------
+        interrupt : threading.Event
+            Set by Ctrl-C; the step that is under way is finished.
+
+        Returns
+        -------
+        History
+            What was logged, the state at the end, and why it ended.
+        """
         descent = self.descent
         bar = tqdm(
             total=descent.max_steps, initial=self.step, disable=not descent.progress, unit="step"
@@ -454,6 +466,7 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
         return
 
     def note(number: int, frame: Any) -> None:
+        """Note the signal; a second one interrupts at once."""
         if interrupt.is_set():
             raise KeyboardInterrupt
         interrupt.set()

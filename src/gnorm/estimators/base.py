@@ -225,11 +225,7 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
         if self.unit_features is None:
             return None
         n_features, selectors = data.X.shape[1], unit_selectors(self.unit_features)
-        if len(selectors) != n_units:
-            raise ValueError(
-                f"expected unit_features with a selector for each of {n_units} units, "
-                f"got {self.unit_features!r}"
-            )
+        check_selectors(selectors, n_units)
         columns: Any = np.empty((0, n_features))
         if data.feature_names is not None:
             columns = SimpleNamespace(columns=data.feature_names, shape=(0, n_features))
@@ -412,6 +408,15 @@ def unit_selectors(unit_features: Any) -> list[Any]:
             f"expected unit_features with a selector for each unit, got {unit_features!r}"
         )
     return selectors
+
+
+def check_selectors(selectors: list[Any], n_units: int) -> None:
+    """Raise unless there is a selector for each unit."""
+    if len(selectors) != n_units:
+        raise ValueError(
+            f"expected unit_features with a selector for each of {n_units} units, "
+            f"got {len(selectors)}: {selectors!r}"
+        )
 
 
 def _learned_from(gates: Any, data: TrainingData) -> str:

@@ -271,7 +271,7 @@ class LossClassifier(GatedClassifier):
             return joint(len(data.classes))
         return _OF_ONE_OUTPUT.get(type(loss), loss)
 
-    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]  # of scikit-learn, without types
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class.
 
@@ -287,7 +287,7 @@ class LossClassifier(GatedClassifier):
         """
         return np.exp(self.predict_log_proba(X))
 
-    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]  # of scikit-learn, without types
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict the logarithm of the probability of each class.
 

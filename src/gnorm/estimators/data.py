@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from hashlib import blake2b
@@ -15,6 +16,7 @@ from joblib import Parallel, delayed
 from joblib import hash as joblib_hash
 from scipy import sparse
 from sklearn import config_context, get_config
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
 from tqdm import tqdm
 
@@ -31,6 +33,7 @@ __all__ = [
     "all_or_nothing",
     "at_bounds",
     "check_positive",
+    "completed",
     "in_parallel",
 ]
 
@@ -277,17 +280,80 @@ def in_parallel(
     threads that overlap. Where scikit-learn checks arrays it sets them, too: what that leaves
     behind ends with the tasks.
     """
+    return_as = "list" if progress is None else "generator"
+    return list(_results(n_jobs, tasks, progress, return_as))
+
+
+def completed(
+    n_jobs: int | None,
+    tasks: Sequence[Callable[[], Any]],
+    *,
+    unit: str,
+    progress: bool,
+    group: int = 1,
+) -> list[Any]:
+    """Run tasks as :func:`in_parallel` does; after Ctrl-C return what is done of them.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        Tasks that run at the same time.
+    tasks : sequence of callable
+        The tasks, each as good a sample as the others.
+    unit : str
+        What to call one of them.
+    progress : bool
+        Whether to show a bar.
+    group : int, default=1
+        How many in a row count only together.
+
+    Returns
+    -------
+    list
+        Results in the order of the tasks.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If none is done.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If not all are done.
+    """
+    done: list[Any] = []
+    try:
+        with closing(_results(n_jobs, tasks, unit if progress else None, "generator")) as results:
+            for result in results:
+                done.append(result)
+    except KeyboardInterrupt:
+        n_done = len(done) // group * group
+        if n_done == 0:
+            raise
+        warnings.warn(
+            f"interrupted: {n_done} of {len(tasks)} are done, and the result is of these",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+        return done[:n_done]
+    return done
+
+
+def _results(
+    n_jobs: int | None, tasks: Sequence[Callable[[], Any]], progress: str | None, return_as: str
+) -> Generator[Any, None, None]:
     is_number = isinstance(n_jobs, Integral) and n_jobs != 0
     if n_jobs is not None and not is_number:
         raise ValueError(f"expected n_jobs other than 0, an integer, or None, got {n_jobs!r}")
-    return_as = "list" if progress is None else "generator"
     parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as=return_as)
     bar = partial(tqdm, total=len(tasks), disable=progress is None, unit=progress or "")
     if len(tasks) == 1 or parallel.n_jobs == 1:
-        return list(bar(task() for task in tasks))
+        yield from bar(task() for task in tasks)
+        return
     config = get_config()
     with one_blas_thread(), kept_filters():
-        return list(bar(parallel(delayed(_configured)(config, task) for task in tasks)))
+        yield from bar(parallel(delayed(_configured)(config, task) for task in tasks))
 
 
 def _configured(config: dict[str, Any], task: Callable[[], Any]) -> Any:

@@ -19,6 +19,7 @@ class _Kept:
         self._context = warnings.catch_warnings()
 
     def hold(self) -> None:
+        """Come in; the first keeps the filters as they are."""
         with self._lock:
             self._n_holders += 1
             if self._n_holders == 1:
@@ -26,6 +27,7 @@ class _Kept:
                 self._context.__enter__()
 
     def release(self) -> None:
+        """Leave; the last restores the filters."""
         with self._lock:
             self._n_holders -= 1
             if self._n_holders == 0:

@@ -154,6 +154,7 @@ def multiply(*functions: HomogeneousFunction) -> HomogeneousFunction:
     degrees = _degrees(functions)
 
     def product(X: FloatArray) -> FloatArray:
+        r"""Compute :math:`\prod_i f_i(x_n)`, shape (n_samples,), or (n_samples, n_outputs)."""
         values = functions[0](X)
         for function in functions[1:]:
             values = values * function(X)
@@ -228,6 +229,13 @@ def power(function: HomogeneousFunction, exponent: float) -> HomogeneousFunction
     degree = _degree(function)
 
     def raised(X: FloatArray) -> FloatArray:
+        r"""Compute :math:`f(x_n)^p`, in the shape of the values of f.
+
+        Raises
+        ------
+        ValueError
+            If a value has no such power: it is negative, or zero under a negative exponent.
+        """
         values = function(X)
         if (exponent != round(exponent) and (values < 0).any()) or (
             exponent < 0 and (values == 0).any()
@@ -296,9 +304,17 @@ def radial_spherical(
         raise ValueError(f"expected the order of a norm, at least 1, or a Dilation, got {norm!r}")
 
     def length(X: FloatArray) -> FloatArray:
+        r"""Compute :math:`\|x_n\|`, shape (n_samples,)."""
         return np.linalg.norm(check_rows(X), ord=order, axis=1)
 
     def spherical(X: FloatArray) -> FloatArray:
+        r"""Compute :math:`f(x_n / \|x_n\|)`, in the shape of the values of f.
+
+        Raises
+        ------
+        ValueError
+            If a point is zero.
+        """
         lengths = length(X)
         if not lengths.all():
             raise ValueError(

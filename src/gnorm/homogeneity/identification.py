@@ -514,6 +514,25 @@ def _evaluated(
 
 
 def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> FloatArray:
+    """Return sample weights as an array, 1 for each sample of None.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or None
+        The weights.
+    n_samples : int
+        How many there are to be.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        The weights in float64.
+
+    Raises
+    ------
+    ValueError
+        If they are of another shape, not finite, negative, or all zero.
+    """
     if sample_weight is None:
         return np.ones(n_samples)
     weights: FloatArray = check_array(

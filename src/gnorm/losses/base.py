@@ -287,6 +287,7 @@ class Loss(ABC):
         self, y: np.ndarray, f: np.ndarray, C: np.ndarray, norm: float, slope: float
     ) -> float:
         def derivatives(theta: float) -> tuple[float, float]:
+            r"""Two of :math:`\sum_n \ell_n(\theta f_n) + s \theta + \tfrac12 \theta^2 \nu^2`."""
             outputs = theta * f
             first = float(np.sum(self.derivative(y, outputs, C) * f))
             return (
@@ -358,6 +359,7 @@ class Loss(ABC):
             return min(1.0, longest)
 
         def derivatives(theta: float) -> tuple[float, float]:
+            r"""Two of :math:`\sum_n \ell_n^*(\theta b_n) + s \theta + \tfrac12 \theta^2 \nu^2`."""
             first, second = self.conjugate_derivatives(y, theta * b, C)
             return (
                 float(np.sum(first * b)) + slope + theta * dual_norm * dual_norm,

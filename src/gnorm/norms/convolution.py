@@ -158,6 +158,7 @@ class Convolution(Norm):
         n_rows = math.prod(shape[:2])
 
         def zeta_of(w: Any) -> FloatArray:
+            r"""Compute :math:`\zeta_i = \sum_r u_{ir} * v_{ir}` of filters and read-outs."""
             total = [
                 sum(_convolved(u, v) for u, v in zip(*channels, strict=True))
                 for channels in zip(*w, strict=True)
@@ -165,6 +166,7 @@ class Convolution(Norm):
             return np.stack(total).reshape(shape)
 
         def weights(zeta: FloatArray) -> list[np.ndarray]:
+            """Cheapest filters (n_rows, K, K) and read-outs (n_rows, K, n) of given zeta."""
             filters, outs = np.zeros((n_rows, K, K)), np.zeros((n_rows, K, n))
             for i, row in enumerate(zeta.reshape(n_rows, n)):
                 if row.any():
@@ -206,6 +208,11 @@ def _least(beta: np.ndarray, kernel_size: int) -> tuple[np.ndarray, float]:
     present = energies > 1e-30 * np.max(energies)
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        r"""Cost of filters L with their cheapest read-outs, and its slope in L.
+
+        It is :math:`\tfrac12 \|L\|_F^2 + \tfrac12 \sum_k |\hat\beta_k|^2 / (n p_k)` for the power
+        :math:`p_k = \sum_r |\hat u_{rk}|^2` of the filters at frequency k.
+        """
         L = flat.reshape(kernel_size, kernel_size)
         responses = E[present] @ L
         p = np.maximum(np.sum(np.abs(responses) ** 2, axis=1), 1e-300)

@@ -103,12 +103,14 @@ class FourierL1(Norm):
         n = shape[2]
 
         def zeta_of(w: Any) -> FloatArray:
+            r"""Compute :math:`\zeta = u * v`, in the shape of both."""
             zeta: FloatArray = np.fft.irfft(
                 np.fft.rfft(w[0], axis=2) * np.fft.rfft(w[1], axis=2), n=n, axis=2
             )
             return zeta
 
         def weights(zeta: FloatArray) -> list[np.ndarray]:
+            r"""Cheapest u and v: both of spectrum :math:`|\hat\zeta_k|^{1/2}`, the phases in v."""
             spectrum = np.fft.rfft(zeta, axis=2)
             lengths = np.abs(spectrum)
             phases = spectrum / np.where(lengths > 0, lengths, 1.0)

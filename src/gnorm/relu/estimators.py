@@ -450,7 +450,7 @@ class ReLUNormClassifier(_ReLUNormClassifier):
             )
         return loss
 
-    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]  # of scikit-learn, without types
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class, of classes against the rest made to add up to 1.
 
@@ -466,7 +466,7 @@ class ReLUNormClassifier(_ReLUNormClassifier):
         """
         return np.exp(self.predict_log_proba(X))
 
-    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]  # of scikit-learn, without types
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict the logarithm of the probability of each class.
 

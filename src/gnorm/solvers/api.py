@@ -377,7 +377,7 @@ def share_gram(
     limit = available_memory() if memory_limit is None else memory_limit
     chosen = choose(problem, limit).method if method == "auto" else get_method(method)
     need = 8.0 * design.n_samples**2
-    if not (chosen.uses_gram and design.is_coded) or need > _GRAM_SHARE * limit:
+    if not (chosen.uses_gram and design.unit_features is None) or need > _GRAM_SHARE * limit:
         return memory_limit
     design.gram.matrix(np.float64)  # kept, and handed on to the designs of some of the samples
     return None if memory_limit is None else memory_limit - need

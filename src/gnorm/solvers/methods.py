@@ -40,8 +40,8 @@ def _sample_bytes(problem: Problem) -> float:
 
 def _feature_bytes(problem: Problem) -> float:
     design = problem.design
-    n_coded = design.n_coded_features // design.n_features
-    per_sample = 8 * (60 + 3.5 * design.n_kernels + 1.5 * design.n_features) + 2 * n_coded
+    per_sample = 8 * (60 + 3.5 * design.n_kernels + 1.5 * design.n_features)
+    per_sample += 2 * design.n_coded_gates
     return 1e6 + per_sample * len(problem.y) + 44.0 * design.n_coded_features**2
 
 
@@ -104,8 +104,6 @@ def _has_hinges(problem: Problem) -> bool:
 
 
 def _one_output(problem: Problem) -> str | None:
-    if not problem.design.is_coded and _takes_kernels(problem) is None:
-        return "units that see all features; method='working-set' takes unit_features"
     if (expected := _takes_kernels(problem)) is not None or problem.n_outputs == 1:
         return expected
     return (
@@ -276,8 +274,6 @@ def choose(problem: Problem, limit: float) -> Choice:
         return _choice("interior-point", f"{n_samples} samples are few (at most {FEW})")
     if problem.n_outputs > 1:
         return _choose_for_outputs(problem, limit)
-    if not problem.design.is_coded:
-        return _choice("working-set", "units see features of their own")
     n_coded = problem.design.n_coded_features
     ratio, sizes = TALL, f"{n_samples} samples, {n_coded} gated features"
     if (spread := _spread(problem.design.X)) > UNEVEN:
@@ -336,8 +332,6 @@ def second_choice(problem: Problem, first: Method) -> Method | None:
     if problem.n_outputs > 1:
         other = "factored" if first.name == "interior-point" else "interior-point"
         return METHODS[other] if _is_factored(problem) else None
-    if not problem.design.is_coded:
-        return None
     if first.name == "primal":
         return METHODS["working-set"]
     n_coded = problem.design.n_coded_features

@@ -160,15 +160,13 @@ def _sharpen(problem: Problem, b: np.ndarray) -> tuple[np.ndarray, float]:
 def _correction(problem: Problem, b: np.ndarray, on: np.ndarray, V: np.ndarray) -> np.ndarray:
     """Solve for s on the samples with b != 0, on the side of the smaller Gram matrix."""
     design = problem.design
-    if not design.is_coded or len(on) <= design.n_coded_features:
+    if len(on) <= design.n_coded_features:
         part = design.restricted(on)
         S = part.weighted_gram(np.ones(design.n_kernels), np.float64) * np.outer(b[on], b[on])
         target = b[on] * design.products_of(V).sum(axis=1)[on]
         return cho_solve(cho_factor(_regularised(S), lower=True), target)
-    V = design.coded_sums(V)
-    S = _regularised(design.feature_gram(b**2))
-    s = cho_solve(cho_factor(S, lower=True), V.ravel()).reshape(V.shape)
-    return b[on] * gated.decision_values(design.X[on], design.coded[0][on], s)
+    S, coded = _regularised(design.feature_gram(b**2)), design.coded_features
+    return b[on] * coded.values(cho_solve(cho_factor(S, lower=True), coded.of(V)))[on]
 
 
 def _regularised(S: np.ndarray) -> np.ndarray:

@@ -42,6 +42,7 @@ class _OneThread:
         return int(self._library.get_num_threads())
 
     def hold(self) -> None:
+        """Come in; the first sets the library to one thread."""
         with self._lock:
             self._n_holders += 1
             if self._n_holders == 1:
@@ -49,6 +50,7 @@ class _OneThread:
                 self._library.set_num_threads(1)
 
     def release(self) -> None:
+        """Leave; the last restores the number of threads."""
         with self._lock:
             self._n_holders -= 1
             if self._n_holders == 0:

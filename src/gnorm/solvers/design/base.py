@@ -26,6 +26,7 @@ from scipy.sparse import issparse
 from gnorm import gated, kernels
 from gnorm.gating import Gating
 from gnorm.norms import UnitNorm
+from gnorm.solvers.design.coded import Block, CodedFeatures
 from gnorm.solvers.design.gram import Gram, Precision
 from gnorm.solvers.threads import summed
 
@@ -73,8 +74,6 @@ class Design(ABC, Generic[AnyNorm]):
         The gates as products go through them.
     unit_features : ndarray of bool of shape (n_units, n_features) or None
         Which features each unit sees, None for all.
-    is_coded : bool
-        Whether the kernels are those of :attr:`coded` gates times all features.
     n_matrices : int
         Matrices of all pairs of samples that a sum of kernels takes, a kept Gram matrix included.
     """
@@ -82,7 +81,6 @@ class Design(ABC, Generic[AnyNorm]):
     n_kernels: int
     gram: Gram
     unit_features: np.ndarray | None = None
-    is_coded = True
     n_matrices = 2
 
     def __init__(self, norm: AnyNorm, X: Any, activations: np.ndarray) -> None:
@@ -110,9 +108,24 @@ class Design(ABC, Generic[AnyNorm]):
         return int(self.X.shape[1])
 
     @property
+    def n_coded_gates(self) -> int:
+        """Coded gates of all blocks together."""
+        return len(coded_gates(self.gating)) + self.is_one_hot
+
+    @property
     def n_coded_features(self) -> int:
         """Features of the coded gates together, the size of a system through the features."""
-        return (len(coded_gates(self.gating)) + self.is_one_hot) * self.n_features
+        return self.n_coded_gates * self.n_features
+
+    @property
+    def blocks(self) -> list[Block]:
+        """Features that the same units see, as designs of their own."""
+        return [Block(slice(None), slice(None), self)]
+
+    @cached_property
+    def coded_features(self) -> CodedFeatures:
+        """The coded features as one vector."""
+        return CodedFeatures(self)
 
     @property
     def n_open_gates(self) -> int:
@@ -242,15 +255,9 @@ class Design(ABC, Generic[AnyNorm]):
         """
         gates = self.coded[0][:, :, 0]
         n_gates, n_features = gates.shape[1], self.n_features
-        size = n_gates * n_features
         n_pairs = (n_gates * (n_gates + 1) + n_features * (n_features + 1)) // 2
         if min(n_gates, n_features) < _FEW or n_pairs > _MOST_PAIRS:
-            S = np.zeros((size, size), order="F")
-            for rows in _blocks(weights, size):
-                x = _dense(self.X[rows]) * np.sqrt(weights[rows])[:, None]
-                features = (gates[rows][:, :, None] * x[:, None, :]).reshape(len(rows), size)
-                S = dsyrk(1.0, features.T, lower=1, beta=1.0, c=S, overwrite_c=1)
-            return np.tril(S) + np.tril(S, -1).T
+            return self._explicit_gram(weights)
         # The entry of (k, d) and (m, e) belongs to a pair of gates and a pair of inputs. Both kinds
         # of pairs have a symmetry, and using both halves the arithmetic.
         k, m = np.triu_indices(n_gates)
@@ -271,7 +278,21 @@ class Design(ABC, Generic[AnyNorm]):
         input_pair_of = np.empty((n_features, n_features), dtype=np.intp)
         input_pair_of[d, e] = input_pair_of[e, d] = np.arange(len(d))
         full = by_pairs[input_pair_of[None, :, None, :], pair_of[:, None, :, None]]
-        return full.reshape(size, size)
+        return full.reshape(n_gates * n_features, -1)
+
+    def _explicit_gram(self, weights: np.ndarray) -> np.ndarray:
+        """Compute :meth:`feature_gram` from the features themselves, in blocks of samples."""
+        size = self.n_coded_features
+        S = np.zeros((size, size), order="F")
+        for rows in _blocks(weights, size):
+            features = self._explicit(rows) * np.sqrt(weights[rows])[:, None]
+            S = dsyrk(1.0, features.T, lower=1, beta=1.0, c=S, overwrite_c=1)
+        return np.tril(S) + np.tril(S, -1).T
+
+    def _explicit(self, rows: np.ndarray) -> np.ndarray:
+        """Coded features of some samples, (n_rows, n_gates * n_features)."""
+        features = self.coded[0][rows] * _dense(self.X[rows])[:, None, :]
+        return features.reshape(len(rows), -1)
 
     @cached_property
     def max_input_norm(self) -> float:

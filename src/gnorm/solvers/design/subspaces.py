@@ -9,6 +9,9 @@ weights, which are multiples of sums. A sum of kernels is that of as many design
 different sets of features, each of the units that see the set. Their Gram matrices are not kept,
 since with few features each they are cheap and many: of N samples a sum of kernels takes
 :math:`N^2 \sum_S |S|` operations more than one with all features, over the different sets S.
+
+Through the features the blocks are the other way round: features that the same units see, with the
+coded gates of these units. There are as many coded features as the units need, and no more.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 from gnorm.norms import GroupNorm
+from gnorm.solvers.design.coded import Block
 from gnorm.solvers.design.gram import Precision
 from gnorm.solvers.design.group import GroupDesign
 
@@ -39,7 +43,6 @@ class SubspaceDesign(GroupDesign):
     """
 
     unit_features: np.ndarray
-    is_coded = False
     n_matrices = 3  # one Gram matrix at a time, its product with the gates, and the sum
 
     def __init__(
@@ -83,6 +86,38 @@ class SubspaceDesign(GroupDesign):
                 part.forget_gram()
                 S += added
         return S
+
+    @property
+    def n_coded_gates(self) -> int:
+        """Coded gates of all blocks together."""
+        return sum(block.design.n_coded_gates for block in self.blocks)
+
+    @property
+    def n_coded_features(self) -> int:
+        """Coded features of all blocks together."""
+        return sum(block.design.n_coded_features for block in self.blocks)
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """Features that the same units see, as designs of their own."""
+        unit_weights = self.norm.weights(self.n_kernels)
+        seen_by, of_feature = np.unique(self.unit_features.T, axis=0, return_inverse=True)
+        blocks = []  # whole before other threads see it
+        for k, sees in enumerate(seen_by):
+            units, features = np.flatnonzero(sees), np.flatnonzero(of_feature.reshape(-1) == k)
+            if len(units):
+                norm = GroupNorm(unit_weights=tuple(unit_weights[units]))
+                design = GroupDesign(norm, self.X[:, features], self.activations[:, units])
+                blocks.append(Block(units, features, design))
+        return blocks
+
+    def feature_gram(self, weights: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\sum_n w_n \phi(x_n) \phi(x_n)^\top` of the coded features, by blocks."""
+        return self._explicit_gram(weights)
+
+    def _explicit(self, rows: np.ndarray) -> np.ndarray:
+        """Coded features of some samples, one block after another."""
+        return np.hstack([block.design._explicit(rows) for block in self.blocks])
 
     @cached_property
     def _parts(self) -> list[tuple[np.ndarray, GroupDesign]]:

@@ -6,25 +6,26 @@ The conditions of optimality of :mod:`gnorm.solvers.interior.samples`, with the 
 .. math::
 
     f + (l^*)'(b) - z + u = 0, \quad f = \Phi \zeta, \quad
-    \zeta = \textstyle\sum_h \mu_h F_h^\top V_h, \quad \sum_h \mu_h = 1, \qquad
+    \zeta = \textstyle\sum_h \mu_h E_h^\top V_h, \quad \sum_h \mu_h = 1, \qquad
     V = \Phi^\top b, \quad \tfrac12 \|V_h\|^2 + s_h = t,
 
-where :math:`\Phi` has the coded features (:attr:`gnorm.solvers.design.Design.coded`) of the samples
-as rows and :math:`V_h = F_h V`. The first four lie on the primal side, the next two on the dual
-side: each side has a step of its own. What rounding takes from :math:`\zeta` is a residual of the
-next Newton step, which gives it back.
+where :math:`\Phi` has the coded features (:mod:`gnorm.solvers.design.coded`) of the samples as rows
+and :math:`V_h = E_h V`. The first four lie on the primal side, the next two on the dual side: each
+side has a step of its own. What rounding takes from :math:`\zeta` is a residual of the next Newton
+step, which gives it back.
 
 Eliminating all but :math:`\Delta\zeta` leaves a system of the size of the coded features,
 
 .. math::
 
     (B^{-1} + S) \, \Delta\zeta = \dots, \qquad
-    B = \textstyle\sum_h \mu_h F_h^\top F_h + \sum_h w_h (p_h - \bar p)(p_h - \bar p)^\top, \quad
+    B = \textstyle\sum_h \mu_h E_h^\top E_h + \sum_h w_h (p_h - \bar p)(p_h - \bar p)^\top, \quad
     S = \Phi^\top \operatorname{diag}((l^*)'' + z/p + u/v)^{-1} \Phi,
 
-with :math:`p_h = F_h^\top V_h`, :math:`w_h = \mu_h / s_h` and :math:`\bar p` their mean weighted by
-w. Building S takes N (K D)^2 operations for K coded gates; a solution with the factored matrix
-takes passes over the samples, N K D. So every factor is used several times.
+with :math:`p_h = E_h^\top V_h`, :math:`w_h = \mu_h / s_h` and :math:`\bar p` their mean weighted by
+w. Of n coded features, K D for K coded gates and D inputs that all units see, building S takes
+N n^2 operations; a solution with the factored matrix takes passes over the samples, N n. So every
+factor is used several times.
 """
 
 from __future__ import annotations
@@ -32,10 +33,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dposv, dpotrf, dpotrs
 
-from gnorm import gated
 from gnorm.solvers.interior.state import Products, State, checked
 from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal
 from gnorm.solvers.problem import Problem
@@ -53,8 +52,8 @@ _LEAST_MULTIPLIER = 0.5  # of a bound at the start, in units of the outputs
 class FeatureSystem(NewtonSystem):
     """The Newton system in the coordinates of the coded features.
 
-    Memory is :math:`O(N (K + D) + (K D)^2)` for K coded gates (C - 1 a unit and one more if each
-    unit has one of C contexts on), time linear in N.
+    Memory is :math:`O(N (K + D) + n^2)` for n coded features of K gates (C - 1 a unit and one more
+    if each unit has one of C contexts on) and D inputs, time linear in N.
 
     Parameters
     ----------
@@ -65,22 +64,21 @@ class FeatureSystem(NewtonSystem):
     """
 
     def __init__(self, problem: Problem, scale: float | None = None) -> None:
-        self.gates, self.decoding, self.factors = problem.design.coded
-        self.X = problem.design.X
+        self.coded = problem.design.coded_features
         super().__init__(problem, scale)
         # in the units of the iteration, the inner products of the features are of order one
         self._length = np.sqrt(self.scale / self.unit)
 
     def _squared_norms(self, coef: np.ndarray) -> np.ndarray:
-        return _squares(self.factors @ gated.accumulate(self.X, self.gates, coef)[:, 0, :])
+        return self.coded.squares(self.coded.sums(coef))
 
     def sums(self, coef: np.ndarray) -> np.ndarray:
-        r"""Compute :math:`\Phi^\top b`, shape (n_gates, n_features)."""
-        return gated.accumulate(self.X, self.gates, checked(self._length * coef))[:, 0, :]
+        r"""Compute :math:`\Phi^\top b`, shape (n_coded,)."""
+        return self.coded.sums(checked(self._length * coef))
 
     def values(self, zeta: np.ndarray) -> np.ndarray:
         r"""Compute :math:`\Phi \zeta`, shape (n_samples,)."""
-        return self._length * gated.decision_values(self.X, self.gates, checked(zeta[:, None, :]))
+        return self._length * self.coded.values(checked(zeta))
 
     def feature_gram(self, weights: np.ndarray) -> np.ndarray:
         """Weighted Gram matrix of the features."""
@@ -95,16 +93,16 @@ class FeatureSystem(NewtonSystem):
         do; coefficients of a constant length would have far to go.
         """
         variables, problem = self.coefficients, self.problem
-        n_kernels = len(self.factors)
+        n_kernels = self.problem.design.n_kernels
         mu = np.full(n_kernels, 1.0 / n_kernels)
         coef, zeta, outputs = self._ridge(mu)
         x = variables.inside(coef, _LEAST_START * max(float(np.mean(np.abs(coef))), 1e-3))
         V = self.sums(variables.total(x))
         if problem.loss.has_open_domain:  # outputs must be those of the coefficients
-            longest = float(np.sqrt(self.value_unit * np.max(_squares(self.factors @ V))))
+            longest = float(np.sqrt(self.value_unit * np.max(self.coded.squares(V))))
             length = self.best_length(x, longest)
             x, V = length * x, length * V
-            zeta = self._combined(mu, V)
+            zeta = self.coded.combined(mu, V)
             outputs = self.values(zeta)
         p, v = variables.slacks(x)
         # a curved conjugate holds outputs and coefficients together, which one step keeps so
@@ -113,7 +111,7 @@ class FeatureSystem(NewtonSystem):
         excess = variables.parts(outputs) + first
         z = np.maximum(excess[variables.at_lower], 0.0) + _LEAST_MULTIPLIER
         u = np.maximum(-excess[variables.at_upper], 0.0) + _LEAST_MULTIPLIER
-        quadratics = 0.5 * _squares(self.factors @ V)
+        quadratics = 0.5 * self.coded.squares(V)
         sigma = (p @ z + v @ u) / max(len(p) + len(v), 1)
         t = 1.1 * float(np.max(quadratics)) + max(n_kernels * sigma, 1e-3)
         return State(
@@ -140,7 +138,7 @@ class FeatureSystem(NewtonSystem):
         -------
         coef : ndarray of shape (n_samples,)
             :math:`c (y - f)`.
-        zeta : ndarray of shape (n_gates, n_features)
+        zeta : ndarray of shape (n_coded,)
             The minimiser.
         outputs : ndarray of shape (n_samples,)
             Its values.
@@ -149,19 +147,19 @@ class FeatureSystem(NewtonSystem):
         y = problem.y / self.unit
         slope = np.abs(problem.loss.derivative(problem.y, np.zeros(len(y)), problem.C))
         weights = slope / (self.scale * np.maximum(np.abs(y), 1.0))
-        root = self._root(mu)
+        root = self.coded.root(mu)
         hard = problem.is_hard
         weights = np.where(hard, 1.0, weights)
-        matrix = self._in_coordinates(self.feature_gram(weights), root)
+        matrix = root.in_coordinates(self.feature_gram(weights))
         if hard.any():
             least = float(np.trace(matrix)) / len(y) * _START_RIDGE
             if least > 1e-100:  # there are features to speak of
                 matrix /= least
                 weights /= least
         matrix[np.diag_indices_from(matrix)] += 1.0
-        rhs = (root @ self.sums(weights * y)).ravel()
+        rhs = root.times(self.sums(weights * y))
         x = dposv(matrix.T, rhs, lower=1, overwrite_a=1, overwrite_b=1)[1]
-        zeta = root.T @ x.reshape(len(root), -1)
+        zeta = root.adjoint(x)
         outputs = self.values(zeta)
         return weights * (y - outputs), zeta, outputs
 
@@ -172,26 +170,26 @@ class FeatureSystem(NewtonSystem):
         in the end than the slacks themselves: the products would be small and the dual point poor.
         """
         V = self.sums(self.coefficients.total(state.x))
-        quadratics = 0.5 * _squares(self.factors @ V)
+        quadratics = 0.5 * self.coded.squares(V)
         t = float(np.max(quadratics + state.s))
         return replace(state, s=t - quadratics, t=t, sums=V)
 
     def primal(self, state: State, mu: np.ndarray | None = None) -> Primal:
-        r"""Evaluate the predictor of a state, written as :math:`\zeta_h = \mu_h F_h W`."""
-        root = self._root(state.mu)
-        W = solve_triangular(root, solve_triangular(root, state.zeta, trans=1))
+        r"""Evaluate the predictor of a state, written as :math:`\zeta_h = \mu_h E_h W`."""
+        root = self.coded.root(state.mu)
+        W = root.solved(root.adjoint_solved(state.zeta))
         outputs = state.outputs
         if mu is None:
             mu = state.mu
         else:
-            outputs = self.values(self._combined(mu, W))
-        lengths = np.sqrt(self.value_unit * _squares(self.factors @ W))
+            outputs = self.values(self.coded.combined(mu, W))
+        lengths = np.sqrt(self.value_unit * self.coded.squares(W))
         return self._primal((W, mu), self.unit * outputs, float(mu @ lengths))
 
     def dual(self, state: State, x: np.ndarray | None = None) -> Dual:
         """Evaluate the dual point of a state, or that of other coefficients."""
         V = state.sums if x is None else self.sums(self.coefficients.total(x))
-        largest = float(np.sqrt(self.value_unit * np.max(_squares(self.factors @ V))))
+        largest = float(np.sqrt(self.value_unit * np.max(self.coded.squares(V))))
         return self._dual(state.x if x is None else x, largest)
 
     def ray_residual(self, state: State) -> float:
@@ -199,33 +197,17 @@ class FeatureSystem(NewtonSystem):
         if not self.problem.is_hard.any():
             return np.inf
         total = float(np.sum(np.abs(state.x))) * self._length * self.problem.design.max_feature_norm
-        largest = float(np.sqrt(np.max(_squares(self.factors @ state.sums))))
+        largest = float(np.sqrt(np.max(self.coded.squares(state.sums))))
         return largest / total if total > 0 else 0.0
 
     def recovered(self, primal: Primal) -> np.ndarray:
         """Unit weights of a primal point."""
         W, mu = primal.recovery
         return self.problem.design.norm.recovered(
-            np.einsum("hck,kd->hcd", self.decoding, self._length * self.unit * W), mu
+            self.coded.decoded(self._length * self.unit * W), mu
         )
 
-    def _combined(self, mu: np.ndarray, sums: np.ndarray) -> np.ndarray:
-        r"""Compute :math:`\sum_h \mu_h F_h^\top F_h V`."""
-        V = self.factors @ sums
-        return np.einsum("h,hrk,hrd->kd", mu, self.factors, V, optimize=True)
-
     # -- steps -----------------------------------------------------------------------------------
-
-    def _root(self, mu: np.ndarray) -> np.ndarray:
-        r"""Triangular R with :math:`R^\top R = \sum_h \mu_h F_h^\top F_h`, entries of any scale."""
-        n_gates = self.factors.shape[2]
-        weighted = np.sqrt(mu)[:, None, None] * self.factors
-        metric = np.einsum("hrk,hrl->kl", weighted, weighted)
-        length = np.sqrt(np.diag(metric))
-        length = np.where(length > 0, length, 1.0)
-        metric /= np.outer(length, length)
-        metric += _JITTER * np.eye(n_gates)
-        return np.linalg.cholesky(metric).T * length
 
     def factor(self, state: State) -> bool:
         r"""Factorise the Newton matrix at a state; False if that cannot be done.
@@ -235,18 +217,17 @@ class FeatureSystem(NewtonSystem):
         decomposition of Q.
         """
         self.state = state
-        V = self.factors @ state.sums
-        self.excess = 0.5 * _squares(V) - state.t + state.s
-        self.p = np.einsum("hrk,hrd->hkd", self.factors, V)
+        self.excess = 0.5 * self.coded.squares(state.sums) - state.t + state.s
+        self.p = self.coded.projected(state.sums)
         with np.errstate(all="ignore"):  # a quotient out of range ends it below
             self.w = state.mu / state.s
-            self.centre = np.tensordot(self.w / self.w.sum(), self.p, 1)
+            self.centre = self.w / self.w.sum() @ self.p
             self.weights = 1.0 / self.coefficients.linearise(state, state.outputs)
         if not (np.isfinite(self.weights).all() and np.isfinite(self.w).all()):
             return False
 
-        self.root = self._root(state.mu)
-        Q = [solve_triangular(self.root, q, trans=1).ravel() for q in self.p - self.centre]
+        self.root = self.coded.root(state.mu)
+        Q = self.root.adjoint_solved(self.p - self.centre)
         self.U, self.singular, self.Wt = np.linalg.svd(
             (np.sqrt(self.w)[:, None] * Q).T, full_matrices=False
         )
@@ -263,7 +244,7 @@ class FeatureSystem(NewtonSystem):
     def _factorise(self) -> bool:
         self.S = self.cholesky = np.empty(0)  # what they held before makes room
         self.S = self.feature_gram(self.weights)
-        matrix = self._in_coordinates(self.S, self.root)
+        matrix = self.root.in_coordinates(self.S)
         shrinkage = self.singular**2 / (1.0 + self.singular**2)
         matrix -= (self.U * shrinkage) @ self.U.T
         diagonal = np.einsum("ii->i", matrix)
@@ -271,11 +252,6 @@ class FeatureSystem(NewtonSystem):
         diagonal *= 1.0 + _JITTER
         self.cholesky, failed_at = dpotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
         return bool(failed_at == 0)
-
-    def _in_coordinates(self, S: np.ndarray, root: np.ndarray) -> np.ndarray:
-        r"""Compute :math:`R S R^\top`, where R mixes the gates and leaves the inputs apart."""
-        half = (root @ S.reshape(len(root), -1)).reshape(len(S), len(root), -1)
-        return (root @ half).reshape(S.shape)
 
     def _prior(self, x: np.ndarray) -> np.ndarray:
         """Compute (I + Q Q^T)^{-1} x."""
@@ -292,24 +268,24 @@ class FeatureSystem(NewtonSystem):
         gradient = self.coefficients.gradient(now, now.outputs)
         rhs = self.coefficients.condensed(now, gradient, to_z, to_u)
         excess = self.excess
-        lack = np.tensordot(now.mu, p, 1) - now.zeta
+        lack = now.mu @ p - now.zeta
         if predictor is not None:
-            excess = excess + 0.5 * _squares(self.factors @ predictor.sums)
-            lack += self._combined(predictor.mu, predictor.sums)
+            excess = excess + 0.5 * self.coded.squares(predictor.sums)
+            lack += self.coded.combined(predictor.mu, predictor.sums)
         e = (to_mu + now.mu * excess) / now.s
         pull = float(np.sum(e) - 1.0 + np.sum(now.mu)) / float(np.sum(w))
-        shift = np.tensordot(e - w * pull, p, 1) + lack
+        shift = (e - w * pull) @ p + lack
 
         x, doutputs, dV = self._solve(rhs, shift, _REFINEMENTS if predictor is not None else 0)
         change = self.weights * (rhs - doutputs)
-        dt = pull + float(np.sum(self.centre * dV))
+        dt = pull + float(self.centre @ dV)
         # Either of the pair comes from the equation in which it is not divided by something small.
         along = self.singular / (1.0 + self.singular**2) * (self.U.T @ x)
         dmu = e - w * pull + np.sqrt(w) * (self.Wt.T @ along)
-        ds = dt - excess - np.einsum("hkd,kd->h", p, dV)
+        ds = dt - excess - p @ dV
         is_idle = now.mu / np.max(now.mu) < now.s / now.t
         return State(
-            zeta=self.root.T @ x.reshape(shift.shape) + shift,
+            zeta=self.root.adjoint(x) + shift,
             outputs=doutputs,
             mu=np.where(is_idle, (to_mu - now.mu * ds) / now.s, dmu),
             s=np.where(is_idle, ds, (to_mu - now.s * dmu) / now.mu),
@@ -337,42 +313,36 @@ class FeatureSystem(NewtonSystem):
         ----------
         rhs : ndarray of shape (n_samples,)
             The change of the outputs and of the weighted dual point together.
-        shift : ndarray of shape (n_gates, n_features)
+        shift : ndarray of shape (n_coded,)
             The vector c.
         n_refinements : int
             Most conjugate-gradient steps.
 
         Returns
         -------
-        x : ndarray of shape (n_gates * n_features,)
+        x : ndarray of shape (n_coded,)
             The solution.
         doutputs : ndarray of shape (n_samples,)
             Change of the outputs.
-        dV : ndarray of shape (n_gates, n_features)
+        dV : ndarray of shape (n_coded,)
             Change of the sums, by the equations if there is no refinement.
         """
-        shape = shift.shape
-        target = self.sums(self.weights * rhs) - (self.S @ shift.ravel()).reshape(shape)
-        x = self._backsolve((self.root @ target).ravel())
-        doutputs = self.values(self.root.T @ x.reshape(shape) + shift)
+        x = self._backsolve(self.root.times(self.sums(self.weights * rhs) - self.S @ shift))
+        doutputs = self.values(self.root.adjoint(x) + shift)
         if n_refinements == 0:
-            return x, doutputs, solve_triangular(self.root, self._prior(x).reshape(shape))
+            return x, doutputs, self.root.solved(self._prior(x))
         direction, slope = np.zeros_like(x), np.inf
         for k in range(n_refinements + 1):
             dV = self.sums(self.weights * (rhs - doutputs))
-            residual = (self.root @ dV).ravel() - self._prior(x)
+            residual = self.root.times(dV) - self._prior(x)
             step = self._backsolve(residual)
             slope, previous = float(residual @ step), slope
             energy = float(x @ self._prior(x) + doutputs @ (self.weights * doutputs))
             if not slope > _ACCURACY**2 * energy or k == n_refinements:
                 break
             direction = step + slope / previous * direction
-            image = self.values(self.root.T @ direction.reshape(shape))
+            image = self.values(self.root.adjoint(direction))
             curvature = float(direction @ self._prior(direction) + image @ (self.weights * image))
             x = x + slope / curvature * direction
             doutputs = doutputs + slope / curvature * image
         return x, doutputs, dV
-
-
-def _squares(V: np.ndarray) -> np.ndarray:
-    return np.einsum("hrd,hrd->h", V, V)

@@ -1,0 +1,223 @@
+r"""The coded features of a design as one vector, on which the kernels act block by block.
+
+Features that the same units see make a block, all features one if every unit sees all. With the
+coded gates of these units a block has the features :math:`\phi_b(x) = g_b(x) \otimes x_b`, and
+
+.. math:: K_h(x, x') = \textstyle\sum_b \langle F_{hb} \phi_b(x), F_{hb} \phi_b(x') \rangle ,
+
+where :math:`F_{hb}` mixes the gates and leaves the inputs apart; it is zero in a block that unit h
+does not see. Vectors V and zeta over the coded features have the blocks one after another, the
+gates of each varying slowest; :math:`E_h V` stands for all :math:`F_{hb} V_b` together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from gnorm.gating import Gating
+
+if TYPE_CHECKING:
+    from gnorm.solvers.design.base import Design
+
+__all__ = ["Block", "CodedFeatures", "Root"]
+
+_JITTER = 1e-14  # relative, on the diagonal of what is factorised
+
+
+class Block(NamedTuple):
+    """Features that the same units see.
+
+    Attributes
+    ----------
+    kernels : ndarray of int or slice
+        Kernels that they take part in; the units, where each unit has one.
+    features : ndarray of int or slice
+        The features.
+    design : Design
+        The design of these units and features alone.
+    """
+
+    kernels: Any
+    features: Any
+    design: Design[Any]
+
+
+class CodedFeatures:
+    """Products with the coded features of a design, and with the factors of its kernels.
+
+    Parameters
+    ----------
+    design : Design
+        The design.
+
+    Attributes
+    ----------
+    size : int
+        Coded features, of all blocks together.
+    """
+
+    def __init__(self, design: Design[Any]) -> None:
+        self._design = design
+        self._shape = (design.n_kernels, design.n_coded_features)
+        self.size = self._shape[1]
+        self._blocks = [_Coded(block) for block in design.blocks]
+
+    def _parts(self, vector: np.ndarray) -> Iterator[tuple[_Coded, np.ndarray]]:
+        """Each block with its part of a vector, shape (..., n_gates, n_features)."""
+        parts = _split(vector, [block.shape for block in self._blocks])
+        return zip(self._blocks, parts, strict=True)
+
+    def sums(self, coef: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\Phi^\top b`, shape (size,)."""
+        total = np.empty(self.size)
+        for block, part in self._parts(total):
+            part[:] = block.gating.sums(block.X, coef)[:, 0]
+        return total
+
+    def values(self, zeta: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\Phi \zeta`, shape (n_samples,)."""
+        values = np.zeros(self._design.n_samples)
+        for block, part in self._parts(zeta):
+            values += block.gating.values(block.X, part[:, None])
+        return values
+
+    def squares(self, V: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\|E_h V\|^2`, shape (n_kernels,)."""
+        squares = np.zeros(self._shape[0])
+        for block, part in self._parts(V):
+            own = block.factors @ part
+            squares[block.kernels] += np.einsum("hrd,hrd->h", own, own)
+        return squares
+
+    def projected(self, V: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`E_h^\top E_h V`, shape (n_kernels, size)."""
+        total = np.zeros(self._shape)
+        for (block, part), (_, out) in zip(self._parts(V), self._parts(total), strict=True):
+            out[block.kernels] = np.einsum("hrk,hrd->hkd", block.factors, block.factors @ part)
+        return total
+
+    def combined(self, mu: np.ndarray, V: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\sum_h \mu_h E_h^\top E_h V`, shape (size,)."""
+        total = np.empty(self.size)
+        for (block, part), (_, out) in zip(self._parts(V), self._parts(total), strict=True):
+            weights = mu[block.kernels]
+            factors = block.factors
+            np.einsum("h,hrk,hrd->kd", weights, factors, factors @ part, optimize=True, out=out)
+        return total
+
+    def root(self, mu: np.ndarray) -> Root:
+        r"""Factorise :math:`\sum_h \mu_h E_h^\top E_h`."""
+        factors = [_root(block.factors, mu[block.kernels]) for block in self._blocks]
+        return Root(factors, [block.shape for block in self._blocks])
+
+    def decoded(self, V: np.ndarray) -> np.ndarray:
+        """Sums over all contexts and features of the units, zero where a unit does not see one."""
+        design = self._design
+        total = np.zeros((*design.activations.shape[1:], design.n_features))
+        for block, part in self._parts(V):
+            own = np.zeros((*block.decoding.shape[:2], design.n_features))
+            own[:, :, block.features] = block.decoding @ part
+            total[block.kernels] += own
+        return total
+
+    def of(self, sums: np.ndarray) -> np.ndarray:
+        """Sums over the coded features from those over all contexts, the inverse of decoding."""
+        total = np.empty(self.size)
+        for block, part in self._parts(total):
+            own = sums[block.kernels][:, :, block.features]
+            part[:] = block.design.coded_sums(own)[:, 0]
+        return total
+
+
+class _Coded:
+    """What products with one block take."""
+
+    def __init__(self, block: Block) -> None:
+        self.kernels, self.features, self.design = block
+        gates, self.decoding, self.factors = self.design.coded
+        self.gating, self.X = Gating(gates), self.design.X
+        self.shape = gates.shape[1], self.design.n_features
+
+
+class Root:
+    r"""Triangular R with :math:`R^\top R = \sum_h \mu_h E_h^\top E_h`, a factor for each block.
+
+    It mixes the gates of a block and leaves the inputs apart.
+
+    Parameters
+    ----------
+    factors : sequence of ndarray of shape (n_gates, n_gates)
+        Upper triangular factors of the blocks.
+    shapes : sequence of tuple of int
+        Gates and features of each.
+    """
+
+    def __init__(self, factors: Sequence[np.ndarray], shapes: Sequence[tuple[int, int]]) -> None:
+        self._factors, self._shapes = factors, shapes
+
+    def times(self, x: np.ndarray) -> np.ndarray:
+        """Compute R x of a vector."""
+        return self._each(x, np.matmul)
+
+    def adjoint(self, x: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`R^\top x` of a vector."""
+        return self._each(x, lambda factor, part: factor.T @ part)
+
+    def solved(self, x: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`R^{-1} x` of a vector."""
+        return self._each(x, solve_triangular)
+
+    def adjoint_solved(self, x: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`R^{-\top} x` of vectors, shape (..., size)."""
+        out = np.empty(x.shape)
+        for factor, part, of_part in self._zip(x, out):
+            moved = np.moveaxis(part, -2, 0)  # the gates first, whatever else there is
+            found = solve_triangular(factor, moved.reshape(len(factor), -1), trans=1)
+            of_part[:] = np.moveaxis(found.reshape(moved.shape), 0, -2)
+        return out
+
+    def in_coordinates(self, S: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`R S R^\top` of a matrix."""
+        half, full, size = np.empty(S.shape), np.empty(S.shape), len(S)
+        start = 0
+        for factor, (n_gates, n_features) in zip(self._factors, self._shapes, strict=True):
+            rows = slice(start, start + n_gates * n_features)
+            shape = (n_gates, n_features * size)
+            np.matmul(factor, S[rows].reshape(shape), out=half[rows].reshape(shape))
+            start = rows.stop
+        for factor, part, out in self._zip(half, full):
+            np.matmul(factor, part, out=out)
+        return full
+
+    def _each(self, x: np.ndarray, apply: Any) -> np.ndarray:
+        out = np.empty(x.shape)
+        for factor, part, of_part in self._zip(x, out):
+            of_part[:] = apply(factor, part)
+        return out
+
+    def _zip(self, *vectors: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+        return zip(self._factors, *(_split(x, self._shapes) for x in vectors), strict=True)
+
+
+def _split(vector: np.ndarray, shapes: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
+    """Views of the parts of a vector, its last axis in two."""
+    start = 0
+    for n_gates, n_features in shapes:
+        stop = start + n_gates * n_features
+        yield vector[..., start:stop].reshape(*vector.shape[:-1], n_gates, n_features)
+        start = stop
+
+
+def _root(factors: np.ndarray, mu: np.ndarray) -> np.ndarray:
+    """Cholesky factor of one block, whose entries may be of any scale."""
+    weighted = np.sqrt(mu)[:, None, None] * factors
+    metric = np.einsum("hrk,hrl->kl", weighted, weighted)
+    length = np.sqrt(np.diag(metric))
+    length = np.where(length > 0, length, 1.0)
+    metric /= np.outer(length, length)
+    metric += _JITTER * np.eye(len(metric))
+    return np.asarray(np.linalg.cholesky(metric).T * length)
