@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
+from scipy.optimize import linprog
 
 from gnorm.losses import Loss
 from gnorm.relu.saddle import SaddleSystem
@@ -38,12 +39,21 @@ from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
 
-__all__ = ["Master", "MasterPoint", "balanced", "fitted_by_free", "problem_of", "solve_master"]
+__all__ = [
+    "Master",
+    "MasterPoint",
+    "balanced",
+    "fitted_by_free",
+    "problem_of",
+    "separated_by_free",
+    "solve_master",
+]
 
 _LEAST_START = 0.1  # share of the mean that every coefficient gets that has a bound at 0
 _START_SLACK = 0.5  # slack of the largest sum at the start, relative
 _ROUNDING = 1e-13  # of a sum, relative to that of the sizes of its terms
 _FITTED = 1e-13  # distance of free functions from targets, relative, that is rounding
+_SEPARATED = 1e-9  # margin of free functions in the unit cube, relative, that separates
 _MOVES = 20  # towards a balanced dual point; one will do, but where some end in the corner
 
 
@@ -87,11 +97,29 @@ def balanced(problem: Problem, Z: np.ndarray, b: np.ndarray) -> np.ndarray | Non
     return None
 
 
-def fitted_by_free(problem: Problem, free: np.ndarray) -> np.ndarray | None:
-    """Coefficients with which what costs nothing fits all targets, or None if it does not."""
-    y, C = problem.y, problem.C
-    if problem.loss.is_margin or free.shape[1] == 0 or np.any(problem.loss.value(y, y, C)):
+def separated_by_free(problem: Problem, free: np.ndarray) -> np.ndarray | None:
+    """Coefficients with which what costs nothing has margins of 1 on all labels, or None."""
+    n_free = free.shape[1]
+    if not problem.loss.is_margin or n_free == 0:
         return None
+    # the largest m with y f >= m over coefficients in the unit cube
+    lacking = np.column_stack((-problem.y[:, None] * free, np.ones(len(free))))
+    cost = np.append(np.zeros(n_free), -1.0)
+    bounds = [(-1.0, 1.0)] * n_free + [(None, None)]
+    found = linprog(cost, A_ub=lacking, b_ub=np.zeros(len(free)), bounds=bounds, method="highs-ds")
+    if found.status != 0 or -found.fun <= _SEPARATED:
+        return None
+    coefs = found.x[:n_free]
+    return coefs * ((1.0 + _SEPARATED) / float(np.min(problem.y * (free @ coefs))))
+
+
+def fitted_by_free(problem: Problem, free: np.ndarray) -> np.ndarray | None:
+    """Coefficients with which what costs nothing has no loss, or None if it has some."""
+    y, C = problem.y, problem.C
+    if free.shape[1] == 0 or np.any(problem.loss.value(y, y, C)):
+        return None
+    if problem.loss.is_margin:
+        return separated_by_free(problem, free)
     coefs: np.ndarray = np.linalg.lstsq(free, y, rcond=None)[0]
     is_fitted = np.max(np.abs(y - free @ coefs)) <= _FITTED * np.max(np.abs(y))
     return coefs if is_fitted else None
