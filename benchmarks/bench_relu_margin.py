@@ -4,12 +4,13 @@
     python benchmarks/bench_relu_margin.py scnn     # with the PyPI package pyscnn
 
 Labels of a teacher network with noise, 1000 samples of 20 features, 100 patterns, C = 1. The hinge
-loss is solved by gnorm and by the alternating direction method of multipliers that CRONOS is (Feng,
-Frangella and Pilanci, 2024), here in numpy with exact linear systems: a Cholesky factor of the size of the samples,
-as all cones have the same Gram matrix. scnn has the squared error alone, on which gnorm is run too.
-The other two minimise the loss plus lambda R, with lambda the R of gnorm's solution: both have the
-same solutions then. The first call stores it in relu_margin.npz beside this file. All values are
-R^2 / 2 + loss, by the same lines; points outside of their cones are also evaluated as networks.
+loss is solved by gnorm and by the alternating direction method of multipliers, which is what CRONOS
+is (Feng, Frangella and Pilanci, 2024), here in numpy with exact linear systems: a Cholesky factor
+of the size of the samples, as all cones have the same Gram matrix. scnn has the squared error
+alone, on which gnorm is run too. The other two minimise the loss plus lambda R, with lambda the R
+of gnorm's solution: both have the same solutions then. The first call stores it in relu_margin.npz
+beside this file. All values are R^2 / 2 + loss, by the same lines; points outside of their cones
+are also evaluated as networks.
 """
 
 import sys
@@ -113,7 +114,7 @@ def run_scnn():
     from scnn.regularizers import NeuronGL1
     from scnn.solvers import AL
 
-    X, y, patterns = problem()
+    X, y, _ = problem()
     weight = float(np.load(STORED)["squared_error"])
     model = ConvexReLU(data(1000, 20, 100)[2])
     # its own limits, of 10,000 each, would take hours

@@ -3,13 +3,13 @@
 
     python examples/plot_relu_boundary.py [figure]
 
-Fifty points of the plane have labels with a wavy boundary. The ReLU network of any width and of the
-largest margin is solved exactly; networks of 1000 neurons are trained beside it, from small initial
-weights (0.03 times Kaiming's) and from large ones (10 times). Each is looked at when it first
-separates the points, and at the end of 6000 steps of accelerated descent: its decision boundary, and
-its neurons. A neuron is drawn as its kink, the line w . x + b = 0: at the direction of w and the
-distance of the line from the origin. It prints a table and saves a figure, by default to
-docs/images/relu_boundary.png.
+Fifty points of the plane have labels with a wavy boundary. The ReLU network of any width and of
+the largest margin is solved exactly; networks of 1000 neurons are trained beside it, from small
+initial weights (0.03 times Kaiming's) and from large ones (10 times). Each is looked at when it
+first separates the points, and at the end of 6000 steps of accelerated descent: its decision
+boundary, and its neurons. A neuron is drawn as its kink, the line w . x + b = 0: at the direction
+of w and the distance of the line from the origin. It prints a table and saves a figure, by default
+to docs/images/relu_boundary.png.
 """
 
 import sys
