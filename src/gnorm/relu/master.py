@@ -10,8 +10,8 @@ With the outputs of signed neurons as the columns of A the pair of problems is
 
 It is followed along the central path of :mod:`gnorm.solvers.interior.follow`, which knows the
 losses; here is the Newton system, in which the bounds are linear in the coefficients where those of
-the group norms are quadratic. Elimination leaves a matrix of the size of the columns, or of the samples where these
-are fewer (:mod:`gnorm.relu.saddle`),
+the group norms are quadratic. Elimination leaves a matrix of the size
+of the columns, or of the samples where these are fewer (:mod:`gnorm.relu.saddle`),
 
 .. math::
 
