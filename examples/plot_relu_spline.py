@@ -116,8 +116,8 @@ def draw(x, y, splines):
     upper.plot(x, y, "o", color="0.4", markersize=6, zorder=3, label="label of a sample")
     upper.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     lower.axhline(0, color="0.8", linewidth=0.8, zorder=0)
-    for ax, title in ((upper, "a  functions"), (lower, "b  knots")):
-        ax.set_title(title, loc="left", fontsize="medium")
+    upper.set_title("a  functions", loc="left", fontsize="medium")
+    lower.set_title("b  changes of the slope at the knots", loc="left", fontsize="medium")
     upper.set(ylabel="f(x)")
     lower.set(ylabel="change of slope", xlabel="x", xlim=(-3.3, 3.3))
     upper.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))

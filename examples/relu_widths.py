@@ -241,8 +241,8 @@ def draw(table):
                 if not np.all(np.isnan(heights)):
                     ax.plot([width for width, _ in points], heights, label=label, **style)
         panels[0, column].axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
-        for ax, letter in zip(panels[:, column], ("abc"[column], "def"[column]), strict=True):
-            ax.set_title(f"{letter}  {name}", loc="left", fontsize="medium")
+        for row, letter in zip(panels, ("abc"[column], "def"[column]), strict=True):
+            row[column].set_title(f"{letter}  {name}", loc="left", fontsize="medium")
         panels[0, column].set(xscale="log", yscale="log")
         panels[1, column].set_xlabel("width")
     panels[1, 0].set_ylim(0, None)

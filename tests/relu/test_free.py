@@ -114,6 +114,22 @@ def test_what_is_free_is_invariant(free):
         assert_allclose(moved.primal_value, first.primal_value, rtol=1e-6)
 
 
+@pytest.mark.parametrize("free", FREE[::2])
+@pytest.mark.parametrize("unit", [1e-8, 1e8])
+def test_the_unit_of_the_inputs_is_that_of_the_norm(free, unit):
+    X, y = data(12, 3)
+    options = {"loss": "squared_error", "tol": 1e-6} | free
+    first = relu_max_margin(X, y, 1.0, **options)
+    X[:, :-1] *= unit
+    other = relu_max_margin(X, y, unit**-2, **options)
+    assert_allclose(other.norm, first.norm / unit, rtol=1e-4)  # gaps are of values
+    assert_allclose(other.lower_bound, first.lower_bound / unit**2, rtol=1e-5)
+    assert_allclose(other.dual_coef, first.dual_coef / unit**2, atol=1e-3 / unit**2)
+    norm, outputs = np.sum(np.abs(other.coefs)), other.decision_values(X)
+    primal = 0.5 * norm**2 + 0.5 * unit**-2 * np.sum((outputs - y) ** 2)
+    assert_allclose(other.primal_value, primal, rtol=1e-6)
+
+
 def test_folded_neurons_compute_the_same():
     X, _ = data(12, 3)
     neurons = np.random.default_rng(1).normal(size=(5, 3))
@@ -130,8 +146,8 @@ def test_folded_neurons_compute_the_same():
 
 def test_what_cannot_be_free():
     X, y = data(12, 4)
-    with pytest.raises(ValueError, match="expected labels that no linear function separates"):
-        relu_max_margin(X, np.sign(X[:, 0]), 1.0, penalize_linear=False)
+    with pytest.raises(ValueError, match="log_loss has no minimum"):
+        relu_max_margin(X, np.sign(X[:, 0]), 1.0, loss="log_loss", penalize_linear=False)
     with pytest.raises(ValueError, match="expected 1 or 2 features and the constant"):
         relu_max_margin(X, y, 1.0, penalize_bias=False)
     with pytest.raises(ValueError, match="expected a constant last feature"):
@@ -141,6 +157,20 @@ def test_what_cannot_be_free():
     for name in ("penalize_bias", "penalize_linear"):
         with pytest.raises(ValueError, match=f"expected {name} to be True or False, got 'no'"):
             relu_max_margin(X, y, 1.0, **{name: "no"})
+
+
+@pytest.mark.parametrize("free", FREE[1:])
+@pytest.mark.parametrize(("name", "C"), [("hinge", np.inf), ("hinge", 1.0), ("squared_hinge", 1.0)])
+def test_what_is_free_separates_at_no_cost(free, name, C):
+    X, _ = on_a_line(20)
+    y = np.sign(X[:, 0] - 0.3)
+    solution = relu_max_margin(X, y, C, loss=name, **free)
+    assert solution.status is ReLUStatus.OPTIMAL
+    assert solution.norm == solution.primal_value == solution.lower_bound == 0
+    assert len(solution.coefs) == 0
+    assert not solution.dual_coef.any()
+    assert np.isinf(solution.margin)
+    assert np.min(y * solution.decision_values(X)) >= 1
 
 
 @pytest.mark.parametrize("free", FREE[1:])

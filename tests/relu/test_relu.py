@@ -14,6 +14,7 @@ from gnorm.relu.columns import _Columns, _Generation
 from gnorm.relu.master import problem_of
 from gnorm.relu.oracle import exact_oracle
 from gnorm.relu.reduction import merged, reduced
+from gnorm.relu.saddle import SaddleSystem
 from gnorm.solvers import NotSeparableError
 from tests.relu.reference import by_clarabel
 
@@ -102,6 +103,18 @@ def test_idle_columns_stay_unless_a_round_gains(is_gained):
     assert (idle <= {tuple(u) for u in columns.signed}) is not is_gained
 
 
+@pytest.mark.parametrize("shape", [(30, 8), (8, 30), (20, 20)])
+def test_saddle_system_is_solved_by_either_side(shape):
+    rng = np.random.default_rng(0)
+    A, spread = rng.normal(size=shape), 10.0 ** rng.uniform(-8, 8, size=sum(shape))
+    first, second = np.split(spread, [shape[0]])
+    second[0] = 0.0  # of a column without a bound
+    f, g = rng.normal(size=shape[0]), rng.normal(size=shape[1])
+    x, y = SaddleSystem(A, first, second).solve(f, g)
+    matrix = np.block([[np.diag(first), A], [-A.T, np.diag(second)]])
+    assert_allclose(np.concatenate((x, y)), np.linalg.solve(matrix, np.append(f, g)), rtol=1e-6)
+
+
 # ------------------------------------------------------------------------------- known solutions
 
 
@@ -171,7 +184,8 @@ def test_certificate_holds_by_its_definition(name, C):
     weights = np.full(len(y), C)
     outputs = solution.decision_values(X)
     norm = np.sum(np.abs(solution.coefs))
-    primal = 0.5 * norm**2 + np.sum(loss.value(y, outputs, weights))
+    at_least = 1 + 1e-14  # a margin of 1 but for rounding is no infinite loss
+    primal = 0.5 * norm**2 + np.sum(loss.value(y, at_least * outputs, weights))
     assert_allclose(solution.primal_value, primal, rtol=1e-9)
     b = solution.dual_coef * (y if loss.is_margin else 1.0)
     # a bound from a dense sample of the sphere: the oracle has no part in it

@@ -9,7 +9,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import gnorm
 from gnorm import relu
-from gnorm.relu import ReLUNormClassifier, ReLUNormRegressor, ReLUNormSVC, relu_max_margin
+from gnorm.gates import ReLUGates
+from gnorm.relu import (
+    ReLUNormClassifier,
+    ReLUNormRegressor,
+    ReLUNormSVC,
+    activation_patterns,
+    relu_max_margin,
+)
 from gnorm.solvers import NotSeparableError
 
 KINDS = [getattr(relu, name) for name in relu.__all__ if name.startswith("ReLUNorm")]
@@ -22,7 +29,9 @@ def data(n_samples=40, seed=0):
 
 
 @pytest.mark.slow
-@parametrize_with_checks([kind(max_iter=3, tol=1e-2) for kind in KINDS])
+@parametrize_with_checks(
+    [kind(max_iter=3, tol=1e-2, patterns=some) for kind in KINDS for some in (None, 5)]
+)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -44,6 +53,36 @@ def test_solves_the_problem_with_a_constant_feature(kind):
     assert_allclose(values, solution.decision_values(augmented), rtol=1e-9, atol=1e-12)
     assert model.score(X, targets) > 0.8
     assert getattr(gnorm, kind.__name__) is kind
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("patterns", [30, "all", ReLUGates(20, random_state=1)])
+def test_neurons_of_some_patterns(kind, patterns):
+    X, y = data(15)
+    targets = np.sign(y - 1) if is_classifier(kind()) else y
+    weight = np.r_[0.0, 2.0, np.ones(13)]
+    model = kind(patterns=patterns, tol=1e-6).fit(X, targets, weight)
+    kept = np.column_stack((X, np.ones(15)))[1:]
+    if isinstance(patterns, ReLUGates):
+        some = patterns.fit(X[1:], sample_weight=weight[1:]).transform(X[1:])
+    else:
+        n_patterns = None if patterns == "all" else patterns
+        some = activation_patterns(kept, n_patterns, random_state=0)
+    loss = {"ReLUNormSVC": "hinge", "ReLUNormClassifier": "log_loss"}
+    solution = relu_max_margin(
+        kept,
+        targets[1:],
+        1.0,
+        loss=loss.get(kind.__name__, "squared_error"),
+        patterns=some,
+        sample_weight=weight[1:],
+        tol=1e-6,
+    )
+    assert model.status_ == ["optimal"]
+    assert_allclose(model.norm_, solution.norm)
+    if isinstance(patterns, str):  # over all patterns it is the problem over all neurons
+        every = kind(tol=1e-6).fit(X, targets, weight)
+        assert_allclose(model.norm_, every.norm_, rtol=1e-3)
 
 
 def test_classes_against_the_rest():
@@ -83,6 +122,8 @@ def test_what_is_refused_and_what_is_warned_of():
         ReLUNormRegressor(loss="hinge").fit(X, y)
     with pytest.raises(ValueError, match="expected real y, got dtype <U3"):
         ReLUNormRegressor().fit(X, np.where(y > 1, "yes", "no"))
+    with pytest.raises(ValueError, match=r"expected patterns to be a number, .* got 'some'"):
+        ReLUNormSVC(patterns="some").fit(X, y > 1)
     with pytest.raises(ValueError, match="expected samples of positive weight of at least 2"):
         ReLUNormSVC().fit(X, np.ones(40))
     rng = np.random.default_rng(0)

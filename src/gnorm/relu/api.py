@@ -14,7 +14,7 @@ from sklearn.utils import check_array, check_random_state
 from gnorm.losses import ClassLoss, Loss, get_loss
 from gnorm.relu.ascent import Ascent
 from gnorm.relu.columns import Best, Drawn, Search, generate
-from gnorm.relu.free_bias import FreeBias
+from gnorm.relu.free_bias import FreeBias, in_unit
 from gnorm.relu.master import problem_of
 from gnorm.relu.oracle import Lines, exact_oracle, walk_bytes
 from gnorm.relu.patterns import Cells, check_patterns
@@ -127,7 +127,8 @@ def relu_max_margin(
         If the walk is asked for and needs more than `memory_limit`; says how much.
     ValueError
         For malformed input, for a walk along more than three features, for patterns or free biases
-        that do not go with the other options, and for labels that what is free separates alone.
+        that do not go with the other options, and for labels that what is free separates alone
+        under a loss that has no minimum there, such as the log loss. Under others the norm is 0.
 
     Warns
     -----
@@ -177,9 +178,11 @@ def relu_max_margin(
     limit = available_memory() if memory_limit is None else float(memory_limit)
     loss = loss.fitted_to(targets[weight > 0])
     rows = merge_samples(X, targets, gates[:, :, None], weight)
-    distinct = np.ascontiguousarray(X[rows.rows])
-    problem = problem_of(loss, targets[rows.rows], rows.times(1.0))
-    free = distinct @ basis
+    # where biases are free the unit of the inputs changes that of the norm alone
+    unit = 1.0 if penalize_bias else _unit(X[rows.rows, :-1])
+    distinct = X[rows.rows] / np.append(np.full(X.shape[1] - 1, unit), 1.0)
+    problem = problem_of(loss, targets[rows.rows], rows.times(unit**2))
+    free = X[rows.rows] @ basis
     raise_if_free(problem, free)
     search: Search
     try:
@@ -204,6 +207,8 @@ def relu_max_margin(
         max_neurons=max_neurons,
         report=_print_round if verbose else None,
     )
+    outputs = relu_values(distinct, best.neurons, best.coefs) + free @ best.free
+    best = in_unit(best, unit)
     neurons, coefs, linear = best.neurons, best.coefs, basis @ best.free
     if not penalize_linear:
         neurons, coefs, linear = folded(neurons, coefs, linear)
@@ -212,9 +217,9 @@ def relu_max_margin(
     b[kept] = loss.feasible(targets[kept], b[kept], weight[kept])
     margin = np.nan
     if loss.is_margin:
-        outputs = relu_values(distinct, best.neurons, best.coefs) + free @ best.free
         least = float(np.min(problem.y * outputs))
-        margin = least / best.norm if best.norm > 0 else 0.0
+        with np.errstate(divide="ignore"):  # infinite where what is free separates
+            margin = float(np.divide(least, best.norm)) if least != 0 else 0.0
     solution = ReLUSolution(
         neurons=neurons,
         coefs=coefs,
@@ -255,6 +260,12 @@ def _free_basis(X: np.ndarray, penalize_bias: bool, penalize_linear: bool) -> np
     kept = sizes > sizes[0] * max(X.shape) * np.finfo(float).eps
     basis: np.ndarray = axes[kept].T / sizes[kept] * np.sqrt(len(X))
     return basis
+
+
+def _unit(inputs: np.ndarray) -> float:
+    """Power of two next to the largest input, with which nothing is rounded."""
+    largest = float(np.max(np.abs(inputs), initial=0.0))
+    return float(2.0 ** np.round(np.log2(largest))) if largest > 0 else 1.0
 
 
 def _refuse_beside_patterns(oracle: str, penalize_bias: bool) -> None:

@@ -22,13 +22,12 @@ from gnorm.solvers.run import Report
 
 __all__ = ["Best", "Drawn", "Search", "generate"]
 
-_MOST_NEW = 100  # columns a round
+_MOST_NEW = 300  # columns a round
 _INNER = 0.1  # gap of the master problem, in units of the tolerance
 _INNER_SHARE = 0.3  # ... and of the last gap, while that is larger
-_GAINED = 0.01  # of the gap that a round must gain for columns to be dropped
+_GAINED = 1e-3  # of the gap that a round must gain for columns to be dropped
 _TIGHTENED = 0.3  # ... times this for each round that brought nothing
 _LOOSEST = 1e-2  # ... but no looser
-_GRACE = 0  # rounds that an idle column stays
 _IDLE = 0.05  # slack, relative, from which a column is idle
 _MIX = 0.5  # of the best dual point in the second search of a round: it damps the oscillation
 _SHARPNESS = 0.02  # least precision, relative to the tolerance, that is asked of a bound
@@ -108,7 +107,6 @@ class _Columns:
     signed: np.ndarray  # the sign is that of the coefficient: kept beside the neuron
     signs: np.ndarray
     A: np.ndarray = field(init=False)
-    idle: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.A = np.maximum(self.X @ self.signed.T, 0.0) * self.signs
@@ -127,16 +125,12 @@ class _Columns:
         self.A = np.hstack((self.A, np.maximum(self.X @ neurons[new].T, 0.0) * signs[new]))
         self.signed = np.vstack((self.signed, neurons[new]))
         self.signs = np.concatenate((self.signs, signs[new]))
-        self.idle = np.concatenate((self.idle, np.zeros(len(new), dtype=int)))
         return len(new)
 
     def drop(self, point: MasterPoint) -> None:
-        """Leave out what was idle for some rounds."""
-        is_idle = point.coefs / np.max(point.coefs) < point.slack
-        self.idle = np.where(is_idle, self.idle + 1, 0)
-        kept = self.idle <= _GRACE
-        self.signed, self.signs = self.signed[kept], self.signs[kept]
-        self.A, self.idle = self.A[:, kept], self.idle[kept]
+        """Leave out what is idle."""
+        kept = point.coefs / np.max(point.coefs) >= point.slack
+        self.signed, self.signs, self.A = self.signed[kept], self.signs[kept], self.A[:, kept]
 
 
 def generate(

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import log_expit
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.utils import check_scalar, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gnorm.gated import as_numbers
 from gnorm.losses import LogLoss, Loss, get_loss
 from gnorm.relu.api import relu_max_margin
+from gnorm.relu.patterns import activation_patterns
 from gnorm.relu.solution import ReLUSolution, relu_values
 from gnorm.solvers.solution import NotSeparableError
 from gnorm.solvers.validation import check_sample_weight
@@ -61,6 +62,7 @@ class _ReLUNorm(BaseEstimator):
         """Solve for the targets of each row, over the samples of positive weight."""
         options = {name: getattr(self, name) for name in _OPTIONS}
         kept = np.flatnonzero(weight)
+        patterns = self._patterns(X[kept], weight[kept])
         try:
             solutions = [
                 relu_max_margin(
@@ -69,6 +71,7 @@ class _ReLUNorm(BaseEstimator):
                     self.C,
                     loss=self._loss_of(),
                     sample_weight=weight[kept],
+                    patterns=patterns,
                     random_state=self.random_state,
                     **options,
                 )
@@ -86,6 +89,19 @@ class _ReLUNorm(BaseEstimator):
         self.n_iter_ = np.array([solution.n_iter for solution in solutions])
         self._networks = [solution.to_network() for solution in solutions]
         return solutions
+
+    def _patterns(self, X: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
+        """Activations of the samples that neurons may have, None for any."""
+        patterns = self.patterns
+        if patterns is None:
+            return None
+        if hasattr(patterns, "transform"):
+            opened: np.ndarray = clone(patterns).fit(X, sample_weight=weight).transform(X)
+            return opened
+        if isinstance(patterns, str) and patterns != "all":
+            raise ValueError(f'expected patterns to be a number, "all" or gates, got {patterns!r}')
+        n_patterns = None if isinstance(patterns, str) else patterns
+        return activation_patterns(self._augmented(X), n_patterns, random_state=self.random_state)
 
     def _augmented(self, X: np.ndarray) -> np.ndarray:
         """Inputs with the constant feature."""
@@ -139,7 +155,7 @@ class _ReLUNormClassifier(ClassifierMixin, _ReLUNorm):
             If ``C`` is infinite and no network separates the samples.
         ValueError
             For malformed input, if fewer than two classes have samples of positive weight, or if a
-            linear function separates them that costs nothing with ``penalize_linear=False``.
+            linear function that costs nothing separates them and the loss has no minimum there.
 
         Warns
         -----
@@ -222,6 +238,11 @@ class ReLUNormSVC(_ReLUNormClassifier):
         Factors of the sample weights by class.
     oracle : {"auto", "exact", "bounded", "local"}, default="auto"
         How neurons are found and bounded, see :func:`gnorm.relu.relu_max_margin`.
+    patterns : int, "all" or gates, default=None
+        Neurons of some activation patterns alone, see :func:`gnorm.relu.relu_max_margin`: those of
+        so many drawn directions, all that there are, or those of gates with one context, which see
+        the inputs without the constant, such as :class:`gnorm.gates.ReLUGates`. The gap is that
+        over these. None for all neurons.
     penalize_bias : bool, default=True
         Whether biases are inside the norm. If not, an intercept is free too; for one or two
         features.
@@ -288,6 +309,7 @@ class ReLUNormSVC(_ReLUNormClassifier):
         intercept_scaling: float = 1.0,
         class_weight: dict[Any, float] | str | None = None,
         oracle: str = "auto",
+        patterns: Any = None,
         penalize_bias: bool = True,
         penalize_linear: bool = True,
         tol: float = 1e-4,
@@ -302,6 +324,7 @@ class ReLUNormSVC(_ReLUNormClassifier):
         self.intercept_scaling = intercept_scaling
         self.class_weight = class_weight
         self.oracle = oracle
+        self.patterns = patterns
         self.penalize_bias = penalize_bias
         self.penalize_linear = penalize_linear
         self.tol = tol
@@ -350,6 +373,11 @@ class ReLUNormClassifier(_ReLUNormClassifier):
         Factors of the sample weights by class.
     oracle : {"auto", "exact", "bounded", "local"}, default="auto"
         How neurons are found and bounded, see :func:`gnorm.relu.relu_max_margin`.
+    patterns : int, "all" or gates, default=None
+        Neurons of some activation patterns alone, see :func:`gnorm.relu.relu_max_margin`: those of
+        so many drawn directions, all that there are, or those of gates with one context, which see
+        the inputs without the constant, such as :class:`gnorm.gates.ReLUGates`. The gap is that
+        over these. None for all neurons.
     penalize_bias : bool, default=True
         Whether biases are inside the norm. If not, an intercept is free too; for one or two
         features.
@@ -417,6 +445,7 @@ class ReLUNormClassifier(_ReLUNormClassifier):
         intercept_scaling: float = 1.0,
         class_weight: dict[Any, float] | str | None = None,
         oracle: str = "auto",
+        patterns: Any = None,
         penalize_bias: bool = True,
         penalize_linear: bool = True,
         tol: float = 1e-4,
@@ -432,6 +461,7 @@ class ReLUNormClassifier(_ReLUNormClassifier):
         self.intercept_scaling = intercept_scaling
         self.class_weight = class_weight
         self.oracle = oracle
+        self.patterns = patterns
         self.penalize_bias = penalize_bias
         self.penalize_linear = penalize_linear
         self.tol = tol
@@ -512,6 +542,11 @@ class ReLUNormRegressor(RegressorMixin, _ReLUNorm):
         Value of the constant feature. The larger, the less the norm of a bias costs.
     oracle : {"auto", "exact", "bounded", "local"}, default="auto"
         How neurons are found and bounded, see :func:`gnorm.relu.relu_max_margin`.
+    patterns : int, "all" or gates, default=None
+        Neurons of some activation patterns alone, see :func:`gnorm.relu.relu_max_margin`: those of
+        so many drawn directions, all that there are, or those of gates with one context, which see
+        the inputs without the constant, such as :class:`gnorm.gates.ReLUGates`. The gap is that
+        over these. None for all neurons.
     penalize_bias : bool, default=True
         Whether biases are inside the norm. If not, an intercept is free too; for one or two
         features.
@@ -573,6 +608,7 @@ class ReLUNormRegressor(RegressorMixin, _ReLUNorm):
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
         oracle: str = "auto",
+        patterns: Any = None,
         penalize_bias: bool = True,
         penalize_linear: bool = True,
         tol: float = 1e-4,
@@ -587,6 +623,7 @@ class ReLUNormRegressor(RegressorMixin, _ReLUNorm):
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
         self.oracle = oracle
+        self.patterns = patterns
         self.penalize_bias = penalize_bias
         self.penalize_linear = penalize_linear
         self.tol = tol

@@ -13,11 +13,14 @@ neurons is one over the directions w of the samples :math:`x_n - x_m`, for each 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from gnorm.relu.columns import Best
 from gnorm.relu.oracle import Found, Oracle, distinct, exact_oracle
 
-__all__ = ["FreeBias"]
+__all__ = ["FreeBias", "in_unit"]
 
 _MOST_INPUTS = 2  # with three, the walks of all centres would take memory cubic in the samples
 
@@ -119,3 +122,34 @@ class FreeBias:
     def merged(self, neurons: np.ndarray, coefs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return all: neurons of one cell may add up to a constant."""
         return neurons, coefs
+
+
+def in_unit(best: Best, unit: float) -> Best:
+    r"""Points for inputs x, given those for x / r with weights :math:`r^2 C`.
+
+    A neuron :math:`(w \cdot x / r + b)_+` is :math:`(w \cdot x + r b)_+ / r`, so that the norm is
+    divided by r, and values and dual coefficients by its square.
+
+    Parameters
+    ----------
+    best : Best
+        Points in the unit r.
+    unit : float
+        The unit r.
+
+    Returns
+    -------
+    Best
+        The same networks and dual points; coefficients of free functions are as they were.
+    """
+    neurons = best.neurons * np.append(np.ones(best.neurons.shape[1] - 1), unit)
+    return replace(
+        best,
+        neurons=neurons,
+        coefs=best.coefs / unit,
+        norm=best.norm / unit,
+        primal_value=best.primal_value / unit**2,
+        dual_coef=best.dual_coef / unit**2,
+        dual_value=best.dual_value / unit**2,
+        dual_norm=best.dual_norm / unit,
+    )

@@ -10,7 +10,8 @@ With the outputs of signed neurons as the columns of A the pair of problems is
 
 It is followed along the central path of :mod:`gnorm.solvers.interior.follow`, which knows the
 losses; here is the Newton system, in which the bounds are linear in the coefficients where those of
-the group norms are quadratic. Elimination leaves a matrix of the size of the columns,
+the group norms are quadratic. Elimination leaves a matrix of the size
+of the columns, or of the samples where these are fewer (:mod:`gnorm.relu.saddle`),
 
 .. math::
 
@@ -28,9 +29,10 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
-from scipy.linalg.lapack import dgetrf, dgetrs
+from scipy.optimize import linprog
 
 from gnorm.losses import Loss
+from gnorm.relu.saddle import SaddleSystem
 from gnorm.solvers.certify import dual_value
 from gnorm.solvers.interior.follow import CentralPath
 from gnorm.solvers.interior.state import Products, State
@@ -38,15 +40,21 @@ from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
 
-__all__ = ["Master", "MasterPoint", "balanced", "fitted_by_free", "problem_of", "solve_master"]
+__all__ = [
+    "Master",
+    "MasterPoint",
+    "balanced",
+    "fitted_by_free",
+    "problem_of",
+    "separated_by_free",
+    "solve_master",
+]
 
-_JITTER = 1e-15  # on the diagonal of the scaled Newton matrix
-_FREE = 1.0  # diagonal entry, in natural units, below which a coefficient is not eliminated
-_MORE_FREE = 100  # such coefficients at most, beyond as many as there are columns
 _LEAST_START = 0.1  # share of the mean that every coefficient gets that has a bound at 0
 _START_SLACK = 0.5  # slack of the largest sum at the start, relative
 _ROUNDING = 1e-13  # of a sum, relative to that of the sizes of its terms
 _FITTED = 1e-13  # distance of free functions from targets, relative, that is rounding
+_SEPARATED = 1e-9  # margin of free functions in the unit cube, relative, that separates
 _MOVES = 20  # towards a balanced dual point; one will do, but where some end in the corner
 
 
@@ -90,11 +98,29 @@ def balanced(problem: Problem, Z: np.ndarray, b: np.ndarray) -> np.ndarray | Non
     return None
 
 
-def fitted_by_free(problem: Problem, free: np.ndarray) -> np.ndarray | None:
-    """Coefficients with which what costs nothing fits all targets, or None if it does not."""
-    y, C = problem.y, problem.C
-    if problem.loss.is_margin or free.shape[1] == 0 or np.any(problem.loss.value(y, y, C)):
+def separated_by_free(problem: Problem, free: np.ndarray) -> np.ndarray | None:
+    """Coefficients with which what costs nothing has margins of 1 on all labels, or None."""
+    n_free = free.shape[1]
+    if not problem.loss.is_margin or n_free == 0:
         return None
+    # the largest m with y f >= m over coefficients in the unit cube
+    lacking = np.column_stack((-problem.y[:, None] * free, np.ones(len(free))))
+    cost = np.append(np.zeros(n_free), -1.0)
+    bounds = [(-1.0, 1.0)] * n_free + [(None, None)]
+    found = linprog(cost, A_ub=lacking, b_ub=np.zeros(len(free)), bounds=bounds, method="highs-ds")
+    if found.status != 0 or -found.fun <= _SEPARATED:
+        return None
+    coefs = found.x[:n_free]
+    return coefs * ((1.0 + _SEPARATED) / float(np.min(problem.y * (free @ coefs))))
+
+
+def fitted_by_free(problem: Problem, free: np.ndarray) -> np.ndarray | None:
+    """Coefficients with which what costs nothing has no loss, or None if it has some."""
+    y, C = problem.y, problem.C
+    if free.shape[1] == 0 or np.any(problem.loss.value(y, y, C)):
+        return None
+    if problem.loss.is_margin:
+        return separated_by_free(problem, free)
     coefs: np.ndarray = np.linalg.lstsq(free, y, rcond=None)[0]
     is_fitted = np.max(np.abs(y - free @ coefs)) <= _FITTED * np.max(np.abs(y))
     return coefs if is_fitted else None
@@ -120,8 +146,9 @@ class Master(NewtonSystem):
         super().__init__(problem)
         factor = np.sqrt(self.scale / self.unit)
         self.A, self.Z = factor * A, factor * free
-        self._both = np.hstack((self.A, self.Z))
-        self._is_priced = np.repeat([1.0, 0.0], [A.shape[1], free.shape[1]])
+        # with t as one more sample, the sum of what has a price
+        price = np.repeat([-1.0, 0.0], [A.shape[1], free.shape[1]])
+        self._both = np.vstack((np.hstack((self.A, self.Z)), price))
         self._root_unit = float(np.sqrt(self.value_unit))
 
     def _squared_norms(self, coef: np.ndarray) -> np.ndarray:
@@ -211,34 +238,11 @@ class Master(NewtonSystem):
         return self._factorise()
 
     def _factorise(self) -> bool:
-        """Factorise the matrix of the changes of the free coefficients and of the columns.
-
-        The weight of a coefficient off its bounds grows without limit. Eliminated, it would take
-        its change as the difference of nearly equal outputs, times that weight; so it stays.
-        """
-        n_most = self.A.shape[1] + _MORE_FREE
-        diagonal = 1.0 / self.weights
-        free = np.flatnonzero(diagonal < _FREE)
-        if len(free) > n_most:
-            free = free[np.argpartition(diagonal[free], n_most)[:n_most]]
-        self.free = np.sort(free)
-        self.eliminated = np.where(np.isin(np.arange(len(diagonal)), free), 0.0, self.weights)
-        # columns in units in which no entry is larger than their inner products
-        n_free_columns = self.Z.shape[1]
-        self._unit = np.append(np.minimum(self._root, 1.0), np.ones(n_free_columns))
-        slope = np.append((np.minimum(self._root, 1.0) / self._root) ** 2, np.zeros(n_free_columns))
-        scaled = np.vstack((self._both * np.sqrt(self.eliminated)[:, None], self._is_priced))
-        scaled *= self._unit
-        n_free = len(self.free)
-        matrix = np.empty((n_free + self._both.shape[1],) * 2)
-        matrix[:n_free, :n_free] = np.diag(diagonal[self.free])
-        matrix[:n_free, n_free:] = self._both[self.free] * self._unit
-        matrix[n_free:, :n_free] = -matrix[:n_free, n_free:].T
-        block = matrix[n_free:, n_free:]
-        block[:] = scaled.T @ scaled
-        block[np.diag_indices_from(block)] += slope + _JITTER
-        self.lu, self.pivots, failed_at = dgetrf(matrix.T, overwrite_a=1)
-        return bool(failed_at == 0)
+        """Factorise the matrix of the changes of all coefficients."""
+        diagonal = np.append(1.0 / self.weights, 1.0)  # of the samples, and of t
+        slope = np.append(1.0 / self._root**2, np.zeros(self.Z.shape[1]))
+        self.system = SaddleSystem(self._both, diagonal, slope)
+        return self.system.is_regular
 
     def direction(self, targets: Products, predictor: State | None = None) -> State:
         """Newton direction, see :class:`NewtonSystem`."""
@@ -250,17 +254,12 @@ class Master(NewtonSystem):
         excess = now.sums + now.s - now.t
         lack = float(np.sum(now.mu)) - now.t
         free_sums = self.coefficients.total(now.x) @ self.Z
-        right = np.append(to_mu / now.mu + excess - lack, free_sums)
-        right += (self.eliminated * rhs) @ self._both
-        both = np.concatenate((rhs[self.free], self._unit * right))
-        both = dgetrs(self.lu, self.pivots, both, trans=1)[0]
-        coefs = self._unit * both[len(self.free) :]
-        doutputs = self._both @ coefs
+        right = np.append(to_mu / now.mu + excess, free_sums)
+        x, coefs = self.system.solve(np.append(rhs, lack), right)
+        dx, dt = x[:-1], float(x[-1])
         dmu, dzeta = np.split(coefs, [len(now.mu)])
-        dx = self.weights * (rhs - doutputs)
-        dx[self.free] = both[: len(self.free)]
+        doutputs = self.A @ dmu + self.Z @ dzeta
         dsums = dx @ self.A
-        dt = lack + float(np.sum(dmu))
         ds = dt - dsums - excess
         # either of the pair from the equation in which it is not divided by something small
         is_idle = now.mu / np.max(now.mu) < now.s / now.t

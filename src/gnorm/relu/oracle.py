@@ -32,9 +32,12 @@ __all__ = ["Found", "Lines", "Oracle", "exact_oracle", "walk_bytes"]
 
 _PARALLEL = 1e-13  # sine of the angle below which two samples are on one line
 _SLACK = 1e-12  # relative, in the tests of local maxima: rounding may not lose one
-_BLOCK = 2_000_000  # crossings that are walked at a time
+_BLOCK = 50_000  # crossings that are walked at a time: what is made of them stays in the cache
+_FEW = 256  # neurons that are evaluated at a time: their activations stay in the cache
 _STATIC_COPIES = 6  # arrays of the size of all crossings that are kept
-_SAME = 1e-8  # spacing of the grid on which directions that meet count as one
+_SAME = (
+    1e-3  # spacing of the grid on which directions count as one: maxima that differ, not a cloud
+)
 
 
 class Found(NamedTuple):
@@ -110,8 +113,8 @@ class Lines:
         """:math:`h(u)` by its definition, for rows u."""
         on = np.flatnonzero(b)
         values = np.empty(len(U))
-        for first in range(0, len(U), 4096):
-            block = slice(first, first + 4096)
+        for first in range(0, len(U), _FEW):
+            block = slice(first, first + _FEW)
             values[block] = b[on] @ np.maximum(self.X[on] @ U[block].T, 0.0)
         return values
 
@@ -387,7 +390,7 @@ def walk_bytes(n_samples: int, n_features: int) -> float:
     if n_features <= 2:
         return 1e3 * n_samples
     if n_features == 3:
-        return 8.0 * _STATIC_COPIES * n_samples**2 + 8.0 * 40 * _BLOCK
+        return 8.0 * _STATIC_COPIES * n_samples**2 + 8.0 * 40 * min(_BLOCK, n_samples**2)
     return np.inf
 
 

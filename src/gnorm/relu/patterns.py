@@ -163,7 +163,9 @@ def check_patterns(patterns: ArrayLike, n_samples: int) -> np.ndarray:
             f"got dtype {patterns.dtype} and shape {shape}"
         )
     if not patterns.any():
-        raise ValueError("expected a pattern that is active on a sample, got none")
+        raise ValueError(
+            f"expected a pattern that is active on one of {n_samples} samples, got none"
+        )
     return patterns
 
 

@@ -73,7 +73,7 @@ class ReLUSolution:
         :math:`\sum_j |c_j|`.
     margin : float
         For a margin loss :math:`\min_n y_n f(x_n) / \text{norm}` over the samples of positive
-        weight; else NaN.
+        weight, infinite where what is outside of the norm separates alone; else NaN.
     primal_value : float
         Objective :math:`\tfrac12 \text{norm}^2 + \sum_n l_n(f(x_n))`.
     lower_bound : float

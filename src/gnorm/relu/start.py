@@ -13,6 +13,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from gnorm.relu.columns import Drawn
+from gnorm.relu.master import separated_by_free
 from gnorm.relu.oracle import Lines
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.solution import NotSeparableError
@@ -20,7 +21,6 @@ from gnorm.solvers.solution import NotSeparableError
 __all__ = ["NoNetworkError", "first_neurons", "raise_if_free", "raise_if_not_separable"]
 
 _N_DIRECTIONS = 1  # random ones, along which the first neurons of a hard margin have their kinks
-_SEPARATED = 1e-9  # margin of free functions in the unit cube, relative, that separates
 _N_RANDOM = 20  # further neurons at the start
 
 
@@ -32,19 +32,12 @@ class NoNetworkError(NotSeparableError):
 
 
 def raise_if_free(problem: Problem, free: np.ndarray) -> None:
-    """Raise ValueError if what costs nothing separates the labels: the norm would be 0."""
-    n_free = free.shape[1]
-    if not problem.loss.is_margin or n_free == 0:
-        return
-    # the largest m with y f >= m over coefficients in the unit cube
-    lacking = np.column_stack((-problem.y[:, None] * free, np.ones(len(free))))
-    cost = np.append(np.zeros(n_free), -1.0)
-    bounds = [(-1.0, 1.0)] * n_free + [(None, None)]
-    found = linprog(cost, A_ub=lacking, b_ub=np.zeros(len(free)), bounds=bounds, method="highs-ds")
-    if found.status == 0 and -found.fun > _SEPARATED:
+    """Raise ValueError if free functions separate the labels and the loss has no minimum."""
+    y, C = problem.y, problem.C
+    if np.any(problem.loss.value(y, y, C)) and separated_by_free(problem, free) is not None:
         raise ValueError(
             "expected labels that no linear function separates with penalize_linear=False: one "
-            "does, at no cost and without any neurons"
+            f"does, at no cost, and {problem.loss.name} has no minimum over its length"
         )
 
 
