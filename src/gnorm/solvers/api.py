@@ -15,7 +15,7 @@ from scipy.sparse import issparse
 from gnorm import norms
 from gnorm.gated import as_numbers
 from gnorm.losses import Hinge, Loss, get_loss
-from gnorm.norms import Norm
+from gnorm.norms import Norm, UnitNorm
 from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.certify import Certificate, better, certify, relative_gap
 from gnorm.solvers.design import Design, get_norm, make_design
@@ -23,6 +23,7 @@ from gnorm.solvers.equilibrate import equilibrated
 from gnorm.solvers.memory import available_memory
 from gnorm.solvers.merge import Merged, merge_samples, weighted
 from gnorm.solvers.methods import Method, choose, get_method, second_choice
+from gnorm.solvers.pairs import paired
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Report, Run, print_table
 from gnorm.solvers.scaling import scaled
@@ -464,6 +465,7 @@ def solve_certified(
     limit = available_memory() if memory_limit is None else float(memory_limit)
     found = _in_other_units(problem, near, limit, options)
     found = found or _with_hard_margins(problem, near, options)
+    found = found or _as_one_output(problem, limit, options)
     found = found or _by_methods(problem, near, limit, options)
     return *found, time.perf_counter() - start
 
@@ -495,6 +497,27 @@ def _with_hard_margins(
         if certificate.gap <= options["tol"] or point.status is Status.INTERRUPTED:
             return certificate, name
     return None
+
+
+def _as_one_output(
+    problem: Problem, limit: float, options: dict[str, Any]
+) -> tuple[Certificate, str] | None:
+    """Solve hard margins of several outputs, under a norm of kernels, as those of one output.
+
+    None if that is not it, another method is asked for, or memory is short.
+    """
+    norm, n_outputs = problem.design.norm, problem.n_outputs
+    is_asked = options["method"] in ("auto", "interior-point", "working-set", "primal")
+    if n_outputs == 1 or not (isinstance(norm, UnitNorm) and problem.is_hard.all() and is_asked):
+        return None
+    if 8.0 * problem.design.X.size * n_outputs**2 > limit:
+        return None
+    pairs = paired(problem)
+    try:
+        certificate, name, _ = solve_certified(pairs.problem, **options)
+    except NotSeparableError as error:
+        raise pairs.proof(error) from None
+    return pairs.certified(certificate, options["tol"]), name
 
 
 def _by_methods(
@@ -542,15 +565,19 @@ def _separated(problem: Problem, certificate: Certificate, tol: float, limit: fl
     """
     if not problem.is_hard.any():
         return certificate
+    pairs = paired(problem) if problem.n_outputs > 1 else None
     for separate in (_separate_at_equal_scales, _separate_by_linear_program):
         try:
-            zeta = separate(problem, limit)
+            zeta = separate(problem if pairs is None else pairs.problem, limit)
         except MemoryError:
             continue
+        except NotSeparableError as error:
+            raise error if pairs is None else pairs.proof(error) from None
         except KeyboardInterrupt:
             point = replace(certificate.point, status=Status.INTERRUPTED)
             return replace(certificate, point=point)
         if zeta is not None:
+            zeta = zeta if pairs is None else pairs.zeta(zeta)
             point = replace(certificate.point, primal=zeta, dual_coef=certificate.dual_coef)
             with np.errstate(over="ignore", invalid="ignore"):
                 other = certify(problem, point, tol)

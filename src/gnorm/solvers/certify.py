@@ -301,7 +301,8 @@ class _Primal:
         ulp = _rounding_of_outputs(problem, zeta, 2) if ulp is None else ulp
         widened = error + ulp + 4 * UNIT * np.abs(outputs)
         norm = design.norm.value(zeta)
-        self.hoped, _ = primal_value(problem, norm, _least_favourable(problem, outputs, -widened))
+        most, _ = problem.loss.least_favourable(problem.y, outputs, -widened)
+        self.hoped, _ = primal_value(problem, norm, most)
         longer = norm * (1.0 + _rounding_of_norms(problem, zeta))
         self.value, self.length = self._best(longer, outputs, widened)
         self.zeta, self.norm = self.length * zeta, self.length * norm
@@ -323,16 +324,15 @@ class _Primal:
 
     def _best(self, norm: float, outputs: np.ndarray, error: np.ndarray) -> tuple[float, float]:
         problem = self.problem
-        least = _least_favourable(problem, outputs, error)
+        least, _ = problem.loss.least_favourable(problem.y, outputs, error)
         length = problem.loss.primal_multiple(problem.y, least, problem.C, norm)
         return self._value(norm, outputs, error, length), length
 
     def _value(self, norm: float, outputs: np.ndarray, error: np.ndarray, length: float) -> float:
         loss, y, C = self.problem.loss, self.problem.y, self.problem.C
-        least = length * _least_favourable(self.problem, outputs, error)
-        error = np.zeros_like(error) if loss.is_margin else length * error
+        least, left = loss.least_favourable(y, outputs, error)
         with np.errstate(over="ignore", invalid="ignore"):
-            losses = float(np.sum(loss.largest_value(y, least, error, C)))
+            losses = float(np.sum(loss.largest_value(y, length * least, length * left, C)))
             value = 0.5 * (length * norm) * (length * norm) + losses
         return value * (1.0 + _rounding_of_sum(y)) if np.isfinite(value) else np.inf
 
@@ -410,11 +410,6 @@ class _Dual:
 
 
 # -- rounding errors -----------------------------------------------------------------------------
-
-
-def _least_favourable(problem: Problem, outputs: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Outputs of the largest loss within an error, where it is known which these are."""
-    return outputs - problem.y * error if problem.loss.is_margin else outputs
 
 
 def _rounding_of_outputs(problem: Problem, zeta: np.ndarray, n_rounded: int) -> np.ndarray:

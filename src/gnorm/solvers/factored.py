@@ -29,6 +29,7 @@ from gnorm.solvers.design import FeatureDesign
 from gnorm.solvers.problem import Point, Problem
 from gnorm.solvers.proximal import ProximalLoss
 from gnorm.solvers.run import Run
+from gnorm.solvers.separability import PROOF, raise_if_not_separable
 from gnorm.solvers.solution import Status
 
 __all__ = ["solve"]
@@ -41,6 +42,7 @@ _CURVATURE = 2e-3  # of the loss, relative to that of the norm; on 500 digits 38
 _POWER_STEPS = 30  # for the longest direction; it need not be exact
 _LIFT = 0.05  # length of a new column, relative to the root of the norm
 _FEW_COLUMNS = 20  # that every unit has from the beginning: with all there are no local minima
+_RAY = 1e-3  # separability residual at which a proof is looked for, as in the interior point
 _ROUNDS = 50  # descents, each from where the last one ended with new columns
 
 
@@ -75,8 +77,11 @@ class _Descent:
         self.primal, self.dual, self.b = np.inf, -np.inf, problem.zero_outputs
         self.point = np.zeros(self.shape).reshape(self.shape_of_point)
         self._mean: tuple[np.ndarray, np.ndarray] | None = None
-        self._next_look, self._began = 1.0, 0
-        self.longest, self.unit = _longest_direction(problem)
+        self._next_look, self._began, self._next_ray = 1.0, 0, _RAY
+        C = problem.C
+        if self.smooth is not None:  # hard margins are curved as what is smooth in their place
+            C = np.where(problem.is_hard, self.smooth.rates, C)
+        self.longest, self.unit = _longest_direction(problem, C)
 
     @property
     def gap(self) -> float:
@@ -136,6 +141,7 @@ class _Descent:
             self._next_look = run.n_iter + 1.0 + _CHECK * (run.n_iter - self._began)
             self._look(value, f, weights, *self._mean)
             if self.smooth is not None and self.smooth.is_done(value, b, _largest(V)):
+                self._look_for_proof(b)
                 self.smooth.move_to(b)
                 self._began = run.n_iter
                 raise _Moved(scaled)
@@ -160,6 +166,14 @@ class _Descent:
         if self.gap <= 0.9 * self.run.tol or self.run.is_spent:
             raise _Closed
 
+    def _look_for_proof(self, b: np.ndarray) -> None:
+        """Raise where the dual point runs off along a ray because nothing separates."""
+        if np.isinf(self.primal) and b.any():
+            residual = self.problem.separability_residual(b)
+            if residual <= self._next_ray:
+                raise_if_not_separable(self.problem, b, PROOF, self.run.memory_limit)
+                self._next_ray = residual / 10
+
     def lifted(self, scaled: np.ndarray) -> np.ndarray:
         """Weights with one more column a unit: the top singular pair of its sums, short."""
         weights = self.in_units(scaled)
@@ -177,15 +191,15 @@ class _Descent:
         return np.concatenate([A.ravel(), B.ravel()])
 
 
-def _longest_direction(problem: Problem) -> tuple[np.ndarray, float]:
-    """Direction in which the weighted inputs are longest, and the unit of weights along it.
+def _longest_direction(problem: Problem, C: np.ndarray) -> tuple[np.ndarray, float]:
+    """Direction in which the inputs, of weights C, are longest, and the unit of weights along it.
 
     A matrix as an input has no direction for its rows to share: its unit is 1.
     """
     design = problem.design
     if getattr(design.norm, "shape", None) is not None:
         return np.zeros(0), 1.0
-    X, C = design.X, problem.C
+    X = design.X
     direction = np.asarray(X.T @ C).ravel()
     length = 0.0
     for _ in range(_POWER_STEPS):
@@ -229,7 +243,7 @@ def _descended(descent: _Descent, weights: np.ndarray) -> np.ndarray:
 
 
 def solve(problem: Problem, run: Run) -> Certificate:
-    """Solve a problem of a norm of two layers, with finite weights of the loss.
+    """Solve a problem of a norm of two layers, with hard margins where the loss has kinks.
 
     Parameters
     ----------
@@ -242,6 +256,11 @@ def solve(problem: Problem, run: Run) -> Certificate:
     -------
     Certificate
         The weights that the descent ended with, and the best dual point on its way.
+
+    Raises
+    ------
+    NotSeparableError
+        If hard-margin samples cannot be separated.
     """
     descent = _Descent(problem, run, 0)
     descent.set_rank(_first_rank(descent))

@@ -82,15 +82,16 @@ def _takes_lines(problem: Problem) -> str | None:
 
 
 def _is_factored(problem: Problem) -> bool:
-    return isinstance(problem.design.norm, Nuclear | GroupNorm) and not problem.is_hard.any()
+    is_smoothed = problem.loss.is_piecewise_linear or not problem.is_hard.any()
+    return isinstance(problem.design.norm, Nuclear | GroupNorm) and is_smoothed
 
 
 def _takes_factors(problem: Problem) -> str | None:
     if _is_factored(problem):
         return None
     return (
-        f"the norm Nuclear or a sum of norms of units and a finite C, got {problem.design.norm!r} "
-        f"and C up to {np.max(problem.C)}; "
+        "the norm Nuclear or a sum of norms of units, and a finite C or a piecewise linear loss, "
+        f"got {problem.design.norm!r}, C up to {np.max(problem.C)} and {problem.loss.name!r}; "
         f"method={choose(problem, np.inf).method.name!r} takes them"
     )
 
@@ -300,7 +301,7 @@ def _choose_for_norm(problem: Problem) -> Choice:
         isinstance(problem.design.norm, UnitNorm) and problem.zero_outputs.size <= _FEW_HINGES
     )
     if _is_factored(problem) and (is_smooth or (problem.n_outputs > 1 and not is_small)):
-        return _choice("factored", f"{norm} is the least cost of two factors, and C finite")
+        return _choice("factored", f"{norm} is the least cost of two factors")
     if _is_linear(problem):
         return _choice("highs", f"{norm} is polyhedral, and the loss piecewise linear")
     return _choice("clarabel", f"{norm} has no method of its own for this loss")

@@ -37,7 +37,7 @@ class ProximalLoss:
     Parameters
     ----------
     problem : Problem
-        A problem of a piecewise linear loss, with finite weights.
+        A problem of a piecewise linear loss.
 
     Attributes
     ----------
@@ -49,11 +49,14 @@ class ProximalLoss:
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self.centre = problem, problem.zero_outputs
-        steepest = -problem.loss.derivative(problem.y, self.centre, problem.C)
+        slopes = np.where(problem.is_hard, 1.0, problem.C)
+        steepest = -problem.loss.derivative(problem.y, self.centre, slopes)
         dual_norm = problem.design.norm.dual(problem.design.sums(steepest))
         # the multiple of the steepest coefficients that is best says how long they are
-        share = min(1.0, dual_value(problem, steepest, dual_norm)[1])
-        self.rates = _FIRST_RATE * share / problem.output_scale * problem.C
+        share = dual_value(problem, steepest, dual_norm)[1]
+        if not problem.is_hard.all():
+            share = min(1.0, share)
+        self.rates = _FIRST_RATE * share / problem.output_scale * slopes
 
     def slopes(self, f: np.ndarray) -> tuple[float, np.ndarray]:
         """Sum of the smooth losses of outputs, and the dual point that their slopes are."""
