@@ -23,6 +23,7 @@ __all__ = ["METHODS", "Choice", "Method", "choose", "get_method", "second_choice
 TALL = 4  # samples a coded feature from which on the features are the smaller side
 UNEVEN = 1e3  # largest over smallest norm of a feature from which on single precision gets lost
 _FEW_HINGES = 1000  # samples times outputs with kinks up to which CLARABEL is faster than descent
+_FEW_ROWS = 50  # of the semidefinite matrices of a nuclear norm; of 42 CLARABEL takes a minute
 _FEW_FEATURES = 2000  # gated features that "primal" may be tried with on fewer samples
 
 
@@ -311,7 +312,7 @@ def second_choice(problem: Problem, first: Method) -> Method | None:
     """Method to try where one that was chosen gave up; None where none is likely to do better."""
     if not isinstance(problem.design.norm, UnitNorm) or _has_hinges(problem):
         if first.name != "clarabel":
-            return METHODS["clarabel"]
+            return METHODS["clarabel"] if _has_small_cones(problem) else None
         return METHODS["factored"] if _has_hinges(problem) and _is_factored(problem) else None
     if problem.n_outputs > 1 or not problem.design.is_coded:
         return None
@@ -319,6 +320,17 @@ def second_choice(problem: Problem, first: Method) -> Method | None:
         return METHODS["working-set"]
     n_coded = problem.design.n_coded_features
     return METHODS["primal"] if n_coded <= max(len(problem.y), _FEW_FEATURES) else None
+
+
+def _has_small_cones(problem: Problem) -> bool:
+    """Whether CLARABEL comes to an end: one that is given semidefinite matrices may take hours."""
+    norm = problem.design.norm
+    if not isinstance(norm, Nuclear):
+        return True
+    shape = (*problem.design.activations.shape[1:], problem.design.n_features)
+    outputs = () if problem.n_outputs == 1 else (problem.n_outputs,)
+    _, n_rows, n_columns = norm.matrix_shape((*shape, *outputs))
+    return n_rows + n_columns <= _FEW_ROWS
 
 
 def _choice(name: str, reason: str) -> Choice:
