@@ -54,7 +54,7 @@ def test_old_names_are_the_new_classes(module, names):
         assert getattr(old, name) is getattr(estimators, name)
 
 
-@pytest.mark.parametrize("kind", [estimators.GLNNormClassifier, estimators.FReLUClassifierCV])
+@pytest.mark.parametrize("kind", [estimators.GLNNormClassifier, estimators.FReLUClassifier])
 def test_classifiers_from_before_all_classes_could_be_one_problem(kind):
     X, y = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 3
     model = kind(2, loss="hinge", random_state=0).fit(X, y)
