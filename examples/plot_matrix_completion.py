@@ -41,7 +41,7 @@ def observed(rng):
 
 
 def completion(M, is_seen, norm):
-    """The exact completion of least norm: every seen entry a sample of one unit that is always open."""
+    """Exact completion of least norm: seen entries are samples of one unit that is always open."""
     seen = np.flatnonzero(is_seen)
     entries = np.ones(len(seen)), (np.arange(len(seen)), seen)
     return solve(

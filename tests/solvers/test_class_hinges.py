@@ -144,7 +144,7 @@ def test_proof_about_all_samples():
     X, activations = np.vstack([X, X[:1]]), np.concatenate([activations, activations[:1]])
     y = np.append(y, (y[0] + 1) % 3)  # the same input with two labels
     weight = np.where(np.arange(len(y)) == 5, 0.0, 2.0)
-    with pytest.raises(NotSeparableError, match="it involves 2 samples, the heaviest are") as caught:
+    with pytest.raises(NotSeparableError, match="2 samples, the heaviest are") as caught:
         solve(X, y, activations, loss="crammer_singer", C=np.inf, sample_weight=weight)
     assert_array_equal(np.flatnonzero(caught.value.certificate.any(axis=1)), [0, len(y) - 1])
 

@@ -37,8 +37,9 @@ __all__ = ["solve"]
 _MEMORY = 20  # pairs of L-BFGS; on 500 digits 10 take 650 evaluations, 20 take 445, 30 take 460
 _DECAY = 0.8  # of the running mean; on 500 digits it takes as few evaluations as 0.9, and 0.95 more
 _CHECK = 0.05  # share of the evaluations of a step until the next look at the gap, as dear as one
-_NEAR = 3.0  # of the tolerance: a gap from which the best multiple of a dual point is worth Newton's
-# iteration, two fifths of the time on 400 small digits if it is made at every look
+# Gap, in units of the tolerance, up to which the best multiple of a dual point is worth Newton's
+# iteration: at every look that is two fifths of the time on 400 small digits.
+_NEAR = 3.0
 _CURVATURE = 2e-3  # of the loss, relative to that of the norm; on 500 digits 385 evaluations for
 # C = 2 become 245, as many as with all directions of the inputs in such units
 _POWER_STEPS = 30  # for the longest direction; it need not be exact

@@ -29,8 +29,8 @@ __all__ = ["ProximalLoss"]
 _FIRST_RATE = 3.0  # in units of typical coefficients, for margins of 1; 1 and 10 take as long
 # of the rates a step; on 60 samples of four classes 1.3 takes up to half as long again
 _GROWTH = 2.0
-# Share of the square up to which the gap of a step may remain. On 500 digits of ten classes 0.5 takes
-# twice the evaluations of 5, and 20 a quarter more; hard margins of these take 0.5 several times as many.
+# Multiple of the square up to which the gap of a step may remain. On 500 digits of ten classes 0.5
+# takes twice the evaluations of 5, and 20 up to a third more; on hard margins 0.5 does not end.
 _WELL_ENOUGH = 5.0
 
 
