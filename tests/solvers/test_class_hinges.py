@@ -10,6 +10,9 @@ from gnorm import NotSeparableError, solve
 from gnorm.losses import CrammerSinger, OneVersusRest
 from gnorm.norms import GLN, L1, FReLU, GroupNorm, Nuclear, PredictorL2
 from gnorm.solvers import gln_norm_path
+from gnorm.solvers.api import prepare
+from gnorm.solvers.methods import METHODS, second_choice
+from gnorm.solvers.problem import Problem
 
 LOSSES = [CrammerSinger(3), OneVersusRest(3)]
 UNIT_WEIGHTS = (1.0, 2.0, 0.5)
@@ -286,3 +289,12 @@ def test_a_hard_margin_of_one_output_is_trained_where_the_loss_has_a_kink():
     assert_allclose(trained.primal_value, conic.primal_value, rtol=2e-5)
     with pytest.raises(ValueError, match=r"a piecewise linear loss, got .* method='clarabel'"):
         solve(X, labels, activations, loss="squared_hinge", method="factored", **options)
+
+
+def test_semidefinite_cones_are_no_second_choice_where_they_are_large():
+    X, y, activations = separable(n_features=30)
+    for n_features, name in ((4, "clarabel"), (30, None)):
+        design, merged = prepare(X[:, :n_features], y, activations, np.ones(len(y)), norm=Nuclear())
+        problem = Problem(design, CrammerSinger(3), y[merged.rows], merged.times(1.0))
+        second = second_choice(problem, METHODS["factored"])
+        assert (second and second.name) == name
