@@ -11,6 +11,7 @@ from gnorm.losses import CrammerSinger, OneVersusRest
 from gnorm.norms import GLN, L1, FReLU, GroupNorm, Nuclear, PredictorL2
 from gnorm.solvers import gln_norm_path
 from gnorm.solvers.api import prepare
+from gnorm.solvers.certify import _Dual
 from gnorm.solvers.methods import METHODS, second_choice
 from gnorm.solvers.problem import Problem
 
@@ -298,3 +299,13 @@ def test_semidefinite_cones_are_no_second_choice_where_they_are_large():
         problem = Problem(design, CrammerSinger(3), y[merged.rows], merged.times(1.0))
         second = second_choice(problem, METHODS["factored"])
         assert (second and second.name) == name
+
+
+@each_loss
+def test_more_digits_do_not_change_what_a_norm_of_matrices_is(loss):
+    X, y, activations = classes()
+    design, merged = prepare(X, y, activations, np.ones(len(y)), norm=Nuclear())
+    problem = Problem(design, loss, y[merged.rows], merged.times(1.0))
+    b = -loss.derivative(problem.y, problem.zero_outputs, problem.C)
+    plain = _Dual.near(problem, b, problem.zero_outputs, None)
+    assert_allclose(plain.accurate().value, plain.value, rtol=1e-10)

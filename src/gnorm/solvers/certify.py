@@ -21,6 +21,7 @@ import numpy as np
 
 from gnorm.gated import frobenius_norms, unit_values
 from gnorm.solvers.accurate import UNIT, accurate_outputs, accurate_sums
+from gnorm.solvers.design import FeatureDesign
 from gnorm.solvers.problem import Point, Problem
 
 __all__ = [
@@ -465,4 +466,6 @@ def _accurate_sums(problem: Problem, coef: np.ndarray) -> tuple[np.ndarray, np.n
     found = [accurate_sums(problem.design, column) for column in coef.T]
     sums, error = (np.stack(columns, axis=-1) for columns in zip(*found, strict=True))
     shape = (*sums.shape[:2], -1)
-    return sums.reshape(shape), error.reshape(shape)
+    if not isinstance(problem.design, FeatureDesign):  # which knows outputs from features
+        sums = sums.reshape(shape)
+    return sums, error.reshape(shape)
