@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -26,7 +25,7 @@ from gnorm.solvers.methods import Method, choose, get_method, second_choice
 from gnorm.solvers.pairs import paired
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Report, Run, print_table
-from gnorm.solvers.scaling import scaled
+from gnorm.solvers.scaling import lighter, scaled
 from gnorm.solvers.separability import PROOF, raise_if_not_separable
 from gnorm.solvers.separation import cheapest, separation
 from gnorm.solvers.solution import (
@@ -56,7 +55,6 @@ __all__ = [
 ]
 
 _DISTANT = 1e15  # weight at inputs of length 1 from which on a margin is tried as a hard one
-_CEILINGS = (1e14, 1e11, 1e8)  # weights at inputs of length 1 to try where larger ones failed
 _SEPARATED = 1e-2  # gap of a predictor that is to separate
 _GRAM_SHARE = 0.2  # of the memory allowed, up to which the Gram matrix of all samples is kept
 
@@ -535,7 +533,7 @@ def _by_methods(
     report = print_table(time.perf_counter()) if options["verbose"] else None
     certificate = _run(problem, chosen, near, tol, max_iter, limit, report)
     if _gave_up(certificate, chosen, tol):
-        others = [(lighter, chosen) for lighter in _lighter(problem)]
+        others = [(other, chosen) for other in lighter(problem)]
         second = second_choice(problem, chosen) if method == "auto" else None
         if second is not None and second.bytes_needed(problem) <= limit:
             others.insert(0, (problem, second))
@@ -651,19 +649,6 @@ def _by_other_means(
         if certificate.gap <= tol:
             break
     return certificate, chosen
-
-
-def _lighter(problem: Problem) -> Iterator[Problem]:
-    """Yield the problem with weights in which rounding errors count for less.
-
-    Where the loss is most of the value, or next to nothing of it, the predictor is nearly the same.
-    """
-    is_soft = ~problem.is_hard
-    length = problem.design.max_input_norm
-    most = float(np.max(problem.C, initial=0.0, where=is_soft)) * length * length
-    for ceiling in _CEILINGS:
-        if most > 10.0 * ceiling:
-            yield replace(problem, C=np.where(is_soft, problem.C * (ceiling / most), np.inf))
 
 
 def _run(
