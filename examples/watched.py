@@ -288,7 +288,7 @@ def draw(results, n_steps, path):
         title = f"{letter}  {type(case.norm).__name__}"
         ax.set_title(title, loc="left", fontsize="medium")
         ax.plot([], [], color=BLUE, label="its norm")
-        ax.plot([], [], color=RED, linestyle="--", label=repr(case.other))
+        ax.plot([], [], color=RED, linestyle="--", label=type(case.other).__name__)
         ax.legend(fontsize=7, loc="lower right")
     figure.supxlabel("step")
     figure.supylabel("margin over the largest margin there is")

@@ -24,7 +24,7 @@ from gnorm import (
 )
 from gnorm.gated import accumulate
 from gnorm.gates import FixedGates
-from gnorm.losses import Hinge, LogLoss, Multinomial, SquaredError, SquaredHinge
+from gnorm.losses import CrammerSinger, Hinge, LogLoss, Multinomial, SquaredError, SquaredHinge
 from gnorm.norms import unit_norms
 
 KINDS = [GLNNormClassifier, FReLUClassifier]
@@ -220,6 +220,20 @@ def test_a_loss_by_its_name_or_itself(kind, loss, n_classes):
             {"loss": "squared_hinge", "multi_class": "multinomial"},
             "'log_loss' or 'hinge' for multi_class='multinomial', got 'squared_hinge'",
         ),
+        (
+            {"loss": "crammer_singer", "multi_class": "ovr"},
+            "expected a loss of one output such as 'hinge' for multi_class='ovr', got "
+            "'crammer_singer'",
+        ),
+        (
+            {"loss": Multinomial(), "multi_class": "ovr"},
+            r"such as 'log_loss' for multi_class='ovr', got Multinomial\(n_classes=None\)",
+        ),
+        (
+            {"loss": CrammerSinger(5)},
+            "expected a loss of 2 classes, as many as there are, or of n_classes=None, got "
+            r"CrammerSinger\(n_classes=5\)",
+        ),
     ],
     ids=str,
 )
@@ -316,12 +330,46 @@ def test_each_class_against_the_rest_by_the_log_loss(kind):
 
 
 @each_kind
+@pytest.mark.parametrize("loss", ["hinge", "one_versus_rest"])
+def test_hard_margin_of_all_classes(kind, loss):
+    X = np.random.default_rng(0).normal(size=(30, 4))
+    y = np.argmax(X @ np.random.default_rng(0).normal(size=(4, 3)), axis=1)
+    names = np.array(["low", "mid", "top"])[y]
+    options = {"loss": loss, "multi_class": "multinomial", "random_state": 0, "tol": 1e-3}
+    for norm in (None, "nuclear"):
+        model = kind(3, norm=norm, C=np.inf, **options).fit(X, names)
+        assert model.duality_gap_[0] <= 1e-3
+        assert model.score(X, names) == 1.0
+        assert_allclose(model.margin_ * model.norm_, 1.0, rtol=1e-2)
+        assert model.margin_ * model.norm_ >= 1.0 - 1e-12
+        twice, labels = np.vstack([X[:1], X]), np.append(names[:1], names)
+        labels[0] = "mid" if names[0] == "low" else "low"
+        weight = np.append(1.0, np.r_[1.0, np.zeros(3), np.ones(26)])
+        with pytest.raises(NotSeparableError, match="coincides in every unit") as caught:
+            model.fit(twice, labels, weight)
+        lengths = np.abs(caught.value.certificate).sum(axis=1)
+        assert lengths.shape == (31,)
+        assert lengths[:2].sum() >= 0.99 * lengths.sum()
+
+
+@each_kind
 @pytest.mark.parametrize("loss", ["log_loss", "hinge", "crammer_singer", "one_versus_rest"])
 def test_two_classes_have_one_output_however(kind, loss):
     X, y = labelled(40, 4)
     model = kind(4, loss=loss, multi_class="multinomial", random_state=0).fit(X, y)
     plain = "log_loss" if loss == "log_loss" else "hinge"
     assert_array_equal(model.zeta_, kind(4, loss=plain, random_state=0).fit(X, y).zeta_)
+
+
+@each_kind
+def test_a_loss_that_knows_the_number_of_classes(kind):
+    X, y = labelled(60, 4, 3)
+    model = kind(3, loss="crammer_singer", random_state=0).fit(X, y)
+    known = kind(3, loss=CrammerSinger(3), random_state=0).fit(X, y)
+    assert_array_equal(known.zeta_, model.zeta_)
+    for n_classes in (2, 5):
+        with pytest.raises(ValueError, match=rf"of 3 classes, .* got .*n_classes={n_classes}"):
+            kind(3, loss=CrammerSinger(n_classes), random_state=0).fit(X, y)
 
 
 @pytest.mark.parametrize("kind", CV_KINDS)

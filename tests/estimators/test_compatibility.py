@@ -54,6 +54,18 @@ def test_old_names_are_the_new_classes(module, names):
         assert getattr(old, name) is getattr(estimators, name)
 
 
+@pytest.mark.parametrize("kind", [estimators.GLNNormClassifier, estimators.FReLUClassifier])
+def test_classifiers_from_before_all_classes_could_be_one_problem(kind):
+    X, y = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 3
+    model = kind(2, loss="hinge", random_state=0).fit(X, y)
+    expected = model.predict(X)
+    del model.multi_class  # the state that was pickled then
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.predict(X), expected)
+    assert "multi_class='auto'" not in repr(again)
+    assert_array_equal(clone(again).fit(X, y).predict(X), expected)
+
+
 def test_a_state_without_intercepts_is_read_as_it_is():
     model = estimators.GLNNormSVC(2, random_state=0)
     again = pickle.loads(pickle.dumps(model))

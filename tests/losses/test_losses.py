@@ -447,18 +447,23 @@ def test_newton_takes_few_evaluations():
 # -- hard margins ----------------------------------------------------------------------------------
 
 hard_losses = pytest.mark.parametrize(
-    "loss", [loss for loss in LOSSES if loss.allows_infinite_C], ids=repr
+    "loss", [loss for loss in LOSSES if loss.allows_infinite_C and loss.is_margin], ids=repr
 )
 
 
 def test_which_losses_may_be_hard():
-    assert {loss.name for loss in LOSSES if loss.allows_infinite_C} == {"hinge", "squared_hinge"}
+    assert {loss.name for loss in LOSSES if loss.allows_infinite_C} == {
+        "hinge",
+        "squared_hinge",
+        "crammer_singer",
+        "one_versus_rest",
+    }
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_exact_penalties_are_steep_from_the_margin_on(loss):
     # a multiplier of any length is then met by a finite C, which a loss that begins flat never has
-    if not loss.allows_infinite_C:
+    if not (loss.allows_infinite_C and loss.is_margin):
         assert not loss.is_exact_penalty
         return
     shortfall = np.array([1e-3, 1e-6, 1e-9])
@@ -480,6 +485,29 @@ def test_hard_margin(loss):
     assert loss.dual_multiple(y, 3 * y, C, 2.0) == 3.0
     with pytest.raises(ValueError, match="expected finite C, got inf"):
         loss.expression(y, cp.Variable(4), C)
+
+
+@pytest.mark.parametrize("loss", [CrammerSinger(3), OneVersusRest(3)], ids=repr)
+def test_hard_margins_of_classes(loss):
+    rng = np.random.default_rng(0)
+    y, f, C = np.array([0, 2, 1, 1]), 3 * rng.normal(size=(4, 3)), np.full(4, np.inf)
+    directions = loss.directions(y, 3)
+    margins = np.einsum("njk,nk->nj", directions, f)
+    assert_allclose(loss.margins(y, f), margins.min(axis=1), rtol=1e-14)
+    assert_array_equal(loss.value(y, f, C), np.where(margins.min(axis=1) >= 1, 0, np.inf))
+    hard = loss.hard_margins(y, cp.Constant(f)).value
+    assert_allclose(np.sort(np.ravel(hard)), np.sort(np.ravel(margins)), rtol=1e-14)
+    # of the dual points, nonnegative combinations of directions, the nearest to one with the pull
+    moved, rate = rng.normal(size=(4, 3)), np.array([0.1, 1.0, 3.0, 10.0])
+    a = cp.Variable(directions.shape[:2], nonneg=True)
+    points = [a[n] @ directions[n] for n in range(4)]
+    conjugate = sum(r * cp.sum(a[n]) for n, r in enumerate(rate))
+    squares = sum(0.5 * cp.sum_squares(point - b) for point, b in zip(points, moved, strict=True))
+    cp.Problem(cp.Minimize(squares - conjugate)).solve(solver="CLARABEL")
+    found = loss.conjugate_prox(y, moved, C, rate)
+    assert_allclose(found, [point.value for point in points], atol=1e-6)
+    assert_allclose(loss.feasible(y, found, C), found, atol=1e-15)
+    assert_allclose(loss.conjugate(y, found, C), -a.value.sum(axis=1), atol=1e-6)
 
 
 @hard_losses

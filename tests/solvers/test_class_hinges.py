@@ -3,12 +3,17 @@
 import cvxpy as cp
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_matrix
 
-from gnorm import solve
-from gnorm.losses import CrammerSinger, Hinge, OneVersusRest
+from gnorm import NotSeparableError, solve
+from gnorm.losses import CrammerSinger, OneVersusRest
 from gnorm.norms import GLN, L1, FReLU, GroupNorm, Nuclear, PredictorL2
 from gnorm.solvers import gln_norm_path
+from gnorm.solvers.api import prepare
+from gnorm.solvers.certify import _Dual
+from gnorm.solvers.methods import METHODS, second_choice
+from gnorm.solvers.problem import Problem
 
 LOSSES = [CrammerSinger(3), OneVersusRest(3)]
 UNIT_WEIGHTS = (1.0, 2.0, 0.5)
@@ -36,6 +41,13 @@ def features(X, activations):
     return phi.reshape(*phi.shape[:2], -1)
 
 
+def separable(**sizes):
+    """Samples of the class of their largest output, of one linear map."""
+    X, _, activations = classes(**sizes)
+    y = np.argmax(X @ np.random.default_rng(0).normal(size=(X.shape[1], 3)), axis=1)
+    return X, y, activations
+
+
 def optimum_by_cvxpy(X, y, activations, norm, loss, C):
     """The problem from its formulas alone."""
     phi = features(X, activations)
@@ -47,11 +59,15 @@ def optimum_by_cvxpy(X, y, activations, norm, loss, C):
     if isinstance(loss, CrammerSinger):
         label = cp.sum(cp.multiply(is_label, f), axis=1)
         # the largest is at least that of the label, 0
-        shortfalls = [f[:, k] - label + 1.0 * (y != k) for k in range(3)]
-        losses = cp.sum(cp.max(cp.vstack(shortfalls), axis=0))
+        shortfalls = cp.vstack([f[:, k] - label + 1.0 * (y != k) for k in range(3)])
+        losses = cp.sum(cp.max(shortfalls, axis=0))
     else:
-        losses = cp.sum(cp.pos(1 - cp.multiply(2 * is_label - 1, f)))
-    problem = cp.Problem(cp.Minimize(0.5 * cp.square(total) + C * losses))
+        shortfalls = 1 - cp.multiply(2 * is_label - 1, f)
+        losses = cp.sum(cp.pos(shortfalls))
+    if np.isinf(C):
+        problem = cp.Problem(cp.Minimize(0.5 * cp.square(total)), [shortfalls <= 0])
+    else:
+        problem = cp.Problem(cp.Minimize(0.5 * cp.square(total) + C * losses))
     return problem.solve(solver="CLARABEL")
 
 
@@ -67,6 +83,82 @@ def test_optimum_of_the_formulas_written_out(norm, loss, C):
     assert solution.duality_gap <= 1e-6
     assert_allclose(solution.primal_value, expected, rtol=2e-6)
     assert solution.dual_value <= expected * (1 + 1e-6)
+
+
+@each_loss
+@pytest.mark.parametrize("norm", FACTORED[:4], ids=repr)
+def test_hard_margins_of_the_formulas_written_out(norm, loss):
+    X, y, activations = separable()
+    expected = optimum_by_cvxpy(X, y, activations, norm, loss, np.inf)
+    for method in ("auto", "factored", "clarabel"):
+        options = {"norm": norm, "loss": loss, "C": np.inf, "method": method}
+        solution = solve(X, y, activations, tol=1e-5, **options)
+        assert solution.duality_gap <= 1e-5
+        assert_allclose(solution.primal_value, expected, rtol=2e-5)
+        assert solution.dual_value <= expected * (1 + 1e-6)
+        assert np.all(loss.margins(y, solution.decision_values(X, activations)) >= 1)
+        assert_allclose(solution.margin, 1 / solution.norm, rtol=1e-8)
+
+
+@each_loss
+@pytest.mark.parametrize("norm", ["gln", "nuclear", "l1", "operator"])
+def test_hard_margins_are_those_of_a_large_weight(loss, norm):
+    X, y, activations = separable(n_samples=20)
+    options = {"norm": norm, "loss": loss, "tol": 1e-4}
+    hard = solve(X, y, activations, C=np.inf, **options)
+    soft = solve(X, y, activations, C=1.01 * np.max(np.abs(hard.dual_coef)), **options)
+    assert_allclose(soft.primal_value, hard.primal_value, rtol=2e-4)
+    some = solve(X, y, activations, C=np.where(np.arange(20) < 10, np.inf, 1e-3), **options)
+    margins = loss.margins(y, some.decision_values(X, activations))
+    assert np.all(margins[:10] >= 1)
+    assert np.any(margins[10:] < 1)
+    assert some.primal_value < hard.primal_value * (1 - 1e-3)
+
+
+@each_loss
+@pytest.mark.parametrize(
+    ("norm", "method"),
+    [
+        ("gln", "auto"),
+        ("gln", "clarabel"),
+        ("gln", "factored"),
+        ("nuclear", "factored"),
+        ("nuclear", "clarabel"),
+        ("l1", "highs"),
+        ("operator", "auto"),
+    ],
+)
+def test_proof_that_nothing_separates(loss, norm, method):
+    X, y, activations = classes(n_samples=80)
+    for inputs in (X, csr_matrix(X)):
+        with pytest.raises(NotSeparableError) as caught:
+            solve(inputs, y, activations, loss=loss, norm=norm, C=np.inf, method=method)
+        b = caught.value.certificate
+        assert b.shape == (80, 3)
+        # a combination of margins, all with weights of one sign, that is zero for every predictor
+        assert np.all(b * (2 * np.eye(3)[y] - 1) >= 0)
+        if isinstance(loss, CrammerSinger):
+            assert_allclose(b.sum(axis=1), 0.0, atol=1e-15)
+        assert 1 - 1e-12 <= np.abs(b).sum() <= 2 + 1e-12
+        assert_allclose(np.einsum("hnd,nk->hdk", features(X, activations), b), 0.0, atol=1e-15)
+
+
+def test_proof_about_all_samples():
+    X, y, activations = separable()
+    X, activations = np.vstack([X, X[:1]]), np.concatenate([activations, activations[:1]])
+    y = np.append(y, (y[0] + 1) % 3)  # the same input with two labels
+    weight = np.where(np.arange(len(y)) == 5, 0.0, 2.0)
+    with pytest.raises(NotSeparableError, match="2 samples, the heaviest are") as caught:
+        solve(X, y, activations, loss="crammer_singer", C=np.inf, sample_weight=weight)
+    assert_array_equal(np.flatnonzero(caught.value.certificate.any(axis=1)), [0, len(y) - 1])
+
+
+def test_hard_margins_in_any_unit():
+    X, y, activations = separable()
+    options = {"loss": "crammer_singer", "C": np.inf, "tol": 1e-6}
+    norm = solve(X, y, activations, **options).norm
+    for unit in (1e-40, 1e40):
+        assert_allclose(solve(unit * X, y, activations, **options).norm * unit, norm, rtol=2e-6)
 
 
 @each_loss
@@ -169,7 +261,10 @@ def test_the_path(loss):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"C": np.inf}, "expected a finite C for the loss 'crammer_singer', got C=inf"),
+        (
+            {"loss": "multinomial", "C": np.inf},
+            "expected a finite C for the loss 'multinomial', got C=inf",
+        ),
         (
             {"method": "interior-point"},
             r"a loss of one output or the multinomial, got CrammerSinger\(n_classes=3\); "
@@ -182,11 +277,35 @@ def test_the_path(loss):
 def test_errors_say_what_would_do(options, message):
     X, y, activations = classes()
     with pytest.raises(ValueError, match=message):
-        solve(X, y, activations, loss="crammer_singer", **options)
+        solve(X, y, activations, **{"loss": "crammer_singer"} | options)
 
 
-def test_a_hard_margin_of_one_output_is_not_trained():
-    X, y, activations = classes()
+def test_a_hard_margin_of_one_output_is_trained_where_the_loss_has_a_kink():
+    X, y, activations = separable()
     labels = np.where(y > 0, 1, -1)
-    with pytest.raises(ValueError, match=r"a finite C, got Nuclear.* method='clarabel' takes them"):
-        solve(X, labels, activations, norm="nuclear", loss=Hinge(), C=np.inf, method="factored")
+    options = {"norm": "nuclear", "C": np.inf, "tol": 1e-5}
+    trained = solve(X, labels, activations, loss="hinge", method="factored", **options)
+    conic = solve(X, labels, activations, loss="squared_hinge", **options)
+    assert (trained.method, conic.method) == ("factored", "clarabel")
+    assert_allclose(trained.primal_value, conic.primal_value, rtol=2e-5)
+    with pytest.raises(ValueError, match=r"a piecewise linear loss, got .* method='clarabel'"):
+        solve(X, labels, activations, loss="squared_hinge", method="factored", **options)
+
+
+def test_semidefinite_cones_are_no_second_choice_where_they_are_large():
+    X, y, activations = separable(n_features=30)
+    for n_features, name in ((4, "clarabel"), (30, None)):
+        design, merged = prepare(X[:, :n_features], y, activations, np.ones(len(y)), norm=Nuclear())
+        problem = Problem(design, CrammerSinger(3), y[merged.rows], merged.times(1.0))
+        second = second_choice(problem, METHODS["factored"])
+        assert (second and second.name) == name
+
+
+@each_loss
+def test_more_digits_do_not_change_what_a_norm_of_matrices_is(loss):
+    X, y, activations = classes()
+    design, merged = prepare(X, y, activations, np.ones(len(y)), norm=Nuclear())
+    problem = Problem(design, loss, y[merged.rows], merged.times(1.0))
+    b = -loss.derivative(problem.y, problem.zero_outputs, problem.C)
+    plain = _Dual.near(problem, b, problem.zero_outputs, None)
+    assert_allclose(plain.accurate().value, plain.value, rtol=1e-10)

@@ -247,8 +247,10 @@ _OF_ONE_OUTPUT: dict[type[Loss], Loss] = {
 class LossClassifier(GatedClassifier):
     """A choice of loss, and probabilities where it has them."""
 
+    multi_class: str = "auto"  # for what was pickled before it was a parameter
+
     def _loss_of(self, data: TrainingData) -> Loss:
-        loss = get_loss(self.loss)
+        loss, n_classes = get_loss(self.loss), len(data.classes)
         if not (loss.is_margin or isinstance(loss, ClassLoss)):
             raise ValueError(
                 "expected a loss of labels, 'log_loss', 'squared_hinge' or 'hinge', "
@@ -258,6 +260,8 @@ class LossClassifier(GatedClassifier):
             raise ValueError(
                 f"multi_class must be one of {list(_MULTI_CLASS)}, got {self.multi_class!r}"
             )
+        if isinstance(loss, ClassLoss):
+            self._check_classes(loss, n_classes)
         joint = type(loss) if isinstance(loss, ClassLoss) else _OF_ALL_CLASSES.get(type(loss))
         if self.multi_class == "multinomial" and joint is None:
             raise ValueError(
@@ -267,9 +271,22 @@ class LossClassifier(GatedClassifier):
         is_joint = self.multi_class == "multinomial" or (
             self.multi_class == "auto" and isinstance(loss, ClassLoss | LogLoss)
         )
-        if joint is not None and is_joint and len(data.classes) > 2:
-            return joint(len(data.classes))
+        if joint is not None and is_joint and n_classes > 2:
+            return joint(n_classes)
         return _OF_ONE_OUTPUT.get(type(loss), loss)
+
+    def _check_classes(self, loss: ClassLoss, n_classes: int) -> None:
+        """Raise ValueError where a loss of all classes is not of these, or each is to be alone."""
+        if self.multi_class == "ovr":
+            raise ValueError(
+                f"expected a loss of one output such as {_OF_ONE_OUTPUT[type(loss)].name!r} for "
+                f"multi_class='ovr', got {self.loss!r}"
+            )
+        if loss.n_classes not in (None, n_classes):
+            raise ValueError(
+                f"expected a loss of {n_classes} classes, as many as there are, or of "
+                f"n_classes=None, got {self.loss!r}"
+            )
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]  # of scikit-learn, without types
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -346,8 +363,8 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
         units. None is the norm that the gates induce.
     C : float, default=1.0
-        Weight of the loss, positive. ``numpy.inf`` is the hard margin, for the two hinge
-        losses; it raises :class:`gnorm.NotSeparableError` if the gated data are not separable.
+        Weight of the loss, positive. ``numpy.inf`` is the hard margin, for hinges of one class or
+        of all; it raises :class:`gnorm.NotSeparableError` if the gated data are not separable.
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.
@@ -550,8 +567,8 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         :func:`gnorm.norms.catalogue`; "nuclear" is that of a network whose classes or outputs share
         units. None is the norm that the gates induce.
     C : float, default=1.0
-        Weight of the loss, positive. ``numpy.inf`` is the hard margin, for the two hinge
-        losses; it raises :class:`gnorm.NotSeparableError` if the gated data are not separable.
+        Weight of the loss, positive. ``numpy.inf`` is the hard margin, for hinges of one class or
+        of all; it raises :class:`gnorm.NotSeparableError` if the gated data are not separable.
     gates : transformer, default=None
         Any gates of :mod:`gnorm.gates`, or an object with their ``fit`` and ``transform``. It
         is cloned and fitted. None makes the default gates from the parameters around it.

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["Loss", "safe_product"]
 
 
+# Relative, from that of one output on: those of a difference of large outputs are larger.
+_SLACKS = (0.0, 1e-14, 1e-12, 1e-10)
+
+
 def safe_product(weights: np.ndarray, terms: np.ndarray) -> np.ndarray:
     """Multiply, where zero times infinity is zero and what overflows is infinite."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -50,9 +54,10 @@ class Loss(ABC):
     has_kink : bool
         Whether :math:`b \mapsto \ell^*(-b)` has a kink at 0.
     allows_infinite_C : bool
-        Whether ``C = inf`` makes sense, as a hard constraint :math:`y f \ge 1`.
+        Whether ``C = inf`` makes sense, as a hard constraint that margins are at least 1.
     is_exact_penalty : bool
-        Whether the solution for ``C = inf`` is that for all C from some finite one on.
+        Whether, of one output, the solution for ``C = inf`` is that for all C from some finite one
+        on.
     is_piecewise_linear : bool
         Whether the loss is affine between its kinks.
     has_quadratic_conjugate : bool
@@ -157,6 +162,15 @@ class Loss(ABC):
         A convex loss has it at an end.
         """
         return np.maximum(self.value(y, f - error, C), self.value(y, f + error, C))
+
+    def least_favourable(
+        self, y: np.ndarray, f: np.ndarray, error: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        r"""Outputs of the largest loss within an error of :math:`f_n`, and what is left of it.
+
+        The outputs and the error as they are where it is not known which these are.
+        """
+        return (f - y * error, np.zeros_like(error)) if self.is_margin else (f, error)
 
     def margins(self, y: np.ndarray, f: np.ndarray) -> np.ndarray:
         r"""Margins of the samples, shape (n_samples,): :math:`y_n f_n` for labels -1 and 1.
@@ -273,15 +287,19 @@ class Loss(ABC):
         is_hard = np.isinf(C)
         if not is_hard.any():
             return self._soft_primal_multiple(y, f, C, norm, slope)
-        smallest = float(np.min(y[is_hard] * f[is_hard]))
+        smallest = float(np.min(self.margins(y[is_hard], f[is_hard])))
         # the smallest theta that satisfies the hard samples
         least = 1.0 / smallest if smallest > 0 else np.inf
         if not np.isfinite(least):
             return 1.0
         soft = ~is_hard
         theta = max(least, self._soft_primal_multiple(y[soft], f[soft], C[soft], norm, slope))
-        # theta y f of the smallest margin may be an ulp short of 1, which costs infinity
-        return theta if np.all(theta * f[is_hard] * y[is_hard] >= 1) else theta * (1.0 + 1e-14)
+        # the smallest margin may be an ulp of its outputs short of 1, which costs infinity
+        for slack in _SLACKS:
+            longer = theta * (1.0 + slack)
+            if np.all(self.margins(y[is_hard], longer * f[is_hard]) >= 1):
+                return longer
+        return theta
 
     def _soft_primal_multiple(
         self, y: np.ndarray, f: np.ndarray, C: np.ndarray, norm: float, slope: float
@@ -369,6 +387,12 @@ class Loss(ABC):
         return newton_multiple(derivatives, longest)
 
     # -- conic form --------------------------------------------------------------------------------
+
+    def hard_margins(self, y: np.ndarray, f: cp.Expression) -> cp.Expression:
+        """Affine expressions, of any shape, that a hard margin keeps at 1 or more."""
+        import cvxpy as cp
+
+        return cp.multiply(y, f)
 
     def expression(self, y: np.ndarray, f: cp.Expression, C: np.ndarray) -> cp.Expression:
         r"""Convex expression :math:`\sum_n \ell_n(f_n)` of an affine one.

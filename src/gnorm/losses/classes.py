@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Real
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from gnorm.losses.base import Loss
+
+if TYPE_CHECKING:
+    import cvxpy as cp
 
 __all__ = ["ClassLoss", "SimplexLoss"]
 
@@ -69,11 +72,48 @@ class ClassLoss(Loss):
         """Return the loss with the number of classes of these targets, unless it has one."""
         return self if self.n_classes else type(self)(self.n_outputs(y))
 
+    def least_favourable(
+        self, y: np.ndarray, f: np.ndarray, error: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Outputs within an error with the least of the label, and no error."""
+        return f - self.signs(y, f.shape[1]) * error, np.zeros_like(error)
+
     def largest_value(
         self, y: np.ndarray, f: np.ndarray, error: np.ndarray, C: np.ndarray
     ) -> np.ndarray:
         r"""Largest loss over outputs within an error, with the least of the label."""
-        return self.value(y, f - self.signs(y, f.shape[1]) * error, C)
+        return self.value(y, self.least_favourable(y, f, error)[0], C)
+
+    def directions(self, y: np.ndarray, n_classes: int) -> np.ndarray:
+        r"""Directions :math:`d_{nj}` of outputs whose least :math:`d_{nj} \cdot f_n` is the margin.
+
+        Every dual point is :math:`b_n = \sum_j a_{nj} d_{nj}` with :math:`a_{nj} \ge 0`.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples,)
+            Labels.
+        n_classes : int
+            Number of classes.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_directions, n_classes)
+            Directions, each with one class of its own beside the label.
+
+        Raises
+        ------
+        TypeError
+            If the loss is not one of margins.
+        """
+        raise TypeError(f"expected a loss of margins, got {self!r}")
+
+    def hard_margins(self, y: np.ndarray, f: cp.Expression) -> cp.Expression:
+        """Products of outputs with all directions, shape (n_directions, n_samples)."""
+        import cvxpy as cp
+
+        directions = self.directions(y, f.shape[1]).transpose(1, 0, 2)
+        return cp.vstack([cp.sum(cp.multiply(each, f), axis=1) for each in directions])
 
     @staticmethod
     def signs(y: np.ndarray, n_classes: int) -> np.ndarray:

@@ -25,7 +25,8 @@ class CrammerSinger(SimplexLoss):
     margin :math:`f_y - \max_{k \ne y} f_k`, that of scikit-learn's
     ``LinearSVC(multi_class="crammer_singer")`` [1]_. With :math:`p = e_y - b / C`:
     :math:`\ell^*(-b) = -b_y` on the simplex, :math:`p \ge 0` and :math:`\sum_k b_k = 0`. That sum
-    is for the caller to keep: domain and derivatives are those of the coordinates.
+    is for the caller to keep: domain and derivatives are those of the coordinates. ``C = inf`` is a
+    hard margin, :math:`f_y - f_k \ge 1` for all other classes.
 
     Parameters
     ----------
@@ -58,12 +59,20 @@ class CrammerSinger(SimplexLoss):
     name: ClassVar[str] = "crammer_singer"
     is_piecewise_linear: ClassVar[bool] = True
     has_quadratic_conjugate: ClassVar[bool] = True
+    allows_infinite_C: ClassVar[bool] = True
 
     def margins(self, y: np.ndarray, f: np.ndarray) -> np.ndarray:
         r"""Margins :math:`f_{n y_n} - \max_{k \ne y_n} f_{nk}`, shape (n_samples,)."""
         label, others = self._label_and_others(y, f)
         margins: np.ndarray = label - np.max(others, axis=1)
         return margins
+
+    def directions(self, y: np.ndarray, n_classes: int) -> np.ndarray:
+        r"""Directions :math:`e_{y_n} - e_k`, one for each other class; see :class:`ClassLoss`."""
+        each = np.eye(n_classes)
+        others = np.nonzero(np.arange(n_classes) != y[:, None])[1].reshape(len(y), -1)
+        directions: np.ndarray = each[y][:, None] - each[others]
+        return directions
 
     @staticmethod
     def _label_and_others(y: np.ndarray, f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,11 +121,13 @@ class CrammerSinger(SimplexLoss):
         self, y: np.ndarray, b: np.ndarray, C: np.ndarray, rate: np.ndarray
     ) -> np.ndarray:
         r"""Dual point with :math:`p = \Pi(e_y - (b + r e_y) / C)`, projected onto the simplex."""
-        is_label = self.signs(y, b.shape[1]) > 0
-        p = projected_to_simplex(
-            np.where(is_label, 1.0 - rate[:, None] / C[:, None], 0.0) - b / C[:, None]
-        )
-        return self.feasible(y, -C[:, None] * p, C)
+        is_label = np.maximum(self.signs(y, b.shape[1]), 0.0)
+        moved = b + rate[:, None] * is_label
+        # no projection is longer than what is projected: a bound of that length is none
+        lengths = np.linalg.norm(moved, axis=1)
+        bound = np.where(np.isinf(C), np.where(lengths > 0, lengths, 1.0), C)[:, None]
+        p = projected_to_simplex(is_label - moved / bound)
+        return self.feasible(y, -bound * p, C)
 
     def affine_depth(self, y: np.ndarray, f: np.ndarray) -> np.ndarray:
         r"""Half the lead of the largest of 0 and :math:`1 - f_y + f_k` over the next.

@@ -25,6 +25,7 @@ class OneVersusRest(ClassLoss):
     shape (n_samples, n_classes). With :math:`a_k = s_k b_k`: :math:`\ell^*(-b) = -\sum_k a_k` on
     :math:`0 \le a_k \le C`. Under a norm that is a sum over the outputs every class would be a
     problem of its own; under one that is not, such as the nuclear norm, classes share units.
+    ``C = inf`` is a hard margin, :math:`s_k f_k \ge 1` for all classes.
 
     Parameters
     ----------
@@ -52,11 +53,16 @@ class OneVersusRest(ClassLoss):
     name: ClassVar[str] = "one_versus_rest"
     is_piecewise_linear: ClassVar[bool] = True
     has_quadratic_conjugate: ClassVar[bool] = True
+    allows_infinite_C: ClassVar[bool] = True
 
     def margins(self, y: np.ndarray, f: np.ndarray) -> np.ndarray:
         r"""Least margins :math:`\min_k s_k f_{nk}`, shape (n_samples,)."""
         margins: np.ndarray = np.min(self.signs(y, f.shape[1]) * f, axis=1)
         return margins
+
+    def directions(self, y: np.ndarray, n_classes: int) -> np.ndarray:
+        r"""Directions :math:`s_{nk} e_k`, one for each class; see :class:`ClassLoss`."""
+        return self.signs(y, n_classes)[:, :, None] * np.eye(n_classes)
 
     def value(self, y: np.ndarray, f: np.ndarray, C: np.ndarray) -> np.ndarray:
         r"""Loss :math:`C_n \sum_k \max(0, 1 - s_{nk} f_{nk})` of each sample."""

@@ -87,7 +87,7 @@ def _solver(norm: type[Norm | QuasiNorm]) -> str:
     if issubclass(norm, UnitNorm):
         return "the engine's own, cvxpy"
     if issubclass(norm, Nuclear):
-        return "factored for smooth losses, cvxpy"
+        return "factored, cvxpy"
     return "linear programs for piecewise linear losses, cvxpy" if norm.is_polyhedral else "cvxpy"
 
 

@@ -9,21 +9,22 @@ on the problem as it was given.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from gnorm.norms import UnitNorm
 from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.certify import Certificate, better, certify
 from gnorm.solvers.equilibrate import equilibrated
 from gnorm.solvers.memory import available_memory
 from gnorm.solvers.methods import Method, choose, get_method, second_choice
+from gnorm.solvers.pairs import paired
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Report, Run, print_table
-from gnorm.solvers.scaling import scaled
+from gnorm.solvers.scaling import lighter, scaled
 from gnorm.solvers.separability import PROOF, raise_if_not_separable
 from gnorm.solvers.separation import cheapest, separation
 from gnorm.solvers.solution import NotSeparableError, Status
@@ -33,7 +34,6 @@ from gnorm.solvers.validation import check_options
 __all__ = ["solve_certified"]
 
 _DISTANT = 1e15  # weight at inputs of length 1 from which on a margin is tried as a hard one
-_CEILINGS = (1e14, 1e11, 1e8)  # weights at inputs of length 1 to try where larger ones failed
 _SEPARATED = 1e-2  # gap of a predictor that is to separate
 
 
@@ -63,6 +63,7 @@ def solve_certified(
     limit = available_memory() if memory_limit is None else float(memory_limit)
     found = _in_other_units(problem, near, limit, options)
     found = found or _with_hard_margins(problem, near, options)
+    found = found or _as_one_output(problem, limit, options)
     found = found or _by_methods(problem, near, limit, options)
     return *found, time.perf_counter() - start
 
@@ -96,6 +97,27 @@ def _with_hard_margins(
     return None
 
 
+def _as_one_output(
+    problem: Problem, limit: float, options: dict[str, Any]
+) -> tuple[Certificate, str] | None:
+    """Solve hard margins of several outputs, under a norm of kernels, as those of one output.
+
+    None if that is not it, another method is asked for, or memory is short.
+    """
+    norm, n_outputs = problem.design.norm, problem.n_outputs
+    is_asked = options["method"] in ("auto", "interior-point", "working-set", "primal")
+    if n_outputs == 1 or not (isinstance(norm, UnitNorm) and problem.is_hard.all() and is_asked):
+        return None
+    if 8.0 * problem.design.X.size * n_outputs**2 > limit:
+        return None
+    pairs = paired(problem)
+    try:
+        certificate, name, _ = solve_certified(pairs.problem, **options)
+    except NotSeparableError as error:
+        raise pairs.proof(error) from None
+    return pairs.certified(certificate, options["tol"]), name
+
+
 def _by_methods(
     problem: Problem, near: Near | None, limit: float, options: dict[str, Any]
 ) -> tuple[Certificate, str]:
@@ -111,7 +133,7 @@ def _by_methods(
     report = print_table(time.perf_counter()) if options["verbose"] else None
     certificate = _run(problem, chosen, near, tol, max_iter, limit, report)
     if _gave_up(certificate, chosen, tol):
-        others = [(lighter, chosen) for lighter in _lighter(problem)]
+        others = [(other, chosen) for other in lighter(problem)]
         second = second_choice(problem, chosen) if method == "auto" else None
         if second is not None and second.bytes_needed(problem) <= limit:
             others.insert(0, (problem, second))
@@ -141,15 +163,19 @@ def _separated(problem: Problem, certificate: Certificate, tol: float, limit: fl
     """
     if not problem.is_hard.any():
         return certificate
+    pairs = paired(problem) if problem.n_outputs > 1 else None
     for separate in (_separate_at_equal_scales, _separate_by_linear_program):
         try:
-            zeta = separate(problem, limit)
+            zeta = separate(problem if pairs is None else pairs.problem, limit)
         except MemoryError:
             continue
+        except NotSeparableError as error:
+            raise error if pairs is None else pairs.proof(error) from None
         except KeyboardInterrupt:
             point = replace(certificate.point, status=Status.INTERRUPTED)
             return replace(certificate, point=point)
         if zeta is not None:
+            zeta = zeta if pairs is None else pairs.zeta(zeta)
             point = replace(certificate.point, primal=zeta, dual_coef=certificate.dual_coef)
             with np.errstate(over="ignore", invalid="ignore"):
                 other = certify(problem, point, tol)
@@ -223,20 +249,6 @@ def _by_other_means(
         if certificate.gap <= tol:
             break
     return certificate, chosen
-
-
-def _lighter(problem: Problem) -> Iterator[Problem]:
-    """Yield the problem with weights in which rounding errors count for less.
-
-    Where the loss is most of the value, or next to nothing of it, the predictor is nearly the same.
-    """
-    is_soft = ~problem.is_hard
-    length = problem.design.max_input_norm
-    most = float(np.max(problem.C, initial=0.0, where=is_soft)) * length * length
-    for ceiling in _CEILINGS:
-        if most > 10.0 * ceiling:
-            lighter = np.maximum(problem.C * (ceiling / most), np.finfo(float).tiny)
-            yield replace(problem, C=np.where(is_soft, lighter, np.inf))
 
 
 def _run(

@@ -21,6 +21,7 @@ import numpy as np
 
 from gnorm.gated import frobenius_norms, unit_values
 from gnorm.solvers.accurate import UNIT, accurate_outputs, accurate_sums
+from gnorm.solvers.design import FeatureDesign
 from gnorm.solvers.problem import Point, Problem
 
 __all__ = [
@@ -312,7 +313,8 @@ class _Primal:
         ulp = _rounding_of_outputs(problem, zeta, 2) if ulp is None else ulp
         widened = error + ulp + 4 * UNIT * np.abs(outputs)
         norm = design.norm.value(zeta)
-        self.hoped, _ = primal_value(problem, norm, _least_favourable(problem, outputs, -widened))
+        most, _ = problem.loss.least_favourable(problem.y, outputs, -widened)
+        self.hoped, _ = primal_value(problem, norm, most)
         longer = norm * (1.0 + _rounding_of_norms(problem, zeta))
         self.value, self.length = self._best(longer, outputs, widened)
         self.zeta, self.norm = self.length * zeta, self.length * norm
@@ -334,16 +336,15 @@ class _Primal:
 
     def _best(self, norm: float, outputs: np.ndarray, error: np.ndarray) -> tuple[float, float]:
         problem = self.problem
-        least = _least_favourable(problem, outputs, error)
+        least, _ = problem.loss.least_favourable(problem.y, outputs, error)
         length = problem.loss.primal_multiple(problem.y, least, problem.C, norm)
         return self._value(norm, outputs, error, length), length
 
     def _value(self, norm: float, outputs: np.ndarray, error: np.ndarray, length: float) -> float:
         loss, y, C = self.problem.loss, self.problem.y, self.problem.C
-        least = length * _least_favourable(self.problem, outputs, error)
-        error = np.zeros_like(error) if loss.is_margin else length * error
+        least, left = loss.least_favourable(y, outputs, error)
         with np.errstate(over="ignore", invalid="ignore"):
-            losses = float(np.sum(loss.largest_value(y, least, error, C)))
+            losses = float(np.sum(loss.largest_value(y, length * least, length * left, C)))
             value = 0.5 * (length * norm) * (length * norm) + losses
         return value * (1.0 + _rounding_of_sum(y)) if np.isfinite(value) else np.inf
 
@@ -423,11 +424,6 @@ class _Dual:
 # -- rounding errors -----------------------------------------------------------------------------
 
 
-def _least_favourable(problem: Problem, outputs: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Outputs of the largest loss within an error, where it is known which these are."""
-    return outputs - problem.y * error if problem.loss.is_margin else outputs
-
-
 def _rounding_of_outputs(problem: Problem, zeta: np.ndarray, n_rounded: int) -> np.ndarray:
     """Bound of the errors of outputs, each a sum with so many roundings."""
     each = zeta.reshape(-1, problem.design.n_features, problem.n_outputs).transpose(2, 0, 1)
@@ -481,4 +477,6 @@ def _accurate_sums(problem: Problem, coef: np.ndarray) -> tuple[np.ndarray, np.n
     found = [accurate_sums(problem.design, column) for column in coef.T]
     sums, error = (np.stack(columns, axis=-1) for columns in zip(*found, strict=True))
     shape = (*sums.shape[:2], -1)
-    return sums.reshape(shape), error.reshape(shape)
+    if not isinstance(problem.design, FeatureDesign):  # which knows outputs from features
+        sums = sums.reshape(shape)
+    return sums, error.reshape(shape)

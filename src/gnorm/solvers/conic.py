@@ -32,11 +32,12 @@ from gnorm.solvers.certify import Certificate, certify
 from gnorm.solvers.design import GroupDesign
 from gnorm.solvers.interior import sample_system
 from gnorm.solvers.norm_program import NormProblem
+from gnorm.solvers.pairs import paired
 from gnorm.solvers.problem import Point, Problem
 from gnorm.solvers.program import LossProblem, ScaledProblem, signed
 from gnorm.solvers.run import Run
 from gnorm.solvers.separability import PROOF, raise_if_not_separable
-from gnorm.solvers.solution import Status
+from gnorm.solvers.solution import NotSeparableError, Status
 
 __all__ = ["MaxMarginProblem", "ScaledProblem", "solve"]
 
@@ -255,6 +256,12 @@ def raise_without_solution(problem: Problem, run: Run, solver: str, said: str) -
     """
     if not problem.is_hard.any():
         raise RuntimeError(f"{solver} found no solution and ended with the status {said!r}")
+    if problem.n_outputs > 1:
+        pairs = paired(problem)
+        try:
+            raise_without_solution(pairs.problem, run, solver, said)
+        except NotSeparableError as error:
+            raise pairs.proof(error) from None
     ray = problem.zero_outputs
     hard = np.flatnonzero(problem.is_hard)
     # Equal inputs with both labels cancel from here, where a solver finds no interior.

@@ -26,6 +26,7 @@ UNEVEN = 1e3  # largest over smallest norm of a feature from which on single pre
 # benchmarks/bench_classes.py.
 DESCENT = 32
 _FEW_HINGES = 1000  # samples times outputs with kinks up to which CLARABEL is faster than descent
+_FEW_ROWS = 50  # of the semidefinite matrices of a nuclear norm; of 42 CLARABEL takes a minute
 _FEW_FEATURES = 2000  # gated features that "primal" may be tried with on fewer samples
 
 
@@ -85,15 +86,16 @@ def _takes_lines(problem: Problem) -> str | None:
 
 
 def _is_factored(problem: Problem) -> bool:
-    return isinstance(problem.design.norm, Nuclear | GroupNorm) and not problem.is_hard.any()
+    is_smoothed = problem.loss.is_piecewise_linear or not problem.is_hard.any()
+    return isinstance(problem.design.norm, Nuclear | GroupNorm) and is_smoothed
 
 
 def _takes_factors(problem: Problem) -> str | None:
     if _is_factored(problem):
         return None
     return (
-        f"the norm Nuclear or a sum of norms of units and a finite C, got {problem.design.norm!r} "
-        f"and C up to {np.max(problem.C)}; "
+        "the norm Nuclear or a sum of norms of units, and a finite C or a piecewise linear loss, "
+        f"got {problem.design.norm!r}, C up to {np.max(problem.C)} and {problem.loss.name!r}; "
         f"method={choose(problem, np.inf).method.name!r} takes them"
     )
 
@@ -317,7 +319,7 @@ def _choose_for_norm(problem: Problem) -> Choice:
         isinstance(problem.design.norm, UnitNorm) and problem.zero_outputs.size <= _FEW_HINGES
     )
     if _is_factored(problem) and (is_smooth or (problem.n_outputs > 1 and not is_small)):
-        return _choice("factored", f"{norm} is the least cost of two factors, and C finite")
+        return _choice("factored", f"{norm} is the least cost of two factors")
     if _is_linear(problem):
         return _choice("highs", f"{norm} is polyhedral, and the loss piecewise linear")
     return _choice("clarabel", f"{norm} has no method of its own for this loss")
@@ -327,7 +329,7 @@ def second_choice(problem: Problem, first: Method) -> Method | None:
     """Method to try where one that was chosen gave up; None where none is likely to do better."""
     if not isinstance(problem.design.norm, UnitNorm) or _has_hinges(problem):
         if first.name != "clarabel":
-            return METHODS["clarabel"]
+            return METHODS["clarabel"] if _has_small_cones(problem) else None
         return METHODS["factored"] if _has_hinges(problem) and _is_factored(problem) else None
     if problem.n_outputs > 1:
         other = "factored" if first.name == "interior-point" else "interior-point"
@@ -336,6 +338,17 @@ def second_choice(problem: Problem, first: Method) -> Method | None:
         return METHODS["working-set"]
     n_coded = problem.design.n_coded_features
     return METHODS["primal"] if n_coded <= max(len(problem.y), _FEW_FEATURES) else None
+
+
+def _has_small_cones(problem: Problem) -> bool:
+    """Whether CLARABEL comes to an end: one that is given semidefinite matrices may take hours."""
+    norm = problem.design.norm
+    if not isinstance(norm, Nuclear):
+        return True
+    shape = (*problem.design.activations.shape[1:], problem.design.n_features)
+    outputs = () if problem.n_outputs == 1 else (problem.n_outputs,)
+    _, n_rows, n_columns = norm.matrix_shape((*shape, *outputs))
+    return n_rows + n_columns <= _FEW_ROWS
 
 
 def _choice(name: str, reason: str) -> Choice:

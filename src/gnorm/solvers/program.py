@@ -167,18 +167,21 @@ class LossProblem(ScaledProblem):
         if problem.n_outputs == 1:
             self.margins = cp.multiply(problem.y, values)
         # where all margins are hard, losses of margins do not differ
-        self._is_of_margins = problem.loss.is_exact_penalty or bool(problem.is_hard.all())
+        is_hinge = problem.loss.is_exact_penalty or bool(problem.is_hard.all())
+        self._is_of_margins = is_hinge and problem.n_outputs == 1
+        constraints = list(constraints)
         if self._is_of_margins:
             term, constraint = self._hinge(problem, scale, is_homogeneous)
             self.outputs = values
         else:
             self.outputs = cp.Variable(problem.zero_outputs.shape, name="outputs")
             constraint = self.outputs == values
-            y, f, C, hard = problem.y, self.outputs, problem.C, problem.is_hard
-            if hard.any():  # of margins, whose multipliers are those of the outputs
-                constraints = [*constraints, cp.multiply(y[hard], f[hard]) >= 1]
-                y, f, C = y[~hard], f[~hard], C[~hard]
-            term = problem.loss.expression(y, f, C) / scale
+            term = 0.0
+            loss, y, soft = problem.loss, problem.y, np.flatnonzero(~problem.is_hard)
+            if len(soft):
+                term = loss.expression(y[soft], self.outputs[soft], problem.C[soft]) / scale
+            if len(hard := np.flatnonzero(problem.is_hard)):
+                constraints.append(loss.hard_margins(y[hard], self.outputs[hard]) >= 1)
         self.margin_constraint = constraint
         super().__init__(half_square + term, [constraint, *constraints], scale)
 

@@ -8,7 +8,8 @@ is smooth, with slope -b at the maximiser b, a proximal map of the conjugate. Th
 loss in place of :math:`l_n` is a proximal step of the dual one from c: its dual optimum is the next
 c, and the steps end at the optimum whatever the rates are. They are longer, and fewer, the larger
 these are; but the problem of a step is the more curved. A step is done well enough when its own gap
-is a share of the square that it pays for the way from c [1]_.
+is at most a multiple of the square that it pays for the way from c [1]_. A hard margin is a loss
+like any other, without a bound of b.
 
 References
 ----------
@@ -28,7 +29,9 @@ __all__ = ["ProximalLoss"]
 _FIRST_RATE = 3.0  # in units of typical coefficients, for margins of 1; 1 and 10 take as long
 # of the rates a step; on 60 samples of four classes 1.3 takes up to half as long again
 _GROWTH = 2.0
-_WELL_ENOUGH = 0.5  # share of the square up to which the gap of a step may remain
+# Multiple of the square up to which the gap of a step may remain. On 500 digits of ten classes 0.5
+# takes twice the evaluations of 5, and 20 up to a third more; on hard margins 0.5 does not end.
+_WELL_ENOUGH = 5.0
 
 
 class ProximalLoss:
@@ -37,7 +40,7 @@ class ProximalLoss:
     Parameters
     ----------
     problem : Problem
-        A problem of a piecewise linear loss, with finite weights.
+        A problem of a piecewise linear loss.
 
     Attributes
     ----------
@@ -49,11 +52,14 @@ class ProximalLoss:
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self.centre = problem, problem.zero_outputs
-        steepest = -problem.loss.derivative(problem.y, self.centre, problem.C)
+        slopes = np.where(problem.is_hard, 1.0, problem.C)
+        steepest = -problem.loss.derivative(problem.y, self.centre, slopes)
         dual_norm = problem.design.norm.dual(problem.design.sums(steepest))
         # the multiple of the steepest coefficients that is best says how long they are
-        share = min(1.0, dual_value(problem, steepest, dual_norm)[1])
-        self.rates = _FIRST_RATE * share / problem.output_scale * problem.C
+        share = dual_value(problem, steepest, dual_norm)[1]
+        if not problem.is_hard.all():
+            share = min(1.0, share)
+        self.rates = _FIRST_RATE * share / problem.output_scale * slopes
 
     def slopes(self, f: np.ndarray) -> tuple[float, np.ndarray]:
         """Sum of the smooth losses of outputs, and the dual point that their slopes are."""

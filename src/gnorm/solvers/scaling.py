@@ -13,6 +13,7 @@ for the weights as they were.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,8 +23,9 @@ from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.certify import Certificate, certify
 from gnorm.solvers.problem import Problem
 
-__all__ = ["Scaled", "scaled"]
+__all__ = ["Scaled", "lighter", "scaled"]
 
+_CEILINGS = (1e14, 1e11, 1e8)  # weights at inputs of length 1 to try where larger ones failed
 _FAR = 1e30  # length of the inputs, or one over it, from which they are brought to 1
 _VANISHING = 1e-100  # weight at inputs of length 1 up to which outputs are nothing beside targets
 _SMALL = 1e-60  # ... and one at which they are nothing, too
@@ -133,3 +135,17 @@ def _of_targets(problem: Problem) -> tuple[Loss, np.ndarray, float, np.ndarray]:
     with np.errstate(over="ignore", under="ignore"):
         weights = np.clip(problem.C * np.power(size, degree - 2.0), _LEAST, _LARGEST)
         return loss, problem.y / size, size, weights
+
+
+def lighter(problem: Problem) -> Iterator[Problem]:
+    """Yield the problem with weights in which rounding errors count for less.
+
+    Where the loss is most of the value, or next to nothing of it, the predictor is nearly the same.
+    """
+    is_soft = ~problem.is_hard
+    length = problem.design.max_input_norm
+    most = float(np.max(problem.C, initial=0.0, where=is_soft)) * length * length
+    for ceiling in _CEILINGS:
+        if most > 10.0 * ceiling:
+            weights = np.maximum(problem.C * (ceiling / most), np.finfo(float).tiny)
+            yield replace(problem, C=np.where(is_soft, weights, np.inf))

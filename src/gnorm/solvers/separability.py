@@ -19,6 +19,7 @@ from scipy.linalg import cho_factor, cho_solve, lstsq
 
 from gnorm import gated
 from gnorm.solvers.accurate import UNIT, accurate_sums, two_sum
+from gnorm.solvers.pairs import paired
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.separation import gated_features, is_small, separation
 from gnorm.solvers.solution import NotSeparableError
@@ -47,7 +48,7 @@ def raise_if_not_separable(
     ----------
     problem : Problem
         The problem; samples with a finite weight cannot take part in a certificate.
-    b : ndarray of shape (n_samples,)
+    b : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Dual point with a small :meth:`Problem.separability_residual`.
     tol : float
         Largest residual accepted as proof.
@@ -60,6 +61,13 @@ def raise_if_not_separable(
         With the certificate, if its residual is at most ``tol`` and every feature cancels: a
         feature of small scale may well be the one that separates.
     """
+    if problem.n_outputs > 1:
+        pairs = paired(problem)
+        try:
+            raise_if_not_separable(pairs.problem, pairs.margins(b), tol, limit)
+        except NotSeparableError as error:
+            raise pairs.proof(error) from None
+        return
     ray = np.where(problem.is_hard, b, 0.0)
     lengths = np.abs(ray)
     # A ray may still carry samples that are leaving it: try its heavy part first.

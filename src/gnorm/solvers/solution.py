@@ -34,13 +34,15 @@ class NotSeparableError(ValueError):
 
     Attributes
     ----------
-    certificate : ndarray of shape (n_samples,)
+    certificate : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Weights :math:`a \ge 0`, :math:`\sum_n a_n = 1`, under which the two classes coincide in
         every unit: :math:`V_h(a) = \sum_n a_n y_n \phi_h(x_n)` vanishes (up to rounding) for all
         :math:`h`. Were the data separable, :math:`\sum_n a_n y_n f(x_n)` would be positive for
         some :math:`f`; but it is :math:`\sum_h \langle \zeta_h, V_h \rangle = 0` for every one.
         With changes of its last digits it vanishes in twice the digits of float64, or no predictor
-        in float64 was found that separates the samples involved.
+        in float64 was found that separates the samples involved. Of several outputs it is a dual
+        point :math:`b = \sum_j a_{nj} d_{nj}` of the margins :math:`d_{nj} \cdot f(x_n)`, with
+        :math:`\sum_{nj} a_{nj} = 1` and :math:`\sum_n \phi_h(x_n) b_n^\top` zero.
     residual : float
         :math:`\max_h \|V_h(a)\| / \max_n \|x_n\|`.
     """
@@ -49,11 +51,12 @@ class NotSeparableError(ValueError):
     _remedy = "Use a finite C, more units, or other gates."
 
     def __init__(self, certificate: np.ndarray, residual: float, n_named: int = 10) -> None:
-        heaviest = np.argsort(-certificate, kind="stable")[:n_named]
+        lengths = np.abs(certificate) if certificate.ndim == 1 else np.abs(certificate).max(axis=1)
+        heaviest = np.argsort(-lengths, kind="stable")[:n_named]
         self.certificate = certificate
         self.residual = residual
-        named = ", ".join(str(n) for n in heaviest if certificate[n] > 0)
-        n_involved = int(np.count_nonzero(certificate))
+        named = ", ".join(str(n) for n in heaviest if lengths[n] > 0)
+        n_involved = int(np.count_nonzero(lengths))
         super().__init__(
             f"the hard margin (C=inf) needs separable data, but {self._proof} "
             f"(to {residual:.0e} of the largest feature norm); it involves "
@@ -62,7 +65,7 @@ class NotSeparableError(ValueError):
 
     def scattered(self, rows: np.ndarray, n_samples: int) -> NotSeparableError:
         """Return the same proof for ``n_samples`` samples of which these are some."""
-        certificate = np.zeros(n_samples)
+        certificate = np.zeros((n_samples, *self.certificate.shape[1:]))
         certificate[rows] = self.certificate
         return type(self)(certificate, self.residual)
 
