@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import log_softmax, xlogy
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from gnorm import solve
@@ -252,6 +253,13 @@ def test_many_samples_are_descended_on():
     exact = solve(*part, loss="multinomial", C=6.0, method="interior-point", tol=1e-7)
     alike = solve(*part, loss="multinomial", C=6.0, method="factored", tol=1e-7)
     assert_allclose(alike.primal_value, exact.primal_value, rtol=2e-7)
+
+
+def test_descent_ends_at_weights_of_least_cost():
+    X, y, gates = labelled(60, 4, 3, 3)
+    with pytest.warns(ConvergenceWarning):  # before descent has made them so
+        solution = solve(X, y, gates, loss="multinomial", method="factored", max_iter=5, tol=1e-9)
+    assert_allclose(solution.norm, np.sum(solution.unit_norms), rtol=1e-12)
 
 
 def test_memory_is_named():

@@ -149,6 +149,10 @@ class Norm(_Catalogued):
         _ = zeta, t
         raise TypeError(f"expected a norm with a proximal map in closed form, got {self!r}")
 
+    def canonical(self, zeta: ArrayLike) -> FloatArray:
+        """Weights of least cost among all with the same predictors: these, where no others are."""
+        return np.asarray(zeta, dtype=float)
+
     def dual_norms(self, sums: FloatArray) -> FloatArray:
         """Dual norm as an array of one: that of all units together."""
         return np.array([self.dual(sums)])

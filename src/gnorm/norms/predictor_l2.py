@@ -58,6 +58,10 @@ class PredictorL2(QuadraticNorm):
         """Root mean square norm of the predictors, shape (1,): one kernel for all units."""
         return np.array([predictor_rms_norm(zeta)])
 
+    def canonical(self, zeta: ArrayLike) -> FloatArray:
+        """Weights of least cost in a network among all with the same predictors."""
+        return canonical(zeta)
+
     def dual_norms(self, sums: FloatArray) -> FloatArray:
         """Norm of the functional, shape (1,): the norm of the kernel is its own dual."""
         return self.unit_norms(self.recovered(sums, np.ones(1)))

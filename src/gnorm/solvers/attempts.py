@@ -26,7 +26,7 @@ from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Report, Run, print_table
 from gnorm.solvers.scaling import lighter, scaled
 from gnorm.solvers.separability import PROOF, raise_if_not_separable
-from gnorm.solvers.separation import cheapest, separation
+from gnorm.solvers.separation import separation
 from gnorm.solvers.solution import NotSeparableError, Status
 from gnorm.solvers.threads import one_blas
 from gnorm.solvers.validation import check_options
@@ -202,7 +202,7 @@ def _separate_by_linear_program(problem: Problem, limit: float) -> np.ndarray | 
     zeta, b = separation(problem, limit)
     if b is not None:
         raise_if_not_separable(problem, b, PROOF)
-    return None if zeta is None else cheapest(problem, zeta)
+    return None if zeta is None else problem.design.norm.canonical(zeta)
 
 
 def _as_hard(problem: Problem) -> Problem | None:

@@ -19,7 +19,6 @@ from gnorm.norms import GroupNorm
 from gnorm.solvers.design import make_design
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.separability import PROOF, is_proof
-from gnorm.solvers.separation import cheapest
 from gnorm.solvers.solution import NotSeparableError
 
 __all__ = ["Equilibrated", "equilibrated"]
@@ -49,7 +48,7 @@ class Equilibrated:
 
     def zeta(self, zeta: np.ndarray) -> np.ndarray:
         """Return unit weights for the inputs as they were, of least cost."""
-        return cheapest(self.original, zeta * self.of_features)
+        return self.original.design.norm.canonical(zeta * self.of_features)
 
     def proof(self, error: NotSeparableError) -> NotSeparableError | None:
         """Return a proof for the samples as they were; None if it is none for these."""

@@ -163,7 +163,7 @@ class _Descent:
             self.dual, self.b = dual, b
         if value <= self.primal:
             self.primal = value
-            self.point = self.zeta(weights)
+            self.point = self.norm.canonical(self.zeta(weights))
         if self.run.report is not None:
             self.run.report(self.run.n_iter, value, self.dual, 1.0)
         if self.gap <= 0.9 * self.run.tol or self.run.is_spent:

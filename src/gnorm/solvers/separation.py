@@ -16,13 +16,11 @@ from scipy.linalg import svd
 from scipy.optimize import linprog
 from scipy.sparse import issparse
 
-from gnorm.gated import canonical
-from gnorm.norms import GLN, QuadraticNorm
 from gnorm.solvers.accurate import UNIT, accurate_outputs
 from gnorm.solvers.design import Design
 from gnorm.solvers.problem import Problem
 
-__all__ = ["cheapest", "gated_features", "is_small", "separation"]
+__all__ = ["gated_features", "is_small", "separation"]
 
 _MOST = 2**20  # entries of the matrix up to which it is made
 _BYTES = 150  # an entry, of the decomposition and HiGHS: up to 123 were seen
@@ -93,14 +91,6 @@ def gated_features(design: Design[Any]) -> np.ndarray:
     if design.unit_features is not None:
         features *= np.repeat(design.unit_features, design.activations.shape[2], axis=0)
     return features.reshape(len(X), -1)
-
-
-def cheapest(problem: Problem, zeta: np.ndarray) -> np.ndarray:
-    """Return the unit weights of the same predictor that have the least norm."""
-    norm = problem.design.norm
-    if isinstance(norm, GLN):
-        return norm.canonical(zeta)
-    return canonical(zeta) if isinstance(norm, QuadraticNorm) else zeta
 
 
 def _balanced(F: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
