@@ -387,6 +387,7 @@ def path(rng: np.random.Generator) -> Problem:
             Cs[0] = np.inf
         problem.options["Cs"] = Cs
     problem.options["tol"] = 1e-4
+    problem.may_refuse = not problem.activations.any()  # to choose Cs for the predictor of zeros
     return problem
 
 

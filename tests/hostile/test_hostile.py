@@ -43,6 +43,7 @@ MENDED = [
     ("collinear", 284, 22),  # the same, of a margin
     ("warm starts", 312, 22),  # the first fit had one class
     ("conic", 472, 22),  # CLARABEL fails, which is said
+    ("path", 185, 25),  # all gates are closed, and there is no C to choose
     ("scale of rows", 131, 25),  # descent ended at weights that were not those of least cost
     ("weights", 410, 24),  # some underflow where all are made lighter
     ("range of floats", 2, 24),  # out of the range where the path goes over to more digits
