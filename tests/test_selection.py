@@ -1,6 +1,7 @@
 """How many units, how surely, and against chance."""
 
 import pickle
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -40,6 +41,7 @@ from gnorm.selection import (
     unit_path,
 )
 from gnorm.selection.units import entries, first_units, fitted, with_open_unit
+from gnorm.solvers import Status
 
 SEGMENT = [f"s{k}" for k in range(8)]
 GATES = CategoryGates()
@@ -437,6 +439,34 @@ def test_ctrl_c_keeps_the_permutations_that_are_done(monkeypatch):
     assert found.pvalues.min() == 0.25
 
 
+def test_interrupted_solve_is_no_permutation(monkeypatch):
+    X, _, y = table(60)
+    solve, calls = null.solve_prepared, iter(range(8))
+
+    def interrupted(*arguments, **options):
+        solution = solve(*arguments, **options)
+        return replace(solution, status=Status.INTERRUPTED) if next(calls) == 3 else solution
+
+    monkeypatch.setattr(null, "solve_prepared", interrupted)
+    with pytest.warns(ConvergenceWarning, match="interrupted: 3 of 8 are done"):
+        permutation_null(REGRESSOR, X, y, n_permutations=8, random_state=0)
+
+
+def test_unfinished_solves_are_warned_of():
+    X, _, y = table(60)
+    model = clone(REGRESSOR).set_params(max_iter=2, tol=1e-12)
+    with pytest.warns(ConvergenceWarning, match="3 of 3 permutations stopped above tol=1.0e-12"):
+        permutation_null(model, X, y, n_permutations=3, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="4 of 4 halves stopped above"):
+        stability_selection(model, X, y, n_units_to_select=1, n_resamples=4, random_state=0)
+
+
+def test_C_of_permutations_is_checked():
+    X, _, y = table(60)
+    with pytest.raises(ValueError, match="C == inf, must be > 0 and finite"):
+        permutation_null(clone(REGRESSOR).set_params(C=np.inf), X, y)
+
+
 def test_without_permutation_both_are_the_same():
     """The importances of a unit and of its copy, for an order that changes nothing."""
     from gnorm.estimators.selection import on_part
@@ -446,7 +476,7 @@ def test_without_permutation_both_are_the_same():
     data = model._checked(X, target, None)
     model, data = on_part(model, data, np.arange(80))
     activations = model._activations(model._seen_by_gates(data.X, data.source))
-    both = null._beside_permuted(model, data, activations, np.arange(80))
+    both, _ = null._beside_permuted(model, data, activations, np.arange(80))
     assert both[3] + both[8 + 3] > 0.5
     alone = clone(model).fit(X, target).unit_importances_[1:]
     assert_allclose(both[:8] + both[8:], alone, atol=1e-3)

@@ -1,10 +1,13 @@
 """Max margin of several classes at once: written out in cvxpy, certificates, choice of method."""
 
+import warnings
+
 import cvxpy as cp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
+from sklearn.exceptions import ConvergenceWarning
 
 from gnorm import NotSeparableError, solve
 from gnorm.losses import CrammerSinger, OneVersusRest
@@ -12,7 +15,7 @@ from gnorm.norms import GLN, L1, FReLU, GroupNorm, Nuclear, PredictorL2
 from gnorm.solvers import gln_norm_path
 from gnorm.solvers.api import prepare
 from gnorm.solvers.certify import _Dual
-from gnorm.solvers.methods import METHODS, second_choice
+from gnorm.solvers.methods import METHODS, further_choices
 from gnorm.solvers.problem import Problem
 
 LOSSES = [CrammerSinger(3), OneVersusRest(3)]
@@ -294,11 +297,32 @@ def test_a_hard_margin_of_one_output_is_trained_where_the_loss_has_a_kink():
 
 def test_semidefinite_cones_are_no_second_choice_where_they_are_large():
     X, y, activations = separable(n_features=30)
-    for n_features, name in ((4, "clarabel"), (30, None)):
+    for n_features, names in ((4, ["clarabel"]), (30, [])):
         design, merged = prepare(X[:, :n_features], y, activations, np.ones(len(y)), norm=Nuclear())
         problem = Problem(design, CrammerSinger(3), y[merged.rows], merged.times(1.0))
-        second = second_choice(problem, METHODS["factored"])
-        assert (second and second.name) == name
+        further = further_choices(problem, METHODS["factored"])
+        assert [method.name for method in further] == names
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e5])
+def test_large_weights_are_solved_by_other_means_where_a_conic_solver_fails(scale):
+    rng = np.random.default_rng(0)
+    X, y = scale * rng.normal(size=(12, 3)), np.arange(12) % 3
+    activations = np.ones((12, 1, 1), dtype=bool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        solution = solve(X, y, activations, loss="crammer_singer", C=1e10 / scale**2)
+    assert 0 < solution.norm < np.inf
+    assert solution.duality_gap < 1e-3
+
+
+def test_auto_goes_on_where_memory_is_short():
+    X, y, activations = classes()
+    for limit in (1e4, 1e5, 1e6):
+        solution = solve(
+            X, y, activations, loss="crammer_singer", C=np.inf, memory_limit=limit, tol=1e-4
+        )
+        assert solution.duality_gap <= 1e-4
 
 
 @each_loss

@@ -1,6 +1,7 @@
 """The multinomial loss in the engine: rivals, identities, independent certificates."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from gnorm.solvers.active_set.rounds import solve_near
 from gnorm.solvers.certify import certify
 from gnorm.solvers.design import get_norm, make_design
 from gnorm.solvers.interior import MultinomialSystem
-from gnorm.solvers.methods import METHODS, choose, second_choice
+from gnorm.solvers.methods import METHODS, choose, further_choices
 from gnorm.solvers.path import saturation
 from gnorm.solvers.problem import Point, Problem
 from gnorm.solvers.run import Run
@@ -239,9 +240,19 @@ def test_auto_goes_by_the_samples(n_samples, chosen):
     design = make_design(get_norm(None, gates), X, gates)
     problem = Problem(design, Multinomial(3), y, np.ones(len(y)))
     assert choose(problem, np.inf).method.name == chosen
-    second = second_choice(problem, METHODS[chosen])
+    second = further_choices(problem, METHODS[chosen])[0]
     assert {chosen, second.name} == {"interior-point", "factored"}
-    assert choose(problem, 1e3).method.name == (chosen if n_samples == 60 else "factored")
+    assert choose(problem, 1e3).method.name == "factored"  # in little memory
+    steep = replace(problem, C=np.full(len(y), 1e8))
+    assert choose(steep, np.inf).method.name == "interior-point"
+
+
+def test_conic_solver_has_the_last_word_on_few_samples():
+    rng = np.random.default_rng(10)
+    X, y = 100 * rng.normal(size=(30, 3)), rng.integers(0, 3, 30)
+    gates = rng.random((30, 2, 2)) < 0.6
+    solution = solve(X, y, gates, loss="multinomial", C=2e3)
+    assert solution.duality_gap <= 1e-6
 
 
 def test_many_samples_are_descended_on():

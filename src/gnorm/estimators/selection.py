@@ -36,6 +36,7 @@ __all__ = [
     "scores_of",
     "splits_of",
     "warn_of",
+    "warn_of_gaps",
 ]
 
 _DECADES = 4.0  # of the default grid, beginning at the least C worth solving for
@@ -171,17 +172,22 @@ def scorer_of(estimator: Any, scoring: Any) -> Any:
 
 def warn_of(scores: np.ndarray, gaps: np.ndarray, tol: float) -> None:
     """Warn of what the splits found, which may have been in other processes."""
-    if unfinished := np.count_nonzero(gaps > tol):
-        warnings.warn(
-            f"{unfinished} of {gaps.size} solves of the cross-validation stopped above "
-            f"tol={tol:.1e}, at relative duality gaps up to {np.max(gaps):.1e}",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
+    warn_of_gaps(gaps, tol, "solves of the cross-validation", stacklevel=4)
     if n_without := np.count_nonzero(np.isnan(scores)):
         warnings.warn(
             f"{n_without} of {scores.size} scores are NaN; a C with one of them is not chosen",
             stacklevel=3,
+        )
+
+
+def warn_of_gaps(gaps: np.ndarray, tol: float, what: str, stacklevel: int = 3) -> None:
+    """Warn once of gaps above the tolerance."""
+    if unfinished := np.count_nonzero(gaps > tol):
+        warnings.warn(
+            f"{unfinished} of {gaps.size} {what} stopped above tol={tol:.1e}, at relative duality "
+            f"gaps up to {np.max(gaps):.1e}",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
         )
 
 
@@ -229,8 +235,8 @@ def grid_of(given: Any, model: Any, data: TrainingData) -> np.ndarray:
     least = min(least_C(design, merged, y, loss) for y in model._problems(data))
     if not np.isfinite(least):
         raise ValueError(
-            "the best predictor is zero for every C, as classes coincide in every unit or "
-            "targets are zero, so that there is no scale for C; pass the Cs to choose from"
+            "expected a unit in which classes do not coincide and targets are not zero, got a "
+            "best predictor of zero for every C and no scale for it; pass the Cs to choose from"
         )
     return np.geomspace(least, 10.0**_DECADES * least, given)
 

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state, check_scalar, get_tags
 
-from gnorm.estimators.data import TrainingData, completed
+from gnorm.estimators.data import TrainingData, check_positive, completed
+from gnorm.estimators.selection import warn_of_gaps
 from gnorm.selection.units import fitted, of_units, with_open_unit
+from gnorm.solvers import Status
 from gnorm.solvers.api import solve_prepared
 
 __all__ = ["PermutationNull", "permutation_null"]
@@ -94,7 +96,8 @@ def permutation_null(
     Warns
     -----
     ConvergenceWarning
-        If Ctrl-C ends it early; what is returned is of the permutations that were done.
+        If Ctrl-C ends it early; what is returned is of the permutations that were done. Once, if
+        some of these ended at a gap above ``tol`` of the estimator.
 
     Notes
     -----
@@ -119,12 +122,15 @@ def permutation_null(
     if get_tags(model.gates).target_tags.required:
         raise ValueError(f"expected gates that do not learn from targets, got {estimator.gates!r}")
     data = model._checked(X, y, sample_weight)
+    is_infinite_allowed = model._loss_of(data).allows_infinite_C
+    check_positive(model.C, "C", is_infinite_allowed=is_infinite_allowed)
     model, data, names = fitted(model, data)
     activations = model._activations(model._seen_by_gates(data.X, data.source))
     random = check_random_state(random_state)
     orders = [random.permutation(len(data.kept)) for _ in range(n_permutations)]
     tasks = [partial(_beside_permuted, model, data, activations, order) for order in orders]
-    found = completed(n_jobs, tasks, unit="permutation", progress=progress)
+    found, gaps = zip(*completed(n_jobs, tasks, unit="permutation", progress=progress), strict=True)
+    warn_of_gaps(np.array(gaps), model.tol, "permutations")
     importances, null = np.split(np.stack(found), 2, axis=1)
     is_chance = (null.max(axis=1)[:, None] >= importances) | (importances == 0)
     pvalues = (1 + is_chance.sum(axis=0)) / (1 + len(found))
@@ -133,8 +139,8 @@ def permutation_null(
 
 def _beside_permuted(
     model: Any, data: TrainingData, activations: np.ndarray, order: np.ndarray
-) -> np.ndarray:
-    """Importances of the units and of the permuted ones; runs in a worker."""
+) -> tuple[np.ndarray, float]:
+    """Importances of the units and of the permuted ones, and their gap; runs in a worker."""
     loss = model._loss_of(data)
     both = np.concatenate([activations, activations[order, 1:]], axis=1)
     is_partition = np.all(both.sum(axis=2) == 1, axis=0)
@@ -145,10 +151,14 @@ def _beside_permuted(
     squares = np.zeros(both.shape[1])
     counts = [len(names) for names in model.gates_.context_names_]
     counts += counts[1:]
+    gap = 0.0
     for y in model._problems(data):
-        zeta = solve_prepared(design, merged, y, loss, float(model.C), **options).zeta
+        solution = solve_prepared(design, merged, y, loss, float(model.C), **options)
+        if solution.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt  # what there is of it is no chance
+        gap = max(gap, solution.duality_gap)
         for h, count in enumerate(counts):
-            weights = zeta[h, :count]
+            weights = solution.zeta[h, :count]
             mean = weights.mean(axis=0) if is_partition[h] else 0.0
             squares[h] += np.sum(np.square(weights - mean))
-    return np.sqrt(squares[1:])
+    return np.sqrt(squares[1:]), gap

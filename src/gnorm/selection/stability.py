@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state, check_scalar
 
 from gnorm.estimators.data import TrainingData, completed
-from gnorm.estimators.selection import on_part
+from gnorm.estimators.selection import on_part, warn_of_gaps
 from gnorm.selection.units import (
     check_between,
     check_count_of_units,
@@ -123,7 +123,8 @@ def stability_selection(
     Warns
     -----
     ConvergenceWarning
-        If Ctrl-C ends it early; what is returned is of the halves that were done.
+        If Ctrl-C ends it early; what is returned is of the halves that were done. Once, if some of
+        these ended at a gap above ``tol`` of the estimator.
 
     References
     ----------
@@ -158,7 +159,10 @@ def stability_selection(
     halves = [half for _ in range(n_resamples // 2) for half in _halves(data, random)]
     _, near = first_units(whole, part, q)  # halves have as many at about the same step
     tasks = [partial(_selected, model, data, half, q, near) for half in halves]
-    found = completed(n_jobs, tasks, unit="half", progress=progress, group=2)
+    found, gaps = zip(
+        *completed(n_jobs, tasks, unit="half", progress=progress, group=2), strict=True
+    )
+    warn_of_gaps(np.array(gaps), model.tol, "halves")
     frequencies = np.bincount(np.concatenate(found), minlength=n_units) / len(found)
     ranked = np.argsort(-frequencies, kind="stable")
     mean_selected = float(np.mean([len(selected) for selected in found]))
@@ -187,10 +191,13 @@ def _halves(data: TrainingData, random: np.random.RandomState) -> tuple[np.ndarr
     return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
 
 
-def _selected(model: Any, data: TrainingData, rows: np.ndarray, most: int, near: int) -> np.ndarray:
-    """First units to come on some of the samples; runs in a worker.
+def _selected(
+    model: Any, data: TrainingData, rows: np.ndarray, most: int, near: int
+) -> tuple[np.ndarray, float]:
+    """First units to come on some of the samples, and the gap at the end; runs in a worker.
 
     Gates that learn levels may know fewer of them there, but have the same units.
     """
     model, part = on_part(model, data, rows)
-    return first_units(model, part, most, near)[0] - 1
+    units = first_units(model, part, most, near)[0] - 1
+    return units, float(np.max(getattr(model, "duality_gap_", 0.0)))  # none where nothing comes

@@ -444,7 +444,8 @@ def expanded(
         dual_value -= 2 * certificate.ulp
     status, norm = certificate.point.status, certificate.norm
     gap = relative_gap(certificate.primal_value, dual_value)
-    if (status is Status.OPTIMAL) != (gap <= tol):
+    # an interrupt is told whatever the gap: who solves one problem after another is to end
+    if status is not Status.INTERRUPTED and (status is Status.OPTIMAL) != (gap <= tol):
         status = Status.OPTIMAL if gap <= tol else Status.STALLED
     least = float(np.min(loss.margins(y[merged.rows], certificate.outputs)))
     margin = least / norm if norm > 0 else 0.0 * least

@@ -18,11 +18,12 @@ import numpy as np
 from gnorm.norms import UnitNorm
 from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.certify import Certificate, better, certify
+from gnorm.solvers.design import FeatureDesign
 from gnorm.solvers.equilibrate import equilibrated
 from gnorm.solvers.memory import available_memory
-from gnorm.solvers.methods import Method, choose, get_method, second_choice
+from gnorm.solvers.methods import Method, choose, further_choices, get_method
 from gnorm.solvers.pairs import paired
-from gnorm.solvers.problem import Problem
+from gnorm.solvers.problem import Point, Problem
 from gnorm.solvers.run import Report, Run, print_table
 from gnorm.solvers.scaling import lighter, scaled
 from gnorm.solvers.separability import PROOF, raise_if_not_separable
@@ -113,6 +114,10 @@ def _as_one_output(
     pairs = paired(problem)
     try:
         certificate, name, _ = solve_certified(pairs.problem, **options)
+    except MemoryError:
+        if options["method"] != "auto":
+            raise
+        return None
     except NotSeparableError as error:
         raise pairs.proof(error) from None
     return pairs.certified(certificate, options["tol"]), name
@@ -131,16 +136,31 @@ def _by_methods(
     else:
         chosen = get_method(method)
     report = print_table(time.perf_counter()) if options["verbose"] else None
-    certificate = _run(problem, chosen, near, tol, max_iter, limit, report)
+    try:
+        certificate = _run(problem, chosen, near, tol, max_iter, limit, report)
+    except RuntimeError:  # of a conic solver
+        if method != "auto":
+            raise
+        certificate = certify(problem, _nothing(problem))
     if _gave_up(certificate, chosen, tol):
         others = [(other, chosen) for other in lighter(problem)]
-        second = second_choice(problem, chosen) if method == "auto" else None
-        if second is not None and second.bytes_needed(problem) <= limit:
-            others.insert(0, (problem, second))
+        if method == "auto":
+            further = further_choices(problem, chosen)
+            fits = [each for each in further if each.bytes_needed(problem) <= limit]
+            others = [*((problem, each) for each in fits), *others]
         certificate, chosen = _by_other_means(
             problem, certificate, chosen, others, (tol, max_iter, limit, report)
         )
     return _separated_if_given_up(problem, certificate, chosen, limit, options), chosen.name
+
+
+def _nothing(problem: Problem) -> Point:
+    """The predictor of zeros, where there is nothing else."""
+    design, n_outputs = problem.design, problem.n_outputs
+    shape: tuple[int, ...] = (*design.activations.shape[1:], design.n_features * n_outputs)
+    if isinstance(design, FeatureDesign):
+        shape = design.zeta_shape(n_outputs)
+    return Point(problem.zero_outputs, np.zeros(shape), Status.STALLED, 0)
 
 
 def _separated_if_given_up(

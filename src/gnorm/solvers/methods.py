@@ -18,14 +18,14 @@ from gnorm.solvers.interior import multinomial, solve_by_features, solve_by_samp
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
 
-__all__ = ["METHODS", "Choice", "Method", "choose", "get_method", "second_choice", "table"]
+__all__ = ["METHODS", "Choice", "Method", "choose", "further_choices", "get_method", "table"]
 
 TALL = 4  # samples a coded feature from which on the features are the smaller side
 UNEVEN = 1e3  # largest over smallest norm of a feature from which on single precision gets lost
-# Samples over the root of the weights of an output from which on descent is mostly faster, see
-# benchmarks/bench_classes.py.
-DESCENT = 32
-_FEW_HINGES = 1000  # samples times outputs with kinks up to which CLARABEL is faster than descent
+# Passes of a descent on the weights, and C times the squared length of inputs from which on they
+# grow with its root, see benchmarks/bench_classes.py.
+_PASSES, _STEEP = 100.0, 10.0
+_FEW_OUTPUTS = 1000  # samples times outputs up to which CLARABEL is faster than descent on kinks
 _FEW_ROWS = 50  # of the semidefinite matrices of a nuclear norm; of 42 CLARABEL takes a minute
 _FEW_FEATURES = 2000  # gated features that "primal" may be tried with on fewer samples
 
@@ -212,8 +212,8 @@ METHODS = {
         ),
         Method(
             "factored",
-            "L-BFGS on the weights of the network, for the nuclear norm and hinges of several "
-            "outputs",
+            "L-BFGS on the weights of the network, for the nuclear norm and for several outputs of "
+            "many samples",
             solve_by_factors,
             10_000,
             _none,
@@ -272,10 +272,10 @@ def choose(problem: Problem, limit: float) -> Choice:
     n_samples, norm = len(problem.y), problem.design.norm
     if not isinstance(norm, UnitNorm) or _has_hinges(problem):
         return _choose_for_norm(problem)
-    if n_samples <= FEW:  # the least memory, too
-        return _choice("interior-point", f"{n_samples} samples are few (at most {FEW})")
     if problem.n_outputs > 1:
         return _choose_for_outputs(problem, limit)
+    if n_samples <= FEW:  # the least memory, too
+        return _choice("interior-point", f"{n_samples} samples are few (at most {FEW})")
     n_coded = problem.design.n_coded_features
     ratio, sizes = TALL, f"{n_samples} samples, {n_coded} gated features"
     if (spread := _spread(problem.design.X)) > UNEVEN:
@@ -296,16 +296,19 @@ def choose(problem: Problem, limit: float) -> Choice:
 def _choose_for_outputs(problem: Problem, limit: float) -> Choice:
     """Choose for a smooth loss of several outputs.
 
-    An interior point takes some ten Cholesky factors an output. Descent takes a hundred to a
-    thousand passes over the samples, which cost the less of the two where these are many.
+    An interior point takes some ten Cholesky factors an output. Descent takes a hundred passes over
+    the samples, more where the loss is steep, and these cost the less where samples are many.
     """
     sizes = f"{len(problem.y)} samples of {problem.n_outputs} outputs"
     if not _is_factored(problem):
         return _choice("interior-point", f"{sizes}, and the norm is not one of two layers")
     need = METHODS["interior-point"].bytes_needed(problem)
-    most = DESCENT * np.sqrt(problem.design.n_gates * problem.design.n_features)
     if need > limit:
         return _choice("factored", f"{sizes}: interior-point takes {need:.1e} bytes of {limit:.1e}")
+    design = problem.design
+    curvature = float(np.mean(problem.C)) * design.max_input_norm**2
+    n_passes = _PASSES * np.sqrt(max(curvature / _STEEP, 1.0))
+    most = max(float(FEW), float(np.sqrt(n_passes * design.n_gates * design.n_features)))
     if len(problem.y) <= most:
         return _choice("interior-point", f"{sizes} are few (at most {most:.0f})")
     return _choice("factored", f"{sizes} are many (more than {most:.0f})")
@@ -316,7 +319,7 @@ def _choose_for_norm(problem: Problem) -> Choice:
     norm = type(problem.design.norm).__name__
     is_smooth = not problem.loss.is_piecewise_linear
     is_small = (
-        isinstance(problem.design.norm, UnitNorm) and problem.zero_outputs.size <= _FEW_HINGES
+        isinstance(problem.design.norm, UnitNorm) and problem.zero_outputs.size <= _FEW_OUTPUTS
     )
     if _is_factored(problem) and (is_smooth or (problem.n_outputs > 1 and not is_small)):
         return _choice("factored", f"{norm} is the least cost of two factors")
@@ -325,19 +328,22 @@ def _choose_for_norm(problem: Problem) -> Choice:
     return _choice("clarabel", f"{norm} has no method of its own for this loss")
 
 
-def second_choice(problem: Problem, first: Method) -> Method | None:
-    """Method to try where one that was chosen gave up; None where none is likely to do better."""
+def further_choices(problem: Problem, first: Method) -> list[Method]:
+    """Methods to try in turn where one that was chosen gave up, as far as they may do better."""
+    names: list[str] = []
     if not isinstance(problem.design.norm, UnitNorm) or _has_hinges(problem):
-        if first.name != "clarabel":
-            return METHODS["clarabel"] if _has_small_cones(problem) else None
-        return METHODS["factored"] if _has_hinges(problem) and _is_factored(problem) else None
-    if problem.n_outputs > 1:
-        other = "factored" if first.name == "interior-point" else "interior-point"
-        return METHODS[other] if _is_factored(problem) else None
-    if first.name == "primal":
-        return METHODS["working-set"]
-    n_coded = problem.design.n_coded_features
-    return METHODS["primal"] if n_coded <= max(len(problem.y), _FEW_FEATURES) else None
+        if first.name == "clarabel":
+            names += ["factored"] * (_has_hinges(problem) and _is_factored(problem))
+        else:
+            names += ["clarabel"] * _has_small_cones(problem)
+    elif problem.n_outputs > 1:
+        names += ["interior-point", *["factored"] * _is_factored(problem)]
+        names += ["clarabel"] * (problem.zero_outputs.size <= _FEW_OUTPUTS)
+    elif first.name == "primal":
+        names += ["working-set"]
+    elif problem.design.n_coded_features <= max(len(problem.y), _FEW_FEATURES):
+        names += ["primal"]
+    return [METHODS[name] for name in names if name != first.name]
 
 
 def _has_small_cones(problem: Problem) -> bool:

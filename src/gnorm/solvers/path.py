@@ -375,8 +375,8 @@ def _default_grid(
     """Grid from the saturated end to the hard margin, and the solution of the latter."""
     if not np.isfinite(end.C):
         raise ValueError(
-            "the best predictor is zero for every C, since the classes or targets coincide in "
-            "every unit; pass Cs to solve for them nevertheless"
+            "expected a unit in which the classes or targets do not coincide, got a best predictor "
+            "of zero for every C; pass Cs to solve for them nevertheless"
         )
     to_eps = np.geomspace(end.C, end.C / eps, n_Cs)
     if not at_one.loss.is_exact_penalty:
