@@ -80,6 +80,7 @@ DATA = {
     "MNIST 2": (lambda: digits(2), 1e-6),
     "MNIST 3": (lambda: digits(3), 1e-3),  # of four features: by branch and bound
 }
+TITLES = {"plane": "plane", "MNIST 2": "MNIST, 2 components", "MNIST 3": "MNIST, 3 components"}
 
 
 class Recorder:
@@ -242,7 +243,7 @@ def draw(table):
                     ax.plot([width for width, _ in points], heights, label=label, **style)
         panels[0, column].axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
         for row, letter in zip(panels, ("abc"[column], "def"[column]), strict=True):
-            row[column].set_title(f"{letter}  {name}", loc="left", fontsize="medium")
+            row[column].set_title(f"{letter}  {TITLES[name]}", loc="left", fontsize="medium")
         panels[0, column].set(xscale="log", yscale="log")
         panels[1, column].set_xlabel("width")
     panels[1, 0].set_ylim(0, None)

@@ -272,7 +272,8 @@ class ReLUNormSVC(_ReLUNormClassifier):
     linear_ : list of ndarray
         Coefficients of what each network has outside of the norm, zeros if there is nothing.
     norm_, lower_bound_, duality_gap_ : ndarray of shape (n_problems,)
-        Norm, bound of the objective over networks of any width, and the certified relative gap.
+        Norm, bound of the objective over networks of any width, or of the given patterns, and the
+        certified relative gap.
     status_ : list of str
         How each solve ended, see :class:`gnorm.relu.ReLUStatus`. "bounded" and "local" are no
         certificates: no better neuron was found, and the gap says what the bound leaves open.
@@ -407,7 +408,8 @@ class ReLUNormClassifier(_ReLUNormClassifier):
     linear_ : list of ndarray
         Coefficients of what each network has outside of the norm, zeros if there is nothing.
     norm_, lower_bound_, duality_gap_ : ndarray of shape (n_problems,)
-        Norm, bound of the objective over networks of any width, and the certified relative gap.
+        Norm, bound of the objective over networks of any width, or of the given patterns, and the
+        certified relative gap.
     status_ : list of str
         How each solve ended, see :class:`gnorm.relu.ReLUStatus`. "bounded" and "local" are no
         certificates: no better neuron was found, and the gap says what the bound leaves open.
@@ -574,7 +576,8 @@ class ReLUNormRegressor(RegressorMixin, _ReLUNorm):
     linear_ : list of ndarray
         Coefficients of what each network has outside of the norm, zeros if there is nothing.
     norm_, lower_bound_, duality_gap_ : ndarray of shape (n_problems,)
-        Norm, bound of the objective over networks of any width, and the certified relative gap.
+        Norm, bound of the objective over networks of any width, or of the given patterns, and the
+        certified relative gap.
     status_ : list of str
         How each solve ended, see :class:`gnorm.relu.ReLUStatus`. "bounded" and "local" are no
         certificates: no better neuron was found, and the gap says what the bound leaves open.

@@ -77,7 +77,8 @@ class ReLUSolution:
     primal_value : float
         Objective :math:`\tfrac12 \text{norm}^2 + \sum_n l_n(f(x_n))`.
     lower_bound : float
-        Dual value: no network of any width has an objective below it.
+        Dual value: no network of any width has an objective below it; with given patterns, none
+        of these patterns.
     duality_gap : float
         :math:`(\text{primal} - \text{bound}) / \text{primal}`.
     dual_norm : float

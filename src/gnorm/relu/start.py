@@ -27,7 +27,7 @@ _N_RANDOM = 20  # further neurons at the start
 class NoNetworkError(NotSeparableError):
     """No network of any width gives every hard-margin sample a positive margin."""
 
-    _proof = "a combination of the two classes coincides in every neuron"
+    _proof = "combinations of the two classes coincide in every neuron"
     _remedy = "Use a finite C, or append a constant feature if there is none."
 
 

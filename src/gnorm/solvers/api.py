@@ -99,18 +99,17 @@ def solve(
         and the kernel of a unit is :math:`\langle x_{S_h}, x'_{S_h} \rangle \langle g_h(x),
         g_h(x') \rangle`. Each iteration computes the Gram matrix over each set S of features that
         differs anew, which takes :math:`N^2 \sum_S |S|` operations for N samples of a set, and
-        memory for one matrix of their pairs more. Not for ``method="primal"``, and under norms
-        that are sums of those of the units.
+        memory for one matrix of their pairs more; ``method="primal"`` has a block of its own
+        features for each unit. Only under norms that are sums of those of the units.
     method : str, default="auto"
         "interior-point" is the engine's own, in time cubic and memory quadratic in the samples.
         "working-set" runs it on the samples that shape the solution, and certifies the result on
         all. "primal" is an interior point through the features, in time and memory linear in the
         samples, for many samples of few gated features, and not for the multinomial loss, of which
-        the working set is all samples. "clarabel" and "scs" solve the same
-        problem through cvxpy, under any norm. "factored" trains the network of the
-        nuclear norm, or of a sum of norms of units, to the same certificate, in time linear in the
-        samples and longer for large C. "highs" solves it by
-        linear programs where norm and loss are made of planes. "auto" picks one by the norm and the
+        the working set is all samples. "clarabel" and "scs" solve the same problem through cvxpy,
+        under any norm. "factored" trains the network of the nuclear norm, or of a sum of norms of
+        units, to the same certificate, in time linear in the samples and longer for large C.
+        "highs" solves it by linear programs where norm and loss are made of planes. "auto" picks one by the norm and the
         sizes of the problem, and tries another where that one gives up; ``verbose=1`` says which
         and why.
     tol : float, default=1e-6

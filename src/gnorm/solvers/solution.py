@@ -35,7 +35,7 @@ class NotSeparableError(ValueError):
     Attributes
     ----------
     certificate : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        Weights :math:`a \ge 0`, :math:`\sum_n a_n = 1`, under which the two classes coincide in
+        Weights :math:`a \ge 0`, :math:`\sum_n a_n = 1`, under which classes coincide in
         every unit: :math:`V_h(a) = \sum_n a_n y_n \phi_h(x_n)` vanishes (up to rounding) for all
         :math:`h`. Were the data separable, :math:`\sum_n a_n y_n f(x_n)` would be positive for
         some :math:`f`; but it is :math:`\sum_h \langle \zeta_h, V_h \rangle = 0` for every one.
@@ -47,7 +47,7 @@ class NotSeparableError(ValueError):
         :math:`\max_h \|V_h(a)\| / \max_n \|x_n\|`.
     """
 
-    _proof = "a combination of the two classes coincides in every unit"
+    _proof = "combinations of different classes coincide in every unit"
     _remedy = "Use a finite C, more units, or other gates."
 
     def __init__(self, certificate: np.ndarray, residual: float, n_named: int = 10) -> None:
