@@ -109,9 +109,9 @@ def solve(
         the working set is all samples. "clarabel" and "scs" solve the same problem through cvxpy,
         under any norm. "factored" trains the network of the nuclear norm, or of a sum of norms of
         units, to the same certificate, in time linear in the samples and longer for large C.
-        "highs" solves it by linear programs where norm and loss are made of planes. "auto" picks one by the norm and the
-        sizes of the problem, and tries another where that one gives up; ``verbose=1`` says which
-        and why.
+        "highs" solves it by linear programs where norm and loss are made of planes. "auto" picks
+        one by the norm and the sizes of the problem, and tries others where that one gives up;
+        ``verbose=1`` says which and why.
     tol : float, default=1e-6
         Relative duality gap, over all samples, at which the problem counts as solved. Rounding
         errors end the iteration at about 1e-8, later or earlier with the data.
