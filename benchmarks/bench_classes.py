@@ -54,8 +54,8 @@ def main():
     for make in (digits, tall):
         for n_samples in arguments.samples:
             X, y, gates = make(n_samples)
-            auto = solve(X, y, gates, loss="multinomial", C=0.01, tol=0.1).method
             for C in WEIGHTS:
+                auto = solve(X, y, gates, loss="multinomial", C=C, tol=0.5).method
                 for method in METHODS:
                     key = make.__name__, C, method
                     if method == METHODS[0] and last.get(key, 0.0) > arguments.limit / 10:
