@@ -75,7 +75,7 @@ class KSupport(Norm):
 
     def __post_init__(self) -> None:
         if not isinstance(self.k, Integral) or isinstance(self.k, bool) or self.k < 1:
-            raise ValueError(f"expected an integer k >= 1, got k={self.k!r}")
+            raise ValueError(f"expected an integer k >= 1, got k={self.k!r}; k=1 is the norm L1()")
         object.__setattr__(self, "k", int(self.k))
 
     @classmethod
@@ -89,7 +89,7 @@ class KSupport(Norm):
         if self.k > math.prod(shape):
             raise ValueError(
                 f"expected k of at most {math.prod(shape)}, the weights of shape {shape}, "
-                f"got k={self.k}"
+                f"got k={self.k}; with k of all weights it is the norm L2()"
             )
 
     def value(self, zeta: ArrayLike) -> float:

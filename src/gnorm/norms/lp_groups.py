@@ -79,7 +79,7 @@ class LpGroups(Norm):
         if not isinstance(self.p, Real) or not self.p >= 2:
             raise ValueError(
                 f"expected p >= 2, possibly inf, got p={self.p!r}: below 2 the units cost a power "
-                "of their norms that is not convex"
+                "of their norms that is not convex; p=2 is the GroupNorm() of gradient descent"
             )
         object.__setattr__(self, "p", float(self.p))
 

@@ -209,6 +209,7 @@ class QuadraticActivation(QuasiNorm):
     formula = r"\|M\|_{S_{2/3}} = (\sum_i |\lambda_i|^{2/3})^{3/2}"
     architecture = "two layers with squares as activations"
     geometry = "l2: gradient descent"
+    references = ("Li, Ma and Zhang (2018), arXiv:1712.09203",)
     convex_name = "Nuclear(shape=(d, d))"
 
     def _eigen(self, zeta: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
