@@ -124,6 +124,10 @@ def test_what_is_refused_and_what_is_warned_of():
         ReLUNormRegressor().fit(X, np.where(y > 1, "yes", "no"))
     with pytest.raises(ValueError, match=r"expected patterns to be a number, .* got 'some'"):
         ReLUNormSVC(patterns="some").fit(X, y > 1)
+    with pytest.raises(ValueError, match=r"a number, .* got an array of shape \(40, 3\)"):
+        ReLUNormSVC(patterns=np.ones((40, 3), dtype=bool)).fit(X, y > 1)
+    with pytest.raises(NotSeparableError, match="Use a finite C, or more patterns"):
+        ReLUNormSVC(C=np.inf, patterns=1).fit(X, X[:, 0] * X[:, 0] > 0.5)
     with pytest.raises(ValueError, match="expected samples of positive weight of at least 2"):
         ReLUNormSVC().fit(X, np.ones(40))
     rng = np.random.default_rng(0)

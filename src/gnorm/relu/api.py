@@ -20,7 +20,13 @@ from gnorm.relu.oracle import Lines, exact_oracle, walk_bytes
 from gnorm.relu.patterns import Cells, check_patterns
 from gnorm.relu.reduction import folded
 from gnorm.relu.solution import ReLUSolution, ReLUStatus, relu_values
-from gnorm.relu.start import NoNetworkError, first_neurons, raise_if_free, raise_if_not_separable
+from gnorm.relu.start import (
+    NoNetworkError,
+    NoNetworkOfPatternsError,
+    first_neurons,
+    raise_if_free,
+    raise_if_not_separable,
+)
 from gnorm.solvers.certify import relative_gap
 from gnorm.solvers.memory import available_memory
 from gnorm.solvers.merge import merge_samples
@@ -195,7 +201,8 @@ def relu_max_margin(
             search = drawn = _search(oracle, distinct, limit, seed, penalize_bias)
             start_neurons = first_neurons(problem, distinct, drawn, seed)
     except NotSeparableError as error:
-        raise NoNetworkError(rows.expand(error.certificate), error.residual) from None
+        kind = NoNetworkError if patterns is None else NoNetworkOfPatternsError
+        raise kind(rows.expand(error.certificate), error.residual) from None
     best = generate(
         problem,
         distinct,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
@@ -98,8 +98,11 @@ class _ReLUNorm(BaseEstimator):
         if hasattr(patterns, "transform"):
             opened: np.ndarray = clone(patterns).fit(X, sample_weight=weight).transform(X)
             return opened
-        if isinstance(patterns, str) and patterns != "all":
-            raise ValueError(f'expected patterns to be a number, "all" or gates, got {patterns!r}')
+        is_name = isinstance(patterns, str) and patterns == "all"
+        if not is_name and (isinstance(patterns, bool) or not isinstance(patterns, Integral)):
+            has_shape = hasattr(patterns, "shape")
+            got = f"an array of shape {patterns.shape}" if has_shape else repr(patterns)
+            raise ValueError(f'expected patterns to be a number, "all" or gates, got {got}')
         n_patterns = None if isinstance(patterns, str) else patterns
         return activation_patterns(self._augmented(X), n_patterns, random_state=self.random_state)
 

@@ -39,7 +39,7 @@ from scipy.sparse import block_diag, csr_matrix, hstack, vstack
 from sklearn.utils import check_array, check_random_state
 
 from gnorm.relu.oracle import Found, Lines, distinct
-from gnorm.relu.start import NoNetworkError
+from gnorm.relu.start import NoNetworkOfPatternsError
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.validation import check_count
 
@@ -314,7 +314,7 @@ class Cells:
             a[hard] = np.maximum(-solved.ineqlin.marginals[: len(hard)], 0.0)
             a /= np.sum(a)
             b = a * problem.y
-            raise NoNetworkError(a, self.find(b).bound + float(np.sum(np.abs(b @ free))))
+            raise NoNetworkOfPatternsError(a, self.find(b).bound + float(np.sum(np.abs(b @ free))))
         if solved.status != 0:
             raise RuntimeError(f"expected a solution of the linear program, got: {solved.message}")
         return np.asarray(solved.x[: 2 * n_patterns * n_features].reshape(-1, n_features))

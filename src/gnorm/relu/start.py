@@ -18,7 +18,13 @@ from gnorm.relu.oracle import Lines
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.solution import NotSeparableError
 
-__all__ = ["NoNetworkError", "first_neurons", "raise_if_free", "raise_if_not_separable"]
+__all__ = [
+    "NoNetworkError",
+    "NoNetworkOfPatternsError",
+    "first_neurons",
+    "raise_if_free",
+    "raise_if_not_separable",
+]
 
 _N_DIRECTIONS = 1  # random ones, along which the first neurons of a hard margin have their kinks
 _N_RANDOM = 20  # further neurons at the start
@@ -29,6 +35,13 @@ class NoNetworkError(NotSeparableError):
 
     _proof = "combinations of the two classes coincide in every neuron"
     _remedy = "Use a finite C, or append a constant feature if there is none."
+
+
+class NoNetworkOfPatternsError(NoNetworkError):
+    """No network of the given patterns gives every hard-margin sample a positive margin."""
+
+    _proof = "combinations of the two classes coincide in every neuron of the given patterns"
+    _remedy = "Use a finite C, or more patterns."
 
 
 def raise_if_free(problem: Problem, free: np.ndarray) -> None:
