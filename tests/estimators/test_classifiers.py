@@ -345,7 +345,7 @@ def test_hard_margin_of_all_classes(kind, loss):
         twice, labels = np.vstack([X[:1], X]), np.append(names[:1], names)
         labels[0] = "mid" if names[0] == "low" else "low"
         weight = np.append(1.0, np.r_[1.0, np.zeros(3), np.ones(26)])
-        with pytest.raises(NotSeparableError, match="coincides in every unit") as caught:
+        with pytest.raises(NotSeparableError, match="coincide in every unit") as caught:
             model.fit(twice, labels, weight)
         lengths = np.abs(caught.value.certificate).sum(axis=1)
         assert lengths.shape == (31,)

@@ -377,7 +377,7 @@ def some_hard():
 @pytest.mark.parametrize("data", [contradiction, closed_sample, random_labels, some_hard])
 def test_inseparable_data_come_with_a_certificate(data, method):
     X, y, activations, C = data()
-    with pytest.raises(NotSeparableError, match="coincides in every unit") as raised:
+    with pytest.raises(NotSeparableError, match="coincide in every unit") as raised:
         max_margin(X, y, activations, C, method=method)
     a = raised.value.certificate
     V = np.einsum("n,nhc,nd->hcd", a * y, activations, X)
