@@ -189,7 +189,9 @@ def _mirror(upper: np.ndarray, signs: np.ndarray, kernel: np.ndarray) -> None:
         corner = np.triu(block[:, : after - first])
         block[:, : after - first] = corner + np.triu(corner, 1).T
         kernel[first:after, first:n_samples] = block
-        kernel[after:n_samples, first:after] = block[:, after - first :].T
+        for row in range(after, n_samples, _ROWS):  # tiles stay in the cache
+            tile = slice(row, min(row + _ROWS, n_samples))
+            kernel[tile, first:after] = block[:, tile.start - first : tile.stop - first].T
 
 
 def _fit_hard(problem: Problem, length: float) -> tuple[np.ndarray, np.ndarray, float] | None:
