@@ -389,7 +389,7 @@ def test_ten_digits():
     X, y = load_digits(return_X_y=True)
     X, y = np.column_stack([X[:500] / 16, np.ones(500)]), y[:500]
     gates = HyperplaneGates(5, random_state=0).fit_transform(X)
-    solution = solve(X, y, gates, loss="multinomial", tol=1e-6)
+    solution = solve(X, y, gates, loss="multinomial", method="interior-point", tol=1e-6)
     assert solution.duality_gap <= 1e-6
     assert solution.n_iter <= 15
     primal, dual = values_by_hand(solution, X, y, gates, np.ones(500), np.ones(5))

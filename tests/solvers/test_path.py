@@ -123,7 +123,7 @@ def test_without_a_difference_between_the_classes_there_is_no_end():
     path = gln_norm_path(twice, y, gates, [0.1, 10.0])
     assert_allclose([solution.norm for solution in path.solutions], 0, atol=1e-6)
     assert path.least_C == np.inf
-    with pytest.raises(ValueError, match="the classes or targets coincide in every unit"):
+    with pytest.raises(ValueError, match="targets do not coincide, got a best predictor of zero"):
         gln_norm_path(twice, y, gates)
 
 

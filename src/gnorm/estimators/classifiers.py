@@ -407,9 +407,9 @@ class GLNNormClassifier(ContextGates, LossClassifier):
         Whether ``fit`` starts from the solution of the call before, if there is one of the same
         loss and of as many samples, units, contexts and features. The optimum is the same; it
         is found sooner if ``C`` became less, or labels, targets or weights changed little. From
-        a much smaller ``C``, and for hinges of all classes at once, the fit starts anew. On the
-        same inputs and weights the gates are kept as well, unless their parameters changed, even if
-        they were drawn without a seed.
+        a much smaller ``C`` nothing is gained, and the fit starts anew. On the same inputs and
+        weights the gates are kept as well, unless their parameters changed, even if they were
+        drawn without a seed.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
         :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,
@@ -611,9 +611,9 @@ class FReLUClassifier(OnOffGates, LossClassifier):
         Whether ``fit`` starts from the solution of the call before, if there is one of the same
         loss and of as many samples, units, contexts and features. The optimum is the same; it
         is found sooner if ``C`` became less, or labels, targets or weights changed little. From
-        a much smaller ``C``, and for hinges of all classes at once, the fit starts anew. On the
-        same inputs and weights the gates are kept as well, unless their parameters changed, even if
-        they were drawn without a seed.
+        a much smaller ``C`` nothing is gained, and the fit starts anew. On the same inputs and
+        weights the gates are kept as well, unless their parameters changed, even if they were
+        drawn without a seed.
     n_jobs : int, default=None
         Problems that are solved at the same time, in threads unless a
         :class:`joblib.parallel_config` says otherwise: classes against the rest or targets,

@@ -236,7 +236,7 @@ def grid_of(given: Any, model: Any, data: TrainingData) -> np.ndarray:
     if not np.isfinite(least):
         raise ValueError(
             "expected a unit in which classes do not coincide and targets are not zero, got a "
-            "best predictor of zero for every C and no scale for it; pass the Cs to choose from"
+            "best predictor of zero for every C and no scale for C; pass the Cs to choose from"
         )
     return np.geomspace(least, 10.0**_DECADES * least, given)
 

@@ -315,7 +315,12 @@ def _run(
         options |= dict.fromkeys(reduced, _LOOSE)
         if data[cp.settings.A].nnz < _MANY:
             options["direct_solve_method"] = "qdldl"
-    raw = chain.solve_via_data(program.scaled, data, verbose=is_verbose, solver_opts=options)
+    try:
+        raw = chain.solve_via_data(program.scaled, data, verbose=is_verbose, solver_opts=options)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of CLARABEL's Rust, which is no Exception
+            raise
+        return _Ended(Status.STALLED, f"panic: {error}", has_solution=False, n_iter=0)
     solution = chain.invert(raw, inverse_data)
     has_solution = solution.status in cp.settings.SOLUTION_PRESENT
     if has_solution:
