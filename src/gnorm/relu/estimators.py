@@ -100,8 +100,8 @@ class _ReLUNorm(BaseEstimator):
             return opened
         is_name = isinstance(patterns, str) and patterns == "all"
         if not is_name and (isinstance(patterns, bool) or not isinstance(patterns, Integral)):
-            has_shape = hasattr(patterns, "shape")
-            got = f"an array of shape {patterns.shape}" if has_shape else repr(patterns)
+            shape = getattr(patterns, "shape", None)
+            got = repr(patterns) if shape is None else f"an array of shape {shape}"
             raise ValueError(f'expected patterns to be a number, "all" or gates, got {got}')
         n_patterns = None if isinstance(patterns, str) else patterns
         return activation_patterns(self._augmented(X), n_patterns, random_state=self.random_state)
