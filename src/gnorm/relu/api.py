@@ -169,9 +169,8 @@ def relu_max_margin(
         raise ValueError(f"expected a loss of one output, got {loss.name!r}")
     check_options(tol, max_iter, memory_limit)
     check_count(max_neurons, "max_neurons")
-    for name, value in (("penalize_bias", penalize_bias), ("penalize_linear", penalize_linear)):
-        if not isinstance(value, bool | np.bool_):
-            raise ValueError(f"expected {name} to be True or False, got {value!r}")
+    _check_switch(penalize_bias, "penalize_bias")
+    _check_switch(penalize_linear, "penalize_linear")
     X = check_array(X, dtype=np.float64, input_name="X")
     gates = np.ones((len(X), 1), dtype=bool)  # without patterns samples merge by X and y
     if patterns is not None:
@@ -251,6 +250,12 @@ def relu_max_margin(
             stacklevel=2,
         )
     return solution
+
+
+def _check_switch(value: Any, name: str) -> None:
+    """Raise ValueError unless this is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"expected {name} to be True or False, got {value!r}")
 
 
 def _free_basis(X: np.ndarray, penalize_bias: bool, penalize_linear: bool) -> np.ndarray:

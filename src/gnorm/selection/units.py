@@ -31,9 +31,8 @@ __all__ = [
 
 _DECADES = 4  # of the path on which units come, from the least C worth solving for
 _STEPS = 6  # of each of them
-_AHEAD = (
-    3  # steps upwards at a time: half a decade, as beyond the units asked for it would get slow
-)
+# Steps upwards at a time, half a decade: beyond the units asked for a path would get slow.
+_AHEAD = 3
 
 
 def with_open_unit(estimator: Any) -> Any:

@@ -163,7 +163,7 @@ class _Descent:
             self.dual, self.b = dual, b
         if value <= self.primal:
             self.primal = value
-            self.point = self.norm.canonical(self.zeta(weights))
+            self.point = self.zeta(weights)
         if self.run.report is not None:
             self.run.report(self.run.n_iter, value, self.dual, 1.0)
         if self.gap <= 0.9 * self.run.tol or self.run.is_spent:
@@ -280,11 +280,16 @@ def solve(problem: Problem, run: Run) -> Certificate:
     size = descent.split + descent.n_matrices * descent.rank * descent.n_columns
     # small, as a network begins, and the same every time
     weights = 0.1 * np.random.default_rng(0).normal(size=size)
-    run.best_so_far = lambda status: Point(descent.b, descent.point, status, run.n_iter)
+
+    def best_so_far(status: Status) -> Point:
+        """Return the best points, the weights as those of least cost with these predictors."""
+        return Point(descent.b, descent.norm.canonical(descent.point), status, run.n_iter)
+
+    run.best_so_far = best_so_far
     status = Status.STALLED
     try:
         for _ in range(_ROUNDS):
             weights = descent.lifted(_descended(descent, weights))
     except _Closed:
         status = Status.OPTIMAL if descent.gap <= run.tol else Status.MAX_ITER
-    return certify(problem, run.best_so_far(status), run.tol)
+    return certify(problem, best_so_far(status), run.tol)
