@@ -82,9 +82,9 @@ def test_an_index_shows_the_readme_without_dead_links():
 
 
 def test_conda_recipe_asks_for_what_the_package_asks():
-    recipe = (REPOSITORY / "conda/meta.yaml").read_text()
+    recipe = (REPOSITORY / "conda/recipe.yaml").read_text()
     project = tomllib.loads(PYPROJECT.read_text())["project"]
-    assert f'version = "{project["version"]}"' in recipe
+    assert f'version: "{project["version"]}"' in recipe
     run = recipe.partition("  run:\n")[2].partition("\n\n")[0]
     asked = {line.strip("- ").replace(" ", "") for line in run.splitlines()}
     assert asked == {*project["dependencies"], f"python{project['requires-python']}"}
