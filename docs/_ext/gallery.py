@@ -11,12 +11,28 @@ from sphinx_gallery.scrapers import figure_rst
 
 QUICK = ("balance", "layer_norms")  # each below ten seconds
 NEEDS_DATA = ("error_against_samples",)  # all of MNIST, half an hour
+# What a newcomer reads first; the others follow by name.
+FIRST = (
+    *("implicit_bias", "one_network_five_norms", "reading_a_fit", "moderators", "custom_problem"),
+    *("matrix_completion", "relu_boundary", "relu_spline", "geometries", "extrapolation"),
+)
 LISTING = ".. code-block:: Python"
 THUMBNAIL = re.compile(r"/gallery/images/thumb/sphx_glr_(\w+)_thumb\.\w+")
 
 
 def name_of(path):
     return Path(path).stem.removeprefix("plot_")
+
+
+class Order:
+    """The key by which sphinx-gallery sorts the files of a folder."""
+
+    def __init__(self, folder):
+        pass
+
+    def __call__(self, filename):
+        name = name_of(filename)
+        return FIRST.index(name) if name in FIRST else len(FIRST), name
 
 
 class Figures:
@@ -55,6 +71,7 @@ def configuration(docs, runs_all):
         "ignore_pattern": r"^(?!.*plot_).*\.py$",
         "image_scrapers": (figures.saved,),
         "reset_argv": figures.arguments,
+        "within_subsection_order": Order,
         "reference_url": {"gnorm": None},
         "show_memory": False,
     }

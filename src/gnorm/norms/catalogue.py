@@ -182,13 +182,13 @@ def table() -> str:
     head = ["architecture", "descent", "norm", "formula", "dual", "solved by"]
     lines = [" | ".join(["", *head, ""]).strip(), "|---" * len(head) + "|"]
     for row in catalogue():
-        dual = f"${row.dual_formula}$" if row.dual_formula else "-"
+        dual = row.dual_formula.replace(r",\ ", "$, $")  # a line breaks between formulas only
         cells = [
             row.architecture,
             row.geometry,
             f"{{class}}`~gnorm.norms.{row.norm.__name__}`",
             f"${row.formula}$",
-            dual,
+            f"${dual}$" if dual else "-",
             row.solver,
         ]
         # a bar would end the cell
