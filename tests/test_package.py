@@ -7,6 +7,7 @@ import inspect
 import json
 import pkgutil
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -79,6 +80,30 @@ def test_an_index_shows_the_readme_without_dead_links():
     assert set(re.findall(r"\]\((\w+:|[^)]*)", text)) == {"https:"}
     assert "[the norm]" not in text
     assert "| the norm, its exact solution, and descent watched" in text
+
+
+def test_one_command_sets_the_address(tmp_path):
+    names = "pyproject.toml", "CITATION.cff", "SECURITY.md", "conda/recipe.yaml", ".ci/address.py"
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(REPOSITORY / name, tmp_path / name)
+    address, pages = "https://example.org/owner/gnorm", "https://example.org/pages"
+    command = [sys.executable, tmp_path / ".ci/address.py", address, pages]
+    subprocess.run(command, check=True)
+    texts = {name: (tmp_path / name).read_text() for name in names[:-1]}
+    project = tomllib.loads(texts["pyproject.toml"])
+    assert project["project"]["urls"]["Documentation"] == pages
+    hook = project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    (step,) = hook["substitutions"]
+    readme = re.sub(step["pattern"], step["replacement"], "see [the norm](docs/norms.md)")
+    assert readme == f"see [the norm]({address}/blob/main/docs/norms.md)"
+    assert f"\nrepository-code: {address}\n" in texts["CITATION.cff"]
+    assert f"\n  repository: {address}\n" in texts["conda/recipe.yaml"]
+    assert f"<{address}/issues>" in texts["SECURITY.md"]
+    assert not any("public" in text for text in texts.values())
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode
+    assert "once in pyproject.toml, found it 0 times" in again.stderr
 
 
 def test_conda_recipe_asks_for_what_the_package_asks():
