@@ -299,7 +299,8 @@ class Cells:
         lines = problem.y[hard, None] * free[hard]
         margins = np.hstack((-outputs, outputs, -lines, np.ones((len(hard), 1))))
         cones = [
-            np.where(pattern[:, None], -self.normals, self.normals) for pattern in self.patterns.T
+            csr_matrix(np.where(pattern[:, None], -self.normals, self.normals))
+            for pattern in self.patterns.T
         ] * 2
         rest = csr_matrix((2 * n_patterns * len(self.X), free.shape[1] + 1))
         A = vstack((margins, hstack((block_diag(cones), rest))), format="csr")
