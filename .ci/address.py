@@ -41,7 +41,7 @@ Changelog = "{repository}/blob/main/CHANGELOG.md\"""",
     )
     yield (
         "SECURITY.md",
-        "The project has no public tracker yet: tell whom you have the package from.",
+        "The project has no public tracker yet: tell those you have the package from.",
         f"Tell us by an issue: <{repository}/issues>.",
     )
 
