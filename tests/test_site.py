@@ -15,7 +15,7 @@ from tests import browser
 
 REPOSITORY = Path(__file__).parents[1]
 TEX = re.compile(r"\\[a-zA-Z]{2,}|\$\$")
-PHONE = 390  # pixels
+PHONE, LAPTOP = 390, 1280  # pixels
 OLD_NAMES = {"gnorm.margin", "gnorm.svm", "gnorm.svm_cv"}  # for code of version 0.1
 pytestmark = [
     pytest.mark.slow,
@@ -85,6 +85,15 @@ def test_every_page_in_a_browser(site, tmp_path):
             if unquote(parts.fragment) not in anchors | {""}:
                 wrong.append(f"{path.name}: no anchor {link}")
     assert not wrong, "\n".join(sorted(set(wrong))[:40])
+
+
+def test_the_catalogue_of_norms_does_not_scroll(site, tmp_path):
+    tables = "[...document.querySelectorAll('.table-wrapper')]"
+    catalogue = f"{tables}.find(e => e.innerText.includes('solved by'))"
+    with browser.Browser(tmp_path, LAPTOP) as window:
+        for name in ("index", "norms"):
+            window.open(site / f"{name}.html")
+            assert window.value(f"{catalogue}.scrollWidth - {catalogue}.clientWidth") == 0
 
 
 def test_each_public_name_has_a_page(site):
