@@ -4,6 +4,7 @@ An example takes the path of its figure as its argument. One that is not run has
 stands in docs/images, in the overview and on its page.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -16,6 +17,7 @@ FIRST = (
     *("implicit_bias", "one_network_five_norms", "reading_a_fit", "moderators", "custom_problem"),
     *("matrix_completion", "relu_boundary", "relu_spline", "geometries", "extrapolation"),
 )
+COMMAND = re.compile(r"^(?=    .*\bpython examples/)", re.MULTILINE)
 LISTING = ".. code-block:: Python"
 THUMBNAIL = re.compile(r"/gallery/images/thumb/sphx_glr_(\w+)_thumb\.\w+")
 
@@ -49,7 +51,8 @@ class Figures:
 
     def arguments(self, _, script_vars):
         self.folder.mkdir(parents=True, exist_ok=True)
-        return [str(self.figure(script_vars))]
+        # from the folder that the example runs in: it prints the path, and the page shows it
+        return [os.path.relpath(self.figure(script_vars), Path(script_vars["src_file"]).parent)]
 
     def saved(self, block, block_vars, gallery_conf):
         path = self.figure(block_vars)
@@ -84,8 +87,8 @@ def drawn(app, stem):
     return None if was_run(page.read_text(), stem) else next(found, None)
 
 
-def stored_figures(app, docname, source):
-    """Show the figures of the examples that were not run, in the overview and on their pages."""
+def prepare(app, docname, source):
+    """Show commands as such, and the figures of the examples that were not run."""
     folder, _, stem = docname.rpartition("/")
     if folder != "gallery":
         return
@@ -93,9 +96,11 @@ def stored_figures(app, docname, source):
         for found in list(THUMBNAIL.finditer(source[0])):
             if stored := drawn(app, found[1]):
                 source[0] = source[0].replace(found[0], f"/images/{stored.name}")
-    elif stem.startswith("plot_") and (stored := drawn(app, stem)):
-        figure = f".. image:: /images/{stored.name}\n   :alt: The figure that the example draws\n\n"
-        source[0] = source[0].replace(LISTING, figure + LISTING, 1)
+    elif stem.startswith("plot_"):
+        source[0] = COMMAND.sub("::\n\n", source[0], count=1)
+        if stored := drawn(app, stem):
+            figure = f".. image:: /images/{stored.name}\n   :alt: The figure that it draws\n\n"
+            source[0] = source[0].replace(LISTING, figure + LISTING, 1)
 
 
 def was_run(text, stem):
@@ -103,5 +108,5 @@ def was_run(text, stem):
 
 
 def setup(app):
-    app.connect("source-read", stored_figures)
+    app.connect("source-read", prepare)
     return {"parallel_read_safe": True}
