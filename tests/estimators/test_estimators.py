@@ -280,11 +280,10 @@ def test_the_filters_of_warnings_stay_as_they_are():
 
 def entries(kind, section):
     """Texts of the entries of a section of the docstring, by name."""
-    pattern = rf"^    {section}\n    -+\n(.*?)\n\n    \w[\w ]*\n    -+\n"
-    text = re.search(pattern, kind.__doc__, re.S | re.M)
+    pattern = rf"^{section}\n-+\n(.*?)\n\n\w[\w ]*\n-+\n"
+    text = re.search(pattern, inspect.getdoc(kind), re.S | re.M)
     return {
-        match[1]: match[0]
-        for match in re.finditer(r"^    (\w+) : .*\n(?:        .*\n?)+", text[1], re.M)
+        match[1]: match[0] for match in re.finditer(r"^(\w+) : .*\n(?:    .*\n?)+", text[1], re.M)
     }
 
 
@@ -327,7 +326,7 @@ def test_attributes_are_documented(kind, n_classes):
         "n_Cs": 2,
     }
     for name, text in documented.items():
-        shape = re.match(r"    \w+ : ndarray of shape \(([\w, ]+?),?\)\n", text)
+        shape = re.match(r"\w+ : ndarray of shape \(([\w, ]+?),?\)\n", text)
         if shape:
             expected = tuple(sizes[size] for size in shape[1].split(", "))
             assert getattr(model, name).shape == expected, name

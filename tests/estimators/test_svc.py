@@ -860,8 +860,8 @@ def test_parameters_and_defaults_are_documented(kind):
 
 @each_kind
 def test_attributes_are_documented(kind):
-    section = re.search(r"    Attributes\n    -+\n(.*?)\n    See Also", kind.__doc__, re.S)
-    documented = set(re.findall(r"^    (\w+) : ", section[1], re.M))
+    section = re.search(r"^Attributes\n-+\n(.*?)\nSee Also", inspect.getdoc(kind), re.S | re.M)
+    documented = set(re.findall(r"^(\w+) : ", section[1], re.M))
     X, y = labelled(40, 2)
     model = small(kind).set_params(segment=["a", "b"], features=["a", "b"])
     model.fit(pd.DataFrame(X, columns=["a", "b"]), y)
