@@ -150,6 +150,27 @@ def test_feature_gram_is_that_of_the_explicit_features(n_contexts, n_units, n_fe
     )
 
 
+def test_feature_gram_of_multiples_of_the_same_weights_is_computed_once(monkeypatch):
+    design, weights = random_design(), np.random.default_rng(1).random(100)
+    others = weights[::-1].copy()
+    expected = [(4.0 * weights, 4.0), (others, None), (weights, 1.0)]
+    gram, computed = design.feature_gram(weights), []
+    compute = type(design)._feature_gram
+
+    def counted(self, weights):
+        computed.append(weights)
+        return compute(self, weights)
+
+    monkeypatch.setattr(type(design), "_feature_gram", counted)
+    for given, multiple in expected:
+        found = design.feature_gram(given)
+        if multiple is not None:
+            assert_allclose(found, multiple * gram, rtol=1e-13)
+        assert_allclose(found, random_design().feature_gram(given), rtol=1e-13)
+    # those of the fresh designs, and of this one where the weights were others than before
+    assert len(computed) == len(expected) + 2
+
+
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("n_contexts", [2, 3])
 def test_coded_gates_give_the_kernels_of_all_units(norm, n_contexts):

@@ -66,6 +66,6 @@ def test_gram_matrix_of_the_features_is_that_of_one_thread():
     design = make_design(GLN(), X, HyperplaneGates(12, 2, random_state=0).fit_transform(X))
     weights = rng.random(len(X)) * (rng.random(len(X)) < 0.9)
     with threadpool_limits(1, user_api="blas"):
-        expected = design.feature_gram(weights)
+        expected = design._feature_gram(weights)
     with threadpool_limits(2, user_api="blas"):
-        assert_allclose(design.feature_gram(weights), expected, rtol=1e-12, atol=1e-9)
+        assert_allclose(design._feature_gram(weights), expected, rtol=1e-12, atol=1e-9)

@@ -43,7 +43,7 @@ def _feature_bytes(problem: Problem) -> float:
     design = problem.design
     per_sample = 8 * (60 + 3.5 * design.n_kernels + 1.5 * design.n_features)
     per_sample += 2 * design.n_coded_gates
-    return 1e6 + per_sample * len(problem.y) + 44.0 * design.n_coded_features**2
+    return 1e6 + per_sample * len(problem.y) + 52.0 * design.n_coded_features**2
 
 
 def _few_bytes(problem: Problem) -> float:

@@ -82,6 +82,9 @@ class Design(ABC, Generic[AnyNorm]):
     gram: Gram
     unit_features: np.ndarray | None = None
     n_matrices = 2
+    # The last weights relative to their largest, and the Gram matrix of the features for them: of
+    # squared errors they are the same at every step and for every C.
+    _weighted: tuple[np.ndarray, np.ndarray] | None = None
 
     def __init__(self, norm: AnyNorm, X: Any, activations: np.ndarray) -> None:
         norm.check_gates(activations)
@@ -253,6 +256,15 @@ class Design(ABC, Generic[AnyNorm]):
         ndarray of shape (n_gates * n_features, n_gates * n_features)
             The weighted Gram matrix of the features, gates varying slowest.
         """
+        largest = float(np.max(weights, initial=0.0)) or 1.0
+        relative = weights / largest
+        if self._weighted is None or not np.array_equal(self._weighted[0], relative):
+            self._weighted = None  # makes room
+            self._weighted = relative, self._feature_gram(relative)
+        return largest * self._weighted[1]
+
+    def _feature_gram(self, weights: np.ndarray) -> np.ndarray:
+        """Compute :meth:`feature_gram`."""
         gates = self.coded[0][:, :, 0]
         n_gates, n_features = gates.shape[1], self.n_features
         n_pairs = (n_gates * (n_gates + 1) + n_features * (n_features + 1)) // 2

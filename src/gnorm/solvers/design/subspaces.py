@@ -111,7 +111,7 @@ class SubspaceDesign(GroupDesign):
                 blocks.append(Block(units, features, design))
         return blocks
 
-    def feature_gram(self, weights: np.ndarray) -> np.ndarray:
+    def _feature_gram(self, weights: np.ndarray) -> np.ndarray:
         r"""Compute :math:`\sum_n w_n \phi(x_n) \phi(x_n)^\top` of the coded features, by blocks."""
         return self._explicit_gram(weights)
 

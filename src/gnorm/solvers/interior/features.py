@@ -131,8 +131,8 @@ class FeatureSystem(NewtonSystem):
     def _ridge(self, mu: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         r"""Minimise :math:`\tfrac12 \|\zeta\|^2 + \tfrac12 \sum_n c_n (f_n - y_n)^2`.
 
-        The weights c are the slopes of the loss at 0, or where margins are hard as large as single
-        precision would take them.
+        The weights c are the curvatures of the loss at 0, of a piecewise linear one its slopes, or
+        where margins are hard as large as single precision would take them.
 
         Returns
         -------
@@ -145,8 +145,11 @@ class FeatureSystem(NewtonSystem):
         """
         problem = self.problem
         y = problem.y / self.unit
-        slope = np.abs(problem.loss.derivative(problem.y, np.zeros(len(y)), problem.C))
-        weights = slope / (self.scale * np.maximum(np.abs(y), 1.0))
+        slope = problem.loss.derivative(problem.y, np.zeros(len(y)), problem.C)
+        flatness = problem.loss.conjugate_derivatives(problem.y, -slope, problem.C)[1]
+        weights = np.abs(slope) / (self.scale * np.maximum(np.abs(y), 1.0))
+        is_curved = flatness > 0
+        weights[is_curved] = self.unit / (self.scale * flatness[is_curved])
         root = self.coded.root(mu)
         hard = problem.is_hard
         weights = np.where(hard, 1.0, weights)
