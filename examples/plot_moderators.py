@@ -88,9 +88,8 @@ def draw(table, spending, selector, null):
     ranks = np.argsort(-of_units)
     colours = ["#0072B2" if null.pvalues[h] <= 0.05 else "0.6" for h in ranks]
     chance.bar(np.arange(1, len(ranks) + 1), of_units[ranks], color=colours)
-    chance.axhline(
-        np.quantile(of_permuted, 0.95), color="#D55E00", label="95 % of the best permuted"
-    )
+    label = "exceeded by the best permuted one\nin 5 % of the permutations"
+    chance.axhline(np.quantile(of_permuted, 0.95), color="#D55E00", label=label)
     chance.set(xlabel="segmentation, by importance", ylabel="importance beside permuted ones")
     chance.set_title("b  against chance", loc="left", fontsize="medium")
     chance.legend(frameon=False)

@@ -24,7 +24,7 @@ from scipy.linalg.blas import dsyrk
 from scipy.sparse import issparse
 
 from gnorm import gated, kernels
-from gnorm.gating import Gating
+from gnorm.gating import Activations, Gating, opened
 from gnorm.norms import UnitNorm
 from gnorm.solvers.design.coded import Block, CodedFeatures
 from gnorm.solvers.design.gram import Gram, Precision
@@ -59,7 +59,7 @@ class Design(ABC, Generic[AnyNorm]):
         The norm, which knows the kernels.
     X : {ndarray, CSR matrix} of shape (n_samples, n_features)
         Inputs in float64.
-    activations : ndarray of bool, shape (n_samples, n_units, n_contexts)
+    activations : ndarray of bool or OpenContexts, shape (n_samples, n_units, n_contexts)
         Gates of the inputs.
 
     Attributes
@@ -83,7 +83,7 @@ class Design(ABC, Generic[AnyNorm]):
     unit_features: np.ndarray | None = None
     n_matrices = 2
 
-    def __init__(self, norm: AnyNorm, X: Any, activations: np.ndarray) -> None:
+    def __init__(self, norm: AnyNorm, X: Any, activations: Activations) -> None:
         norm.check_gates(activations)
         self.norm = norm
         self.X = X
@@ -138,7 +138,7 @@ class Design(ABC, Generic[AnyNorm]):
         copied.gram = self.gram.copied()
         return copied
 
-    def _with(self, X: Any, activations: np.ndarray) -> Self:
+    def _with(self, X: Any, activations: Activations) -> Self:
         """Return the design of other samples."""
         return type(self)(self.norm, X, activations)
 
@@ -214,7 +214,7 @@ class Design(ABC, Generic[AnyNorm]):
         n_samples, n_units, n_contexts = self.activations.shape
         contexts = coded_gates(self.gating)
         gates = np.ones((n_samples, len(contexts) + self.is_one_hot, 1), dtype=bool)
-        gates[:, : len(contexts), 0] = self.activations.reshape(n_samples, -1)[:, contexts]
+        gates[:, : len(contexts), 0] = opened(self.activations, contexts)
         decoding = np.zeros((n_units * n_contexts, gates.shape[1]))
         decoding[contexts, np.arange(len(contexts))] = 1.0
         if self.is_one_hot:

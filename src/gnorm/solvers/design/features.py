@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from gnorm import gated
+from gnorm.gating import Activations
 from gnorm.norms import GroupNorm, Norm
 from gnorm.solvers.design.group import GroupDesign
 
@@ -31,7 +32,7 @@ class FeatureDesign(GroupDesign):
 
     norm: Any
 
-    def __init__(self, norm: Norm, X: Any, activations: np.ndarray) -> None:
+    def __init__(self, norm: Norm, X: Any, activations: Activations) -> None:
         super().__init__(GroupNorm(getattr(norm, "unit_weights", None)), X, activations)
         norm.check_gates(activations)
         self.norm = norm
@@ -74,5 +75,5 @@ class FeatureDesign(GroupDesign):
     def features(self) -> sp.csr_matrix:
         """All gated features as a sparse matrix, (n_samples, n_units * n_contexts * n_features)."""
         X = sp.csr_matrix(self.X)
-        gates = self.activations.reshape(self.n_samples, -1)
+        gates = np.asarray(self.activations).reshape(self.n_samples, -1)
         return sp.hstack([sp.diags(gate.astype(float)) @ X for gate in gates.T], format="csr")

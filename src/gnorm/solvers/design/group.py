@@ -9,7 +9,7 @@ from scipy.linalg import get_blas_funcs
 from scipy.sparse import diags, issparse, tril
 
 from gnorm import gated, kernels
-from gnorm.gating import Gating
+from gnorm.gating import Activations, Gating
 from gnorm.norms import GroupNorm
 from gnorm.solvers.design.base import Design
 from gnorm.solvers.design.gram import Gram, Precision
@@ -25,7 +25,7 @@ class GroupDesign(Design[GroupNorm]):
     For the parameters see :class:`Design`.
     """
 
-    def __init__(self, norm: GroupNorm, X: Any, activations: np.ndarray) -> None:
+    def __init__(self, norm: GroupNorm, X: Any, activations: Activations) -> None:
         super().__init__(norm, X, activations)
         self.n_kernels = activations.shape[1]
         self.gram = Gram(self._gram, self.max_input_norm)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gnorm.gating import Activations
 from gnorm.norms import QuadraticNorm
 from gnorm.solvers.design.base import Design
 from gnorm.solvers.design.gram import Gram, Precision
@@ -19,13 +20,13 @@ class QuadraticDesign(Design[QuadraticNorm]):
     For the parameters see :class:`Design`.
     """
 
-    def __init__(self, norm: QuadraticNorm, X: Any, activations: np.ndarray) -> None:
+    def __init__(self, norm: QuadraticNorm, X: Any, activations: Activations) -> None:
         super().__init__(norm, X, activations)
         self.n_kernels = 1
         self.gram = Gram(self._gram, self.max_input_norm)
 
     def _gram(self, precision: Precision, length: float) -> np.ndarray:
-        kernel = self.norm.kernel(self.X, self.activations)
+        kernel = self.norm.kernel(self.X, np.asarray(self.activations))
         if precision is not np.float64:
             kernel /= length**2
         return kernel.astype(precision, copy=False)
