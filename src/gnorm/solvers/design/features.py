@@ -48,14 +48,14 @@ class FeatureDesign(GroupDesign):
         r"""Compute :math:`V_h`, see :class:`Design`; a fourth axis has the outputs."""
         if coef.ndim == 1:
             return super().sums(coef)
-        gates, decoding, _ = self.coded
+        gates, _, _ = self.coded
         n_outputs, n_gates = coef.shape[1], gates.shape[1]
         total = np.zeros((n_gates * n_outputs, self.n_features))
         for rows in gated.row_blocks(self.n_samples, len(total)):
             weighted = gates[rows] * coef[rows, None, :]
             total += weighted.reshape(len(weighted), -1).T @ self.X[rows]
         by_gate = total.reshape(n_gates, n_outputs, -1).transpose(0, 2, 1)
-        return np.tensordot(decoding, by_gate, axes=1).reshape(self.zeta_shape(n_outputs))
+        return self.decoded(by_gate).reshape(self.zeta_shape(n_outputs))
 
     def decision_values(self, zeta: np.ndarray) -> np.ndarray:
         """Evaluate the predictor on the inputs of the design, one column an output if several."""
@@ -63,8 +63,9 @@ class FeatureDesign(GroupDesign):
             return super().decision_values(zeta)
         gates, decoding, _ = self.coded
         n_outputs, n_gates = zeta.shape[3], gates.shape[1]
-        weights = np.tensordot(zeta, decoding, axes=([0, 1], [0, 1]))  # features, outputs, gates
-        weights = np.ascontiguousarray(weights.transpose(0, 2, 1)).reshape(self.n_features, -1)
+        flat = decoding.T @ zeta.reshape(decoding.shape[0], -1)
+        weights = flat.reshape(n_gates, self.n_features, n_outputs).transpose(1, 0, 2)
+        weights = np.ascontiguousarray(weights).reshape(self.n_features, -1)
         values = np.empty((self.n_samples, n_outputs))
         for rows in gated.row_blocks(self.n_samples, weights.shape[1]):
             responses = (self.X[rows] @ weights).reshape(-1, n_gates, n_outputs)

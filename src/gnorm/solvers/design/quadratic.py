@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from gnorm.gating import Activations
 from gnorm.norms import QuadraticNorm
 from gnorm.solvers.design.base import Design
+from gnorm.solvers.design.coded import Factors
 from gnorm.solvers.design.gram import Gram, Precision
 
 __all__ = ["QuadraticDesign"]
@@ -49,9 +51,11 @@ class QuadraticDesign(Design[QuadraticNorm]):
         """Evaluate the predictor of the sums, see :class:`Design`."""
         return self.decision_values(self.norm.recovered(sums, np.ones(1)))[..., None]
 
-    def _factors(self, decoding: np.ndarray) -> np.ndarray:
-        values, vectors = np.linalg.eigh(self.norm.gate_metric(decoding))
-        return (np.sqrt(np.maximum(values, 0.0)) * vectors).T[None]
+    def _factors(self, decoding: csr_matrix) -> Factors:
+        dense = decoding.toarray().reshape(*self.activations.shape[1:], -1)
+        values, vectors = np.linalg.eigh(self.norm.gate_metric(dense))
+        rows = (np.sqrt(np.maximum(values, 0.0)) * vectors).T
+        return Factors(rows, np.zeros(len(rows), dtype=np.intp), 1)
 
     @property
     def norm_condition(self) -> float:
