@@ -14,8 +14,8 @@ how many others; seconds of processor time of a fit, cross-validation included, 
 memory that it takes beside what was there, in MB (Linux), each fit in a process of its own.
 Boosting and the forest select nothing.
 
-gnorm: `UnitSelectionCV`; the norm with C by cross-validation on all units; the same on those that
-stability selection finds (50 halves).
+gnorm: `UnitSelectionCV`; the same with `relax=True`, "unshrunk"; the norm with C by cross-
+validation on all units; the same on those that stability selection finds (50 halves).
 
 Rivals: an L1 penalty on all products; the group lasso on the groups of the norm (adelie, skglm);
 glinternet's formulation, a group for the levels of each segmentation and one for these with their
@@ -30,6 +30,7 @@ import importlib
 import importlib.util
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
 from time import process_time
@@ -132,9 +133,9 @@ def gates_of(scenario):
     }
 
 
-def by_selection(X, y, X_test, scenario):
+def by_selection(X, y, X_test, scenario, relax="cv"):
     model = GLNNormRegressor(gates=CategoryGates(), **gates_of(scenario))
-    found = UnitSelectionCV(model, max_units=8, cv=5).fit(X, y)
+    found = UnitSelectionCV(model, relax=relax, max_units=8, cv=5).fit(X, y)
     return found.predict(X_test), found.selected_units_
 
 
@@ -269,6 +270,7 @@ def by_forest(X, y, X_test, scenario):
 
 METHODS = {
     "gnorm, selection": by_selection,
+    "gnorm, unshrunk": partial(by_selection, relax=True),
     "gnorm, norm alone": by_norm,
     "gnorm, stability": by_stability,
     "L1, interactions": by_lasso,

@@ -1,69 +1,99 @@
-"""Columns of very different numbers of levels: seconds and memory of one solve.
+"""Columns of very different numbers of levels: seconds and memory from the table to predictions.
 
-50 columns, one of which changes the rule of 11 numbers, and an open unit; squared error, C = 0.01,
-to a gap of 1e-5. The columns have 4 levels each, or 3 and one of them 500, or 2 to 500 in equal
-steps.
+50 columns, one of which changes the rule of some numbers and a constant, and an open unit; squared
+error, C = 0.01, to a gap of 1e-5. With 2,000 samples and 10 numbers the columns have 4 levels each,
+or 3 and one of them 500, or 2 to 500 in equal steps; with 50,000 samples and one number 3 levels,
+and a further column 500, or 5,000, which is measured to the gates in the form that a solve takes.
 
-    python benchmarks/bench_uneven.py [--samples 2000]
+    python benchmarks/bench_uneven.py [NAME ...]
 
-Printed for each: levels in all, the method, seconds of processor time on one thread, the most
-memory beside data and activations (Linux), and what activations and weights take, which are as wide
-as the largest column, in MB.
+Printed for each: levels in all and the method; seconds of processor time on one thread and most
+memory beside the table (Linux, in a process of its own) of `fit`, then of `predict` on the same
+samples; what the activations take as an array of bool and as open contexts, and the pickled
+estimator, in MB.
 """
 
 import argparse
+import pickle
+from multiprocessing import Pool
 from pathlib import Path
 from time import process_time
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gnorm import solve
+from gnorm import CategoryGates, GLNNormRegressor, JoinedGates, OpenGates
+from gnorm.gates.base import activations_of
+from gnorm.gating import Gating
 
-N_COLUMNS, N_NUMBERS = 50, 10
-LEVELS = {
-    "4 each": np.full(N_COLUMNS, 4),
-    "3 each, one 500": np.append(np.full(N_COLUMNS - 1, 3), 500),
-    "2 to 500": np.linspace(2, 500, N_COLUMNS).astype(int),
+CASES = {  # samples, numbers, levels
+    "4 each": (2_000, 10, np.full(50, 4)),
+    "3 each, one 500": (2_000, 10, np.append(np.full(49, 3), 500)),
+    "2 to 500": (2_000, 10, np.linspace(2, 500, 50).astype(int)),
+    "tall, one 500": (50_000, 1, np.append(np.full(50, 3), 500)),
+    "tall, one 5,000": (50_000, 1, np.append(np.full(50, 3), 5_000)),
 }
+GATES_ALONE = ["tall, one 5,000"]
 
 
-def generate(levels, n_samples):
-    """Inputs with a constant, targets, and activations of the open unit and the columns."""
+def generate(n_samples, n_numbers, levels):
+    """A table of levels and numbers, and targets."""
     random = np.random.default_rng(0)
     codes = random.integers(levels, size=(n_samples, len(levels)))
-    X = np.column_stack([random.normal(size=(n_samples, N_NUMBERS)), np.ones(n_samples)])
-    rules = random.normal(size=(levels[1], N_NUMBERS + 1))
-    f = X @ random.normal(size=N_NUMBERS + 1) + np.sum(X * rules[codes[:, 1]], axis=1)
+    X = np.column_stack([random.normal(size=(n_samples, n_numbers)), np.ones(n_samples)])
+    rules = random.normal(size=(levels[1], n_numbers + 1))
+    f = X @ random.normal(size=n_numbers + 1) + np.sum(X * rules[codes[:, 1]], axis=1)
     y = f + 0.5 * f.std() * random.normal(size=n_samples)
-    activations = np.zeros((n_samples, len(levels) + 1, levels.max()), dtype=bool)
-    activations[:, 0, 0] = True
-    for h, code in enumerate(codes.T, 1):
-        activations[np.arange(n_samples), h, code] = True
-    return X, y, activations
+    return np.hstack([codes, X[:, :-1]]), y
 
 
-def memory(field):
-    """Memory of this process in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith(field))
+def measured(work):
+    """Seconds of processor time and megabytes of what a function does, and what it returns."""
+
+    def memory(field):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith(field))
+
+    Path("/proc/self/clear_refs").write_text("5")
+    before, start = memory("VmRSS"), process_time()
+    result = work()
+    return f"{process_time() - start:6.2f} s {memory('VmHWM') - before:6.0f} MB", result
+
+
+def of_case(name):
+    n_samples, n_numbers, levels = CASES[name]
+    table, y = generate(n_samples, n_numbers, levels)
+    gates = JoinedGates([OpenGates(), CategoryGates()])
+    model = GLNNormRegressor(gates=gates, segment=slice(len(levels)), C=0.01, tol=1e-5)
+    with threadpool_limits(1):
+        if name in GATES_ALONE:
+            segments = table[:, : len(levels)]
+            of_gates, gating = measured(lambda: Gating(gates.fit(segments).open_contexts(segments)))
+            return f"{name:<18}{levels.sum():6} levels  gates {of_gates}, {sizes_of(gating)}"
+        of_fit, _ = measured(lambda: model.fit(table, y))
+        of_predict, _ = measured(lambda: model.predict(table))
+    gating = Gating(activations_of(model.gates_, table[:, : len(levels)]))
+    return (
+        f"{name:<18}{levels.sum():6} levels  fit {of_fit}, predict {of_predict}, "
+        f"{sizes_of(gating)}, estimator {len(pickle.dumps(model)) / 1e6:.2f} MB"
+    )
+
+
+def sizes_of(gating):
+    """What the gates take in both forms."""
+    n_samples, n_units, n_contexts = gating.shape
+    as_numbers = n_samples * n_units * np.min_scalar_type(-n_contexts).itemsize
+    return f"activations {np.prod(gating.shape) / 1e6:.1f} MB or {as_numbers / 1e6:.1f}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--samples", type=int, default=2000)
-    n_samples = parser.parse_args().samples
-    solve(np.ones((2, 1)), [0.0, 1.0], np.ones((2, 1, 1), dtype=bool), loss="squared_error")
-    for name, levels in LEVELS.items():
-        X, y, activations = generate(levels, n_samples)
-        Path("/proc/self/clear_refs").write_text("5")
-        before, start = memory("VmRSS"), process_time()
-        with threadpool_limits(1):
-            found = solve(X, y, activations, loss="squared_error", C=0.01, tol=1e-5)
-        seconds, megabytes = process_time() - start, memory("VmHWM") - before
-        arrays = f"{activations.nbytes / 1e6:.1f} and {found.zeta.nbytes / 1e6:.1f} MB"
-        cost = f"{found.method} {seconds:8.2f} s {megabytes:6.0f} MB, arrays {arrays}"
-        print(f"{name:<17}{levels.sum():6} levels  {cost}", flush=True)
+    parser.add_argument("names", nargs="*", default=list(CASES), metavar="NAME")
+    warm = GLNNormRegressor(gates=OpenGates())
+    warm.fit(np.ones((2, 1)), [0.0, 1.0]).predict(np.ones((2, 1)))  # imports what a fit needs
+    with Pool(1, maxtasksperchild=1) as pool:
+        for name in parser.parse_args().names:
+            print(pool.apply(of_case, (name,)), flush=True)
 
 
 if __name__ == "__main__":

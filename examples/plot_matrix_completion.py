@@ -116,7 +116,8 @@ def draw(M, exact, runs, spectral, is_seen):
     spectra.plot(numbers, trained, marker="o", markersize=3, **options)
     spectra.plot(numbers, flattest, color=SPECTRAL, linestyle="--", label="least operator norm")
     spectra.legend(frameon=False, fontsize="small", loc="upper right")
-    spectra.set(xlabel="number", ylabel="singular value", yscale="log", ylim=(1e-3, 500))
+    spectra.set(xlabel="index of the singular value", ylabel="singular value")
+    spectra.set(yscale="log", ylim=(1e-3, 500))
     spectra.set_xticks([1, 5, 10, 15, 20])
     spectra.set_title("c  the spectrum at the end", loc="left", fontsize="medium")
     for ax in (norms, errors):

@@ -88,12 +88,12 @@ def draw(table, spending, selector, null):
     ranks = np.argsort(-of_units)
     colours = ["#0072B2" if null.pvalues[h] <= 0.05 else "0.6" for h in ranks]
     chance.bar(np.arange(1, len(ranks) + 1), of_units[ranks], color=colours)
-    chance.axhline(
-        np.quantile(of_permuted, 0.95), color="#D55E00", label="95 % of the best permuted"
-    )
+    seldom = np.quantile(of_permuted, 0.95)
+    chance.axhline(seldom, color="#D55E00")
+    said = "exceeded by the best permuted one\nin 5 % of the permutations"
+    chance.text(len(ranks), 1.1 * seldom, said, ha="right", va="bottom", fontsize="small")
     chance.set(xlabel="segmentation, by importance", ylabel="importance beside permuted ones")
     chance.set_title("b  against chance", loc="left", fontsize="medium")
-    chance.legend(frameon=False)
     EffectsDisplay.from_estimator(selector, ax=effects)
     effects.set_title("c  deviations of the rule, by level", loc="left", fontsize="medium")
     return figure

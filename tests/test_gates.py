@@ -418,6 +418,68 @@ def test_pickle_says_why_a_lambda_cannot_be_stored(tmp_path):
     np.testing.assert_array_equal(pickle.loads(by_value).transform(X), gates.transform(X))
 
 
+class Threshold:
+    """A callable that holds what pickle may not store."""
+
+    def __init__(self, above):
+        self.above = above
+
+    def __call__(self, X):
+        return self.above(X)[:, None, None]
+
+    def opened(self, X):
+        return self(X)
+
+
+def is_above(X, least=0.0):
+    return (X[:, 0] > least)[:, None, None]
+
+
+def closure(least):
+    def of_column(X):
+        return is_above(X, least)
+
+    return of_column
+
+
+@pytest.mark.parametrize(
+    ("func", "got"),
+    [
+        (partial(lambda X, least: is_above(X, least), least=0.0), r"functools.partial\(.*lambda"),
+        (closure(0.0), r"closure.<locals>.of_column of "),
+        (Threshold(lambda X: X[:, 0] > 0), r"Threshold object.*lambda"),
+        (Threshold(lambda X: X[:, 0] > 0).opened, r"Threshold.opened of .*lambda"),
+    ],
+)
+def test_pickle_says_why_what_is_made_of_a_lambda_cannot_be_stored(func, got):
+    X = normal(9, 2)
+    gates = FixedGates(func).fit(X)
+    with pytest.raises(pickle.PicklingError, match=rf"func that pickle can store.* got .*{got}"):
+        pickle.dumps(gates)
+    by_value = pytest.importorskip("cloudpickle").dumps(gates)
+    np.testing.assert_array_equal(pickle.loads(by_value).transform(X), gates.transform(X))
+
+
+@pytest.mark.parametrize("func", [is_above, partial(is_above, least=0.1), Threshold(bool).opened])
+def test_functions_that_pickle_can_store(func):
+    gates = FixedGates(func)
+    stored = pickle.dumps(gates)
+    assert b"Unstored" not in stored
+    assert type(pickle.loads(stored).func) is type(func)
+
+
+def test_errors_of_other_kinds_come_through_pickling():
+    class Broken:
+        def __call__(self, X):
+            return is_above(X)
+
+        def __reduce__(self):
+            raise RuntimeError("out of order")
+
+    with pytest.raises(RuntimeError, match="out of order"):
+        pickle.dumps(FixedGates(Broken()))
+
+
 @pytest.mark.parametrize(
     ("gates", "error", "sentence"),
     [

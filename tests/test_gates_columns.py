@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import make_column_selector
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gnorm.gates import (
@@ -21,6 +22,7 @@ from gnorm.gates import (
     JoinedGates,
     OpenGates,
     QuantileGates,
+    SelectedGates,
 )
 from gnorm.gates.columns import column_indices
 
@@ -37,6 +39,36 @@ def frame():
             "price": [1.5, 2.5, np.nan, 3.5, 0.5, 9.0],
         }
     )
+
+
+@pytest.mark.parametrize(
+    "gates",
+    [
+        CategoryGates(["shape", "size"], handle_unknown="shared"),
+        QuantileGates(["size", "price"], n_bins=2),
+        OpenGates(),
+        JoinedGates([OpenGates(), (QuantileGates(n_bins=3), ["price"]), CategoryGates(["colour"])]),
+        SelectedGates(JoinedGates([OpenGates(), CategoryGates(["colour", "sold"])]), [2, 0]),
+        SelectedGates(FrozenEstimator(CategoryGates(["shape", "size"]).fit(frame())), [1]),
+    ],
+)
+def test_open_contexts_are_the_activations(gates):
+    table = frame()
+    gates = clone(gates).fit(table)
+    table.loc[0, "shape"] = "unseen"
+    found = gates.open_contexts(table)
+    activations = gates.transform(table)
+    assert isinstance(activations, np.ndarray)
+    assert found.shape == activations.shape
+    assert_array_equal(np.asarray(found), activations)
+
+
+def test_gates_that_open_several_contexts_tell_no_open_ones():
+    X = np.arange(12.0).reshape(4, 3)
+    joined = JoinedGates([OpenGates(), HyperplaneGates(2, random_state=0)])
+    assert not hasattr(joined, "open_contexts")  # not before it is fitted either
+    for gates in (joined, SelectedGates(joined, [0]), HyperplaneGates(2, random_state=0)):
+        assert not hasattr(gates.fit(X), "open_contexts")
 
 
 def first_is_positive(X):

@@ -1,6 +1,7 @@
 """How many units, how surely, and against chance."""
 
 import pickle
+import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import linprog
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -99,6 +101,8 @@ def test_units_are_checked(units):
     [
         UnitSelectionCV(GLNNormRegressor(2, random_state=0), cv=2, Cs=2, max_units=1),
         UnitSelectionCV(GLNNormClassifier(2, random_state=0), cv=2, Cs=2, max_units=1),
+        UnitSelectionCV(GLNNormRegressor(2, random_state=0), cv=2, relax=True, max_units=1),
+        UnitSelectionCV(GLNNormClassifier(2, random_state=0), cv=2, relax=True, max_units=1),
     ]
 )
 def test_scikit_learn_checks(estimator, check):
@@ -155,10 +159,10 @@ def test_the_rule_of_standard_errors():
     one, none = selector(REGRESSOR), selector(REGRESSOR, n_standard_errors=0)
     for each in (one, none):
         each.n_tried_, each.Cs_ = np.arange(3), np.array([0.1, 1.0])
-    assert one._chosen(scores) == (1, 1.0)  # within 0.041 of the best
-    assert none._chosen(scores) == (2, 0.1)
+    assert one._chosen(scores) == (1, 1)  # within 0.041 of the best
+    assert none._chosen(scores) == (2, 0)
     scores[0, 2, 0] = np.nan
-    assert none._chosen(scores) == (1, 1.0)
+    assert none._chosen(scores) == (1, 1)
 
 
 @pytest.mark.slow
@@ -170,6 +174,79 @@ def test_less_shrinkage_than_of_all_units():
     path = GLNNormRegressorCV(gates=GATES, segment=SEGMENT, cv=3, Cs=6).fit(X, target)
     assert found.n_units_ < len(path.selected_units_)
     assert found.score(later, truth) > path.score(later, truth)
+
+
+def gated_columns(X, units):
+    """Numbers and a constant, alone and times the indicator of each level of these units."""
+    numbers = np.column_stack([X[["x", "z"]], np.ones(len(X))])
+    on = [X[f"s{h}"].to_numpy() == level for h in units for level in "abc"]
+    return np.hstack([numbers, *(numbers * each[:, None] for each in on)])
+
+
+@pytest.mark.parametrize("weights", [None, np.random.default_rng(5).uniform(0.1, 2.0, 160)])
+def test_without_shrinkage_a_regression_is_least_squares_on_the_selected_units(weights):
+    X, _, target = table(changes=(3, 6))
+    later, _, _ = table(50, seed=1)
+    found = selector(REGRESSOR, n_units_to_select=2, relax=True)
+    found.fit(X, target, sample_weight=weights)
+    assert sorted(found.selected_names_) == ["s3", "s6"]
+    assert found.scores_.shape == (3, 1, 1)
+    assert_array_equal(found.Cs_, [found.C_])
+    assert found.get_params()["relax"] is True
+    assert clone(found).relax is True
+    root = np.ones(len(X)) if weights is None else np.sqrt(weights)
+    of_units = gated_columns(X, found.selected_units_) * root[:, None]
+    coef = np.linalg.lstsq(of_units, root * target, rcond=None)[0]
+    expected = gated_columns(later, found.selected_units_) @ coef
+    assert_allclose(found.predict(later), expected, atol=1e-3 * expected.std())
+    shrunk = selector(REGRESSOR, n_units_to_select=2, Cs=[1e-3]).fit(X, target)
+    assert np.max(np.abs(shrunk.predict(later) - expected)) > 0.1 * expected.std()
+
+
+def test_without_shrinkage_the_excess_of_the_loss_is_bounded():
+    """By the norm of a predictor of least loss; for absolute errors, say, which lstsq is not of."""
+    X, _, target = table()
+    model = clone(REGRESSOR).set_params(loss="absolute_error", tol=1e-8)
+    found = selector(model, n_units_to_select=1, relax=True).fit(X, target)
+    Z = gated_columns(X, found.selected_units_)
+    best = linprog(  # of the positive and the negative part of the errors
+        np.append(np.zeros(Z.shape[1]), np.ones(2 * len(X))),
+        A_eq=np.hstack([Z, np.eye(len(X)), -np.eye(len(X))]),
+        b_eq=target,
+        bounds=[(None, None)] * Z.shape[1] + [(0, None)] * (2 * len(X)),
+    )
+    excess = np.abs(target - found.predict(X)).sum() - best.fun
+    bound = found.estimator_.norm_[0] ** 2 / (2 * found.C_)
+    assert -1e-9 * best.fun <= excess <= 2 * bound + 1e-6 * best.fun
+
+
+def test_without_shrinkage_the_margin_of_separated_classes_is_hard():
+    X, _, _ = table(changes=())
+    y = np.where(X["x"] + 0.5 * X["z"] > 0, 1, -1)
+    model = GLNNormSVC(gates=GATES, segment=SEGMENT, tol=1e-8)
+    found = selector(model, n_units_to_select=0, relax=True).fit(X, y)
+    hard = clone(found.estimator_).set_params(C=np.inf).fit(X, y)
+    values = hard.decision_function(X)
+    assert_allclose(found.decision_function(X), values, atol=1e-4 * np.abs(values).max())
+
+
+def test_no_fit_without_shrinkage_is_said():
+    X, y, _ = table()
+    y = np.where(np.arange(len(X)) % 4 == 0, "no", y)  # which no rule separates
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = selector(CLASSIFIER, n_units_to_select=1, relax=True, cv=2).fit(X, y)
+    y = np.where(X["s3"] == "a", "no", y)  # a level in one class only
+    with pytest.warns(ConvergenceWarning, match="separate classes, wholly or in part"):
+        found.fit(X, y)
+    assert list(found.selected_names_) == ["s3"]
+
+
+@pytest.mark.parametrize("relax", [False, "True", 1, None, "CV"])
+def test_values_of_relax(relax):
+    X, _, target = table(40)
+    with pytest.raises(ValueError, match=r"relax must be True or 'cv', got .*; not to fit"):
+        selector(REGRESSOR, relax=relax).fit(X, target)
 
 
 def test_unknown_levels_follow_the_shared_rule():

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from gnorm.gating import BLOCK_ENTRIES, Gating, row_blocks
+from gnorm.gating import BLOCK_ENTRIES, Gating, OpenContexts, row_blocks
 
 __all__ = [
     "BLOCK_ENTRIES",
@@ -156,7 +156,7 @@ def check_zeta(zeta: ArrayLike, name: str = "zeta") -> FloatArray:
     return _as_real(zeta, name, "n_units", "n_contexts", "n_features")
 
 
-def _check_samples(X: Any, activations: ArrayLike | Gating) -> tuple[Any, Gating]:
+def _check_samples(X: Any, activations: ArrayLike | OpenContexts | Gating) -> tuple[Any, Gating]:
     expected = "X of shape (n_samples, n_features)"
     X = X.tocsr() if sparse.issparse(X) else as_array(X, expected)
     if X.ndim != 2:
@@ -167,6 +167,8 @@ def _check_samples(X: Any, activations: ArrayLike | Gating) -> tuple[Any, Gating
         raise ValueError("expected finite X, got NaN or infinite entries")
     if isinstance(activations, Gating):
         return X, activations
+    if isinstance(activations, OpenContexts) and len(activations) == X.shape[0]:
+        return X, Gating(activations)
     expected = f"activations of shape ({X.shape[0]}, n_units, n_contexts)"
     gates = as_array(activations, expected)
     if gates.dtype != np.bool_:
@@ -186,7 +188,9 @@ def _check_sizes(X: Any, gating: Gating, zeta: FloatArray) -> None:
         )
 
 
-def unit_values(X: Any, activations: ArrayLike | Gating, zeta: ArrayLike) -> FloatArray:
+def unit_values(
+    X: Any, activations: ArrayLike | OpenContexts | Gating, zeta: ArrayLike
+) -> FloatArray:
     r"""Contribution of every unit to the decision value of every sample.
 
     .. math:: f_h(x_n) = \sum_c g_{hc}(x_n) \, \langle \zeta_{hc}, x_n \rangle
@@ -224,7 +228,9 @@ def unit_values(X: Any, activations: ArrayLike | Gating, zeta: ArrayLike) -> Flo
     return gating.values_by_unit(X, zeta)
 
 
-def decision_values(X: Any, activations: ArrayLike | Gating, zeta: ArrayLike) -> FloatArray:
+def decision_values(
+    X: Any, activations: ArrayLike | OpenContexts | Gating, zeta: ArrayLike
+) -> FloatArray:
     r"""Decision values of the gated linear map.
 
     .. math:: f(x_n) = \sum_{h,c} g_{hc}(x_n) \, \langle \zeta_{hc}, x_n \rangle
@@ -262,7 +268,9 @@ def decision_values(X: Any, activations: ArrayLike | Gating, zeta: ArrayLike) ->
     return gating.values(X, zeta)
 
 
-def accumulate(X: Any, activations: ArrayLike | Gating, coef: ArrayLike) -> FloatArray:
+def accumulate(
+    X: Any, activations: ArrayLike | OpenContexts | Gating, coef: ArrayLike
+) -> FloatArray:
     r"""Weighted sum of the gated features: the adjoint of :func:`decision_values` in zeta.
 
     .. math:: V_{hc} = \sum_n a_n \, g_{hc}(x_n) \, x_n , \qquad

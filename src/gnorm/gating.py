@@ -4,11 +4,14 @@ Units may have very different numbers of contexts, and activations as many a uni
 them has. What products cost follows the gates that are open: a context that is open in many samples
 is a column of a dense matrix, one that is open in few samples a list of these, and one that is
 never open is nothing.
+
+Of units that open one context at most the number of that context says the same as the array, in
+the space of one context (:class:`OpenContexts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import cached_property
 from typing import Any
@@ -17,7 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-__all__ = ["BLOCK_ENTRIES", "Gating", "row_blocks"]
+__all__ = [
+    "BLOCK_ENTRIES",
+    "Activations",
+    "Gating",
+    "OpenContexts",
+    "opened",
+    "row_blocks",
+    "side_by_side",
+]
 
 FloatArray = NDArray[np.float64]
 Floats = NDArray[np.floating[Any]]
@@ -35,6 +46,100 @@ def row_blocks(n_rows: int, width: int) -> Iterator[slice]:
     return (slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step))
 
 
+class OpenContexts:
+    """Activations of units that open one context at most, as the number of that context.
+
+    It is read as an array of bool of its shape where a function of gnorm takes activations, and
+    ``np.asarray`` gives that array.
+
+    Parameters
+    ----------
+    contexts : ndarray of int of shape (n_samples, n_units)
+        Open context of each unit, -1 for none.
+    n_contexts : int
+        Contexts of the unit that has most.
+
+    Attributes
+    ----------
+    contexts : ndarray of int of shape (n_samples, n_units)
+        The same, in the least type of integers that holds them.
+    shape : tuple of int
+        Samples, units and contexts.
+    """
+
+    dtype = np.dtype(bool)
+    ndim = 3
+
+    def __init__(self, contexts: NDArray[np.integer[Any]], n_contexts: int) -> None:
+        least = np.min_scalar_type(-max(n_contexts, 1))
+        self.contexts = np.ascontiguousarray(contexts, dtype=least)
+        self.shape = (*contexts.shape, n_contexts)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        return self.contexts.nbytes
+
+    def __len__(self) -> int:
+        return len(self.contexts)
+
+    def __getitem__(self, key: Any) -> OpenContexts:
+        """Return those of some samples, or of some samples and units."""
+        return OpenContexts(self.contexts[key], self.shape[2])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("expected copy other than False, as open contexts are no array")
+        array = self.contexts[:, :, None] == np.arange(self.shape[2], dtype=self.contexts.dtype)
+        return array if dtype is None else array.astype(dtype)
+
+    def sum(self, axis: int) -> NDArray[np.intp]:
+        """How many contexts of each unit are open, 0 or 1: the sum over the last axis.
+
+        Parameters
+        ----------
+        axis : int
+            The last, 2.
+
+        Returns
+        -------
+        ndarray of int of shape (n_samples, n_units)
+            The numbers.
+        """
+        if axis != 2:
+            raise ValueError(f"expected axis=2, that of the contexts, got {axis}")
+        return (self.contexts >= 0).astype(np.intp)
+
+
+Activations = NDArray[np.bool_] | OpenContexts
+
+
+def opened(activations: Activations, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Gates of contexts by their numbers in the flat list, (n_samples, len(numbers))."""
+    if isinstance(activations, OpenContexts):
+        units, own = np.divmod(numbers, activations.shape[2])
+        return activations.contexts[:, units] == own.astype(activations.contexts.dtype)
+    return _flat(activations)[:, numbers]
+
+
+def _flat(activations: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    n_samples, n_units, n_contexts = activations.shape
+    return activations.reshape(n_samples, n_units * n_contexts)  # also of no samples
+
+
+def side_by_side(parts: Sequence[Activations]) -> Activations:
+    """Activations of the units of several gates."""
+    n_contexts = max(part.shape[2] for part in parts)
+    coded = [part.contexts for part in parts if isinstance(part, OpenContexts)]
+    if len(coded) == len(parts):
+        return OpenContexts(np.hstack(coded), n_contexts)
+    units = [part.shape[1] for part in parts]
+    joined = np.zeros((len(parts[0]), sum(units), n_contexts), dtype=bool)
+    for first, part in zip(np.cumsum(units) - units, parts, strict=True):
+        joined[:, first : first + part.shape[1], : part.shape[2]] = part
+    return joined
+
+
 class Gating:
     r"""Gates of samples, a flat list of contexts in place of units times contexts.
 
@@ -42,7 +147,7 @@ class Gating:
 
     Parameters
     ----------
-    activations : ndarray of bool of shape (n_samples, n_units, n_contexts)
+    activations : ndarray of bool or OpenContexts of shape (n_samples, n_units, n_contexts)
         Open gates.
 
     Attributes
@@ -59,15 +164,17 @@ class Gating:
         1 where a context is open that is open in few samples; None if there are no such.
     """
 
-    def __init__(self, activations: NDArray[np.bool_]) -> None:
+    def __init__(self, activations: Activations) -> None:
         self.shape = activations.shape
         self._activations = activations
-        flat = activations.reshape(len(activations), activations.shape[1] * activations.shape[2])
-        self.counts = np.count_nonzero(flat, axis=0)
-        is_rare = self.counts <= _RARE * len(flat)
+        self.counts = _counts(activations)
+        is_rare = self.counts <= _RARE * len(activations)
         self.columns = np.flatnonzero(~is_rare)
-        self.gates = flat[:, self.columns] if is_rare.any() else flat
-        self.rare = _lists(flat, np.flatnonzero(is_rare & (self.counts > 0)))
+        if is_rare.any() or isinstance(activations, OpenContexts):
+            self.gates = opened(activations, self.columns)
+        else:  # all of them, without a copy
+            self.gates = _flat(activations)
+        self.rare = _lists(activations, is_rare & (self.counts > 0))
 
     def __getitem__(self, rows: Any) -> Gating:
         """Return the gates of some samples, in the same columns and lists."""
@@ -84,6 +191,8 @@ class Gating:
         n_samples, n_units, n_contexts = self.shape
         if np.any(self.counts.reshape(n_units, n_contexts).sum(axis=1) != n_samples):
             return False
+        if isinstance(self._activations, OpenContexts):
+            return True
         # as many as samples in each unit, so that one in each sample is to have none twice
         return bool(np.all(np.einsum("nhc->nh", self._activations.view(np.uint8))))
 
@@ -181,13 +290,39 @@ class Gating:
             yield rows, gates if is_live.all() else gates[:, is_live], X[rows] @ weights
 
 
-def _lists(flat: NDArray[np.bool_], contexts: NDArray[np.intp]) -> Any:
+def _counts(activations: Activations) -> NDArray[np.intp]:
+    """In how many samples each context is open."""
+    if isinstance(activations, OpenContexts):
+        size = activations.shape[2] + 1  # the first for none
+        each = [np.bincount(own + 1, minlength=size)[1:] for own in _by_unit(activations)]
+        return np.concatenate(each)
+    return np.count_nonzero(_flat(activations), axis=0)
+
+
+def _lists(activations: Activations, is_listed: NDArray[np.bool_]) -> Any:
     """Open gates of some contexts as a CSR matrix over all of them, None of none."""
-    if len(contexts) == 0:
+    if not is_listed.any():
         return None
-    rows, columns = np.nonzero(flat[:, contexts])
-    starts = np.searchsorted(rows, np.arange(len(flat) + 1))
-    return sparse.csr_matrix((np.ones(len(rows)), contexts[columns], starts), shape=flat.shape)
+    n_samples, n_units, n_contexts = activations.shape
+    if isinstance(activations, OpenContexts):
+        is_there = np.empty((n_samples, n_units), dtype=bool)
+        for h, own in enumerate(_by_unit(activations)):
+            of_unit = is_listed[h * n_contexts : (h + 1) * n_contexts]
+            is_there[:, h] = np.append(of_unit, False)[own]  # -1, for none, is the last
+        rows, units = np.nonzero(is_there)
+        columns = units * n_contexts + activations.contexts[rows, units]
+    else:
+        contexts = np.flatnonzero(is_listed)
+        rows, places = np.nonzero(opened(activations, contexts))
+        columns = contexts[places]
+    starts = np.searchsorted(rows, np.arange(n_samples + 1))
+    shape = n_samples, n_units * n_contexts
+    return sparse.csr_matrix((np.ones(len(rows)), columns, starts), shape=shape)
+
+
+def _by_unit(activations: OpenContexts) -> Iterator[NDArray[np.intp]]:
+    """Open contexts of one unit after another."""
+    return (own.astype(np.intp) for own in activations.contexts.T)
 
 
 def _row_sums(X: Any, weights: Floats) -> Floats:

@@ -80,7 +80,7 @@ def test_effects_add_up_to_the_outputs(model, n_classes):
     if model.fit_intercept:
         assert effects.feature_names[2] == "intercept"
         inputs = np.column_stack([inputs, np.ones(len(X))])
-    activations = model._activations(X[SEGMENT])
+    activations = np.asarray(model._activations(X[SEGMENT]))
     values = inputs @ effects.shared.T
     for h, deviations in enumerate(effects.deviations):
         assert deviations.shape[1] == len(effects.context_names[h])
@@ -127,7 +127,7 @@ def test_shallow_contexts_are_called_after_all_units():
     model, X = fitted(ShallowGLNSVC())
     names = model.effects_.context_names[0]
     assert list(model.unit_names_) == ["context"]
-    on = model._activations(X[SEGMENT])[:, 0].argmax(axis=1)
+    on = model._activations(X[SEGMENT]).contexts[:, 0]
     for n in range(10):
         all_, region, tier, _ = names[on[n]].split(", ")
         assert (all_, region, tier) == ("all", X["region"].iloc[n], str(X["tier"].iloc[n]))

@@ -195,7 +195,7 @@ def of_estimator(problem: Problem, model: Any, is_warned: bool) -> list[tuple[st
     X, n_samples = problem.X, len(problem.y)
     activations = model.gates_.transform(X)
     if problem.entry == "ShallowGLNSVC":
-        activations = model._activations(X)
+        activations = np.asarray(model._activations(X))
     if model.fit_intercept:
         X = np.column_stack([X, np.full(n_samples, float(model.intercept_scaling))])
     weight = problem.options.get("sample_weight", np.ones(n_samples))

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array, csr_matrix
 
+from gnorm import solve
+from gnorm.gates import OpenContexts
+from gnorm.gating import side_by_side
 from gnorm.norms import GLN, FReLU, GroupNorm, MaxAbs, PredictorL2
 from gnorm.solvers.accurate import accurate_outputs, accurate_sums
 from gnorm.solvers.design import (
@@ -14,6 +17,7 @@ from gnorm.solvers.design import (
     get_norm,
     make_design,
 )
+from gnorm.solvers.design.coded import Factors
 
 
 def random_design(n_samples=100, n_features=31, n_units=6, n_contexts=2, norm=None):
@@ -176,7 +180,7 @@ def test_feature_gram_of_multiples_of_the_same_weights_is_computed_once(monkeypa
 def test_coded_gates_give_the_kernels_of_all_units(norm, n_contexts):
     design = random_design(30, 5, n_contexts=n_contexts, norm=norm)
     X = design.X
-    gates, decoding, factors = design.coded
+    gates, _, factors = design.coded
     longest = 0.0
     for h, factor in enumerate(factors):
         mapped = gates[:, :, 0] @ factor.T
@@ -185,7 +189,7 @@ def test_coded_gates_give_the_kernels_of_all_units(norm, n_contexts):
         assert_allclose(np.tril((X @ X.T) * (mapped @ mapped.T)), kernel, atol=atol)
         longest = max(longest, np.sqrt(np.diag(kernel).max()))
     assert_allclose(design.max_feature_norm, longest)
-    decoded = np.einsum("hck,nk->nhc", decoding, gates[:, :, 0])
+    decoded = np.moveaxis(design.decoded(gates[:, :, 0].T), -1, 0)
     assert_allclose(decoded, design.activations, atol=1e-12)
 
 
@@ -262,8 +266,8 @@ def test_kernels_of_uneven_units_are_those_of_the_features(norm, rows):
     coef = np.random.default_rng(1).normal(size=len(rows))
     products = design.exact_products(coef)
     assert_allclose(coef @ products, design.norm.dual_norms(design.sums(coef)) ** 2, rtol=1e-9)
-    gates, decoding, factors = design.coded
-    decoded = np.einsum("hck,nk->nhc", decoding, gates[:, :, 0])
+    gates, _, factors = design.coded
+    decoded = np.moveaxis(design.decoded(gates[:, :, 0].T), -1, 0)
     assert_allclose(decoded, design.activations, atol=1e-12)
     for h, (unit, factor) in enumerate(zip(np.eye(design.n_kernels), factors, strict=True)):
         kernel = np.tril(design.weighted_gram(unit, np.float64))
@@ -271,6 +275,65 @@ def test_kernels_of_uneven_units_are_those_of_the_features(norm, rows):
         assert_allclose(kernel @ coef, products[:, h], atol=1e-9)
         mapped = gates[:, :, 0] @ factor.T
         assert_allclose((design.X @ design.X.T) * (mapped @ mapped.T), kernel, atol=1e-9)
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_open_contexts_say_what_activations_do(is_closed):
+    random = np.random.default_rng(2)
+    levels = np.array([2, 3, 40, 300])
+    contexts = random.integers(-int(is_closed), levels, size=(200, 4))
+    coded = OpenContexts(contexts, 300)
+    array = np.asarray(coded)
+    assert coded.contexts.dtype == np.int16
+    assert (coded.shape, len(coded), coded.nbytes) == (array.shape, 200, 200 * 4 * 2)
+    assert_array_equal(array, contexts[:, :, None] == np.arange(300))
+    assert_array_equal(coded.sum(axis=2), array.sum(axis=2))
+    assert_array_equal(coded[5:9], array[5:9])
+    assert_array_equal(coded[:, [2, 0]], array[:, [2, 0]])
+    other = side_by_side([coded, array])
+    assert_array_equal(other, side_by_side([coded, coded]))
+    X, coef = random.normal(size=(200, 3)), random.normal(size=200)
+    left, right = (make_design(GroupNorm(), X, each) for each in (coded, array))
+    assert_array_equal(left.gating.counts, right.gating.counts)
+    assert_array_equal(left.gating.gates, right.gating.gates)
+    assert (left.gating.rare != right.gating.rare).nnz == 0
+    assert left.is_one_hot == right.is_one_hot != is_closed
+    assert_allclose(left.sums(coef), right.sums(coef), rtol=1e-12)
+    assert_array_equal(left.coded[0], right.coded[0])
+    with pytest.raises(ValueError, match="expected axis=2"):
+        coded.sum(axis=1)
+    with pytest.raises(ValueError, match="expected copy other than False"):
+        coded.__array__(copy=False)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "hinge"])
+def test_a_solve_of_open_contexts_is_that_of_the_array(loss):
+    random = np.random.default_rng(3)
+    coded = OpenContexts(random.integers(0, [2, 3, 30], size=(120, 3)), 30)
+    X = random.normal(size=(120, 2))
+    y = X[:, 0] * (coded.contexts[:, 0] - 0.5) + 0.3 * random.normal(size=120)
+    y = np.sign(y) if loss == "hinge" else y
+    found, expected = (
+        solve(X, y, each, loss=loss, C=0.5, tol=1e-9) for each in (coded, np.asarray(coded))
+    )
+    assert_allclose(found.primal_value, expected.primal_value, rtol=1e-8)
+    assert_allclose(found.decision_values(X, coded), expected.decision_values(X, coded), atol=1e-4)
+    with pytest.raises(ValueError, match=r"expected activations .*got dtype bool and shape"):
+        solve(X, y, coded[:9], loss=loss)
+
+
+def test_factors_take_the_rows_of_each_kernel():
+    random = np.random.default_rng(4)
+    kernels = np.array([0, 0, 2, 2, 2])  # none of kernel 1
+    factors = Factors(random.normal(size=(5, 4)), kernels, 3)
+    V, mu = random.normal(size=(4, 6)), np.array([0.5, 2.0, 3.0])
+    each = list(factors)
+    assert [len(F) for F in each] == [2, 0, 3]
+    assert_allclose(factors.squares(V), [np.sum((F @ V) ** 2) for F in each])
+    projected = np.stack([F.T @ F @ V for F in each])
+    assert_allclose(factors.projected(V), projected)
+    assert_allclose(factors.combined(mu, V), np.tensordot(mu, projected, 1))
+    assert_allclose(factors.metric(mu), sum(m * F.T @ F for m, F in zip(mu, each, strict=True)))
 
 
 def test_contexts_that_are_never_open_cost_nothing():

@@ -33,7 +33,7 @@ from gnorm.estimators.data import (
 )
 from gnorm.estimators.effects import ReadableUnits, context_means
 from gnorm.gates import HyperplaneGates, ReLUGates
-from gnorm.gates.base import Gates
+from gnorm.gates.base import Gates, activations_of
 from gnorm.gates.columns import (
     column_indices,
     columns_of_text,
@@ -41,6 +41,7 @@ from gnorm.gates.columns import (
     take_columns,
     take_rows,
 )
+from gnorm.gating import Activations, Gating
 from gnorm.losses import Loss
 from gnorm.norms import Norm
 from gnorm.solvers import Near, NotSeparableError, Solution
@@ -111,7 +112,7 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
     def _check_part(self, part: TrainingData) -> None:
         """Raise ValueError if the training part of a split does not do."""
 
-    def _fit_activations(self, X: Any) -> np.ndarray:
+    def _fit_activations(self, X: Any) -> Activations:
         """Activations of the training data; a subclass may learn from them."""
         return self._activations(X)
 
@@ -210,7 +211,7 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
         self.gates_ = kept
 
     def _prepare(
-        self, data: TrainingData, activations: np.ndarray | None = None
+        self, data: TrainingData, activations: Activations | None = None
     ) -> tuple[Any, Any]:
         """Return the design of the distinct samples and how the samples map to them."""
         if activations is None:
@@ -321,8 +322,8 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
 
     # -- evaluation --------------------------------------------------------------------------------
 
-    def _activations(self, X: Any) -> np.ndarray:
-        return check_activations(self.gates_.transform(X), X.shape[0])
+    def _activations(self, X: Any) -> Activations:
+        return check_activations(activations_of(self.gates_, X), X.shape[0])
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Evaluate the predictors, shape (n_samples, n_outputs)."""
@@ -339,14 +340,15 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
         seen = self._seen_by_gates(X, source)
         shared = self._shared_rules()
         values = np.empty((X.shape[0], len(self.zeta_)))
-        n_gates = self.zeta_[0, ..., 0].size
+        n_units, n_contexts = self.zeta_.shape[1:3]
+        n_gates = n_units if hasattr(self.gates_, "open_contexts") else n_units * n_contexts
         width = n_gates if sparse.issparse(X) else max(n_gates, X.shape[1])
         for rows in gated.row_blocks(X.shape[0], width):
             activations = self._activations(take_rows(seen, rows))
-            augmented = self._augmented(X[rows])
-            closed = ~activations.any(axis=2, keepdims=True)
+            augmented, gating = self._augmented(X[rows]), Gating(activations)
+            closed = activations.sum(axis=2)[:, :, None] == 0
             for k, zeta in enumerate(self.zeta_):
-                values[rows, k] = gated.decision_values(augmented, activations, zeta)
+                values[rows, k] = gated.decision_values(augmented, gating, zeta)
                 if shared is not None and closed.any():
                     values[rows, k] += gated.decision_values(augmented, closed, shared[k])
         return values

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from gnorm.gates.base import context_names, unit_names
+from gnorm.gating import Activations
 
 __all__ = ["Effects", "ReadableUnits", "context_means"]
 
@@ -121,7 +122,7 @@ class Effects:
 class ReadableUnits:
     """Names, importances and effects of the units of a fitted estimator."""
 
-    def _note_partition(self: Any, activations: np.ndarray) -> None:
+    def _note_partition(self: Any, activations: Activations) -> None:
         """Note which units have exactly one context on, whatever the sample."""
         self._is_partition = np.all(activations.sum(axis=2) == 1, axis=0)
         is_shared = getattr(self.gates_, "is_shared_", None)

@@ -9,6 +9,7 @@ import numpy as np
 from gnorm.estimators.base import ContextGates, OnOffGates
 from gnorm.estimators.classifiers import GatedClassifier
 from gnorm.estimators.data import TrainingData
+from gnorm.gating import OpenContexts
 from gnorm.losses import Hinge, Loss
 from gnorm.norms import Norm
 
@@ -738,13 +739,13 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def _fit_activations(self, X: Any) -> np.ndarray:
-        activations = super()._activations(X)
+    def _fit_activations(self, X: Any) -> OpenContexts:
+        activations = np.asarray(super()._activations(X))
         self.contexts_ = np.unique(activations, axis=0)
         return self._one_unit(activations)
 
-    def _activations(self, X: Any) -> np.ndarray:
-        return self._one_unit(super()._activations(X))
+    def _activations(self, X: Any) -> OpenContexts:
+        return self._one_unit(np.asarray(super()._activations(X)))
 
     def _shared_rules(self) -> None:
         """Nothing is shared between contexts."""
@@ -760,8 +761,8 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
         ]
         return np.array(["context"], dtype=object), [np.array(joined, dtype=object)]
 
-    def _one_unit(self, activations: np.ndarray) -> np.ndarray:
+    def _one_unit(self, activations: np.ndarray) -> OpenContexts:
         """One unit, one context for each global context seen in training."""
         known = {context.tobytes(): i for i, context in enumerate(self.contexts_)}
         index = np.array([known.get(context.tobytes(), -1) for context in activations])
-        return (index[:, None] == np.arange(len(known)))[:, None, :]
+        return OpenContexts(index[:, None], len(known))

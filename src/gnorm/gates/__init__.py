@@ -16,12 +16,14 @@ from gnorm.gates.joined import JoinedGates
 from gnorm.gates.quantile import QuantileGates
 from gnorm.gates.selected import SelectedGates
 from gnorm.gates.trees import TreeGates
+from gnorm.gating import OpenContexts
 
 __all__ = [
     "CategoryGates",
     "FixedGates",
     "HyperplaneGates",
     "JoinedGates",
+    "OpenContexts",
     "OpenGates",
     "QuantileGates",
     "ReLUGates",

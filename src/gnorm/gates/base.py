@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Self, TypeAlias
+from collections.abc import Callable
+from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_array
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gnorm.gates.columns import column_indices, column_names, is_frame
+from gnorm.gating import OpenContexts
 
 __all__ = [
     "BoolArray",
     "FloatArray",
     "Gates",
     "PartitionGates",
+    "activations_of",
     "check_sample_weight",
     "context_names",
     "unit_names",
@@ -25,6 +29,7 @@ __all__ = [
 ]
 
 FloatArray: TypeAlias = NDArray[np.float64]
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 BoolArray: TypeAlias = NDArray[np.bool_]
 
 
@@ -62,8 +67,16 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floa
     return weights
 
 
+def _where_units_open_one(method: _Method) -> _Method:
+    """Let a method be there where units open one context at most."""
+    decorator: Callable[[_Method], _Method] = available_if(lambda gates: gates._opens_one())
+    return decorator(method)
+
+
 class Gates(TransformerMixin, BaseEstimator):
     """Validation and documentation of `fit` and `transform`; a gate adds _learn and _activate.
+
+    One whose units open one context at most says so (_opens_one) and adds _open_contexts instead.
 
     scikit-learn wraps no output and offers no set_output, which is right for activations: their
     three axes fit no table.
@@ -89,8 +102,15 @@ class Gates(TransformerMixin, BaseEstimator):
     def _learn(self, X: Any, y: Any, weights: FloatArray) -> None:
         raise NotImplementedError
 
-    def _activate(self, X: Any) -> BoolArray:
+    def _opens_one(self) -> bool:
+        """Whether units open one context at most."""
+        return False
+
+    def _open_contexts(self, X: Any) -> OpenContexts:
         raise NotImplementedError
+
+    def _activate(self, X: Any) -> BoolArray:
+        return np.asarray(self._open_contexts(X))
 
     def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         r"""Check the parameters and learn the gates.
@@ -137,6 +157,25 @@ class Gates(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self._activate(self._validate(X, reset=False))
+
+    @_where_units_open_one
+    def open_contexts(self, X: Any) -> OpenContexts:
+        """Which context of each unit is open: the activations in the space of one context.
+
+        Only of gates whose units open one context at most.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        OpenContexts
+            Their numbers, read as what `transform` gives wherever gnorm takes activations.
+        """
+        check_is_fitted(self)
+        return self._open_contexts(self._validate(X, reset=False))
 
     def _unit_names(self) -> list[str]:
         prefix = type(self).__name__.lower()
@@ -203,6 +242,12 @@ def validate_columns(gates: Any, X: Any, *, reset: bool, **options: Any) -> Any:
     return validate_data(gates, X, dtype=None, ensure_all_finite=False, reset=reset, **options)
 
 
+def activations_of(gates: Any, X: Any) -> Any:
+    """Activations by fitted gates, as open contexts where the gates can tell these."""
+    open_contexts = getattr(gates, "open_contexts", None)
+    return gates.transform(X) if open_contexts is None else open_contexts(X)
+
+
 class PartitionGates(Gates):
     """Units that part the samples by a column each; a gate adds _learn_column and _codes.
 
@@ -251,19 +296,20 @@ class PartitionGates(Gates):
         ]
         self.is_shared_ = np.full(len(chosen), self.handle_unknown == "shared")
 
-    def _activate(self, X: Any) -> BoolArray:
+    def _opens_one(self) -> bool:
+        return True
+
+    def _open_contexts(self, X: Any) -> OpenContexts:
         n_contexts = max(map(len, self.context_names_))
-        activations = np.zeros((X.shape[0], len(self.columns_), n_contexts), dtype=bool)
+        contexts = np.empty((X.shape[0], len(self.columns_)), dtype=np.intp)
         for h, j in enumerate(self.columns_):
-            codes = self._codes(h, self._values(X, j))
-            known = np.flatnonzero(codes >= 0)
-            if self.handle_unknown == "error" and len(known) < len(codes):
+            contexts[:, h] = codes = self._codes(h, self._values(X, j))
+            if self.handle_unknown == "error" and np.any(codes < 0):
                 raise ValueError(
                     f"expected values seen by fit in column {self._names[h]}, got "
-                    f"{len(codes) - len(known)} others (handle_unknown='error')"
+                    f"{np.count_nonzero(codes < 0)} others (handle_unknown='error')"
                 )
-            activations[known, h, codes[known]] = True
-        return activations
+        return OpenContexts(contexts, n_contexts)
 
     def _n_units(self) -> int:
         return len(self.columns_)

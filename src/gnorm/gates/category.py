@@ -69,8 +69,8 @@ class CategoryGates(PartitionGates):
     Notes
     -----
     Units may have different numbers of contexts, of which a solve takes those that are open in some
-    sample: its memory and time follow these, whatever the largest unit has. Activations and
-    ``zeta_`` do have as many contexts a unit as the largest, a byte and a sample each.
+    sample: its memory and time follow these, whatever the largest unit has. What `transform`
+    returns is as wide as the largest unit; estimators take `open_contexts` instead.
 
     Examples
     --------

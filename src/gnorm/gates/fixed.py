@@ -4,36 +4,61 @@ from __future__ import annotations
 
 import copyreg
 from collections.abc import Callable
-from pickle import PicklingError
-from types import FunctionType
+from pickle import Pickler, PicklingError
 from typing import Any, NoReturn
 
 import numpy as np
 
-from gnorm.gates.base import BoolArray, FloatArray, Gates, validate_columns
+from gnorm.gates.base import (
+    BoolArray,
+    FloatArray,
+    Gates,
+    validate_columns,
+)
+from gnorm.gating import OpenContexts
 
 __all__ = ["FixedGates", "OpenGates"]
 
 
-class _Nameless(type):
-    """Metaclass of a class made to hold a function that cannot be imported by a name.
+class _Unstored(type):
+    """Metaclass of a class made to hold a function that pickle cannot store.
 
     Picklers that store what a function does, as joblib's for its workers, store such a class by
     what it holds. Those that store names call :func:`_refuse`, which says why they cannot.
     """
 
-    func: FunctionType
+    func: Callable[[Any], BoolArray]
+    reason: str
 
 
-def _refuse(holder: _Nameless) -> NoReturn:
+def _refuse(holder: _Unstored) -> NoReturn:
+    func = holder.func
+    name = f"{func.__qualname__} of {func.__module__}" if hasattr(func, "__qualname__") else func
     raise PicklingError(
-        "pickle stores a function by the name that it is imported by: FixedGates expected a func "
-        "that is defined by def at the top of a module, got "
-        f"{holder.func.__qualname__} of {holder.func.__module__}"
+        "FixedGates expected a func that pickle can store, and it stores functions by the name "
+        "that they are imported by, defined by def at the top of a module, got "
+        f"{name}: {holder.reason}"
     )
 
 
-copyreg.pickle(_Nameless, _refuse)
+copyreg.pickle(_Unstored, _refuse)
+
+
+class _Nowhere:
+    """A file that forgets what is written."""
+
+    def write(self, data: Any) -> int:
+        """Forget the data."""
+        return memoryview(data).nbytes
+
+
+def _reason_against(func: Any) -> str | None:
+    """Why pickle cannot store a function, in its words; None if it can."""
+    try:
+        Pickler(_Nowhere()).dump(func)
+    except (PicklingError, AttributeError, TypeError) as error:  # those that pickle raises for it
+        return str(error)
+    return None
 
 
 class FixedGates(Gates):
@@ -44,9 +69,9 @@ class FixedGates(Gates):
     func : callable
         Takes samples, a float64 array or CSR matrix of shape (n_samples, n_features), and returns
         their activations, a bool array of shape (n_samples, n_units, n_contexts). Those of a
-        sample must not depend on the rest of the batch. A lambda works, also in
-        workers of joblib, but ``pickle`` and ``joblib.dump`` cannot store it and say so: to save
-        the fit, give the function a name in a module that can be imported.
+        sample must not depend on the rest of the batch. A lambda, or whatever is made of one,
+        works, also in workers of joblib, but ``pickle`` and ``joblib.dump`` cannot store it and say
+        so: to save the fit, give the function a name in a module that can be imported.
 
     Attributes
     ----------
@@ -83,14 +108,15 @@ class FixedGates(Gates):
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        # of a lambda, or a function within another, whose name holds "<locals>"
-        if isinstance(self.func, FunctionType) and "<" in self.func.__qualname__:
-            state = state | {"func": _Nameless("Nameless", (), {"func": self.func})}
+        reason = _reason_against(self.func)
+        if reason is not None:
+            holder = _Unstored("Unstored", (), {"func": self.func, "reason": reason})
+            state = state | {"func": holder}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         func = state["func"]
-        super().__setstate__(state | {"func": func.func if isinstance(func, _Nameless) else func})
+        super().__setstate__(state | {"func": func.func if isinstance(func, _Unstored) else func})
 
     def _learn(self, X: Any, y: Any, weights: FloatArray) -> None:
         if not callable(self.func):
@@ -161,8 +187,11 @@ class OpenGates(Gates):
     def _learn(self, X: Any, y: Any, weights: FloatArray) -> None:
         self.context_names_ = [np.array(["all"], dtype=object)]
 
-    def _activate(self, X: Any) -> BoolArray:
-        return np.ones((X.shape[0], 1, 1), dtype=bool)
+    def _opens_one(self) -> bool:
+        return True
+
+    def _open_contexts(self, X: Any) -> OpenContexts:
+        return OpenContexts(np.zeros((X.shape[0], 1), dtype=np.intp), 1)
 
     def _n_units(self) -> int:
         return 1

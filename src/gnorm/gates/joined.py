@@ -13,11 +13,13 @@ from gnorm.gates.base import (
     BoolArray,
     FloatArray,
     Gates,
+    activations_of,
     context_names,
     unit_names,
     validate_columns,
 )
 from gnorm.gates.columns import column_indices, take_columns, take_rows
+from gnorm.gating import Activations, OpenContexts, side_by_side
 
 __all__ = ["JoinedGates"]
 
@@ -108,21 +110,23 @@ class JoinedGates(Gates):
             ]
         )
 
-    def _parts(self, X: Any) -> list[BoolArray]:
-        return [
-            np.asarray(gates.transform(X if columns is None else take_columns(X, columns)))
+    def _parts(self, X: Any) -> list[Activations]:
+        parts = [
+            activations_of(gates, X if columns is None else take_columns(X, columns))
             for gates, columns in zip(self.gates_, self._columns, strict=True)
         ]
+        return [part if isinstance(part, OpenContexts) else np.asarray(part) for part in parts]
 
     def _activate(self, X: Any) -> BoolArray:
-        n_units = sum(n_units for n_units, _ in self._shapes)
-        n_contexts = max(n_contexts for _, n_contexts in self._shapes)
-        activations = np.zeros((X.shape[0], n_units, n_contexts), dtype=bool)
-        first = 0
-        for part in self._parts(X):
-            activations[:, first : first + part.shape[1], : part.shape[2]] = part
-            first += part.shape[1]
-        return activations
+        return np.asarray(side_by_side(self._parts(X)))
+
+    def _opens_one(self) -> bool:
+        return all(hasattr(gates, "open_contexts") for gates in self.gates_)
+
+    def _open_contexts(self, X: Any) -> OpenContexts:
+        joined = side_by_side(self._parts(X))
+        assert isinstance(joined, OpenContexts)
+        return joined
 
     def _n_units(self) -> int:
         return len(self.context_names_)

@@ -18,6 +18,7 @@ from gnorm.gates.base import (
     validate_columns,
 )
 from gnorm.gates.columns import take_rows
+from gnorm.gating import OpenContexts
 
 __all__ = ["SelectedGates"]
 
@@ -96,6 +97,13 @@ class SelectedGates(Gates):
     def _activate(self, X: Any) -> BoolArray:
         most = max(map(len, self.context_names_))
         return np.asarray(self.gates_.transform(X))[:, self._units, :most]
+
+    def _opens_one(self) -> bool:
+        return hasattr(self.gates_, "open_contexts")
+
+    def _open_contexts(self, X: Any) -> OpenContexts:
+        contexts = self.gates_.open_contexts(X).contexts
+        return OpenContexts(contexts[:, self._units], max(map(len, self.context_names_)))
 
     def _n_units(self) -> int:
         return len(self._units)

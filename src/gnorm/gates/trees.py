@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from gnorm.gates.base import BoolArray, FloatArray, Gates
+from gnorm.gates.base import FloatArray, Gates
+from gnorm.gating import OpenContexts
 
 __all__ = ["TreeGates"]
 
@@ -94,15 +95,16 @@ class TreeGates(Gates):
         leaves = np.asarray(self.ensemble_.apply(X)).astype(np.intp)
         return leaves.reshape(len(leaves), -1)
 
-    def _activate(self, X: Any) -> BoolArray:
+    def _opens_one(self) -> bool:
+        return True
+
+    def _open_contexts(self, X: Any) -> OpenContexts:
         reached = self._apply(X)
-        n_contexts = max(map(len, self.leaves_))
-        activations = np.zeros((*reached.shape, n_contexts), dtype=bool)
+        contexts = np.empty_like(reached)
         for h, (column, leaves) in enumerate(zip(reached.T, self.leaves_, strict=True)):
             codes = np.minimum(np.searchsorted(leaves, column), len(leaves) - 1)
-            known = np.flatnonzero(leaves[codes] == column)
-            activations[known, h, codes[known]] = True
-        return activations
+            contexts[:, h] = np.where(leaves[codes] == column, codes, -1)
+        return OpenContexts(contexts, max(map(len, self.leaves_)))
 
     def _n_units(self) -> int:
         return len(self.leaves_)

@@ -22,6 +22,8 @@ from gnorm.gated import FloatArray, check_zeta
 if TYPE_CHECKING:
     import cvxpy as cp
 
+from gnorm.gating import Activations
+
 __all__ = ["Network", "Norm", "QuadraticNorm", "QuasiNorm", "UnitNorm", "check_weights"]
 
 
@@ -157,7 +159,7 @@ class Norm(_Catalogued):
         """Dual norm as an array of one: that of all units together."""
         return np.array([self.dual(sums)])
 
-    def check_gates(self, activations: np.ndarray) -> None:
+    def check_gates(self, activations: Activations) -> None:
         """Raise ValueError, with what was expected and got, if it is no norm for such gates."""
         _ = activations
 

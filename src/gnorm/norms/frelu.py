@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from gnorm.gated import as_numbers, check_zeta
+from gnorm.gating import Activations
 from gnorm.norms.group import GroupNorm, representation_cost
 
 __all__ = ["FReLU", "frelu_norm"]
@@ -35,7 +35,7 @@ class FReLU(GroupNorm):
 
     architecture = "frozen-gate ReLU network, two layers, one unit a gate"
 
-    def check_gates(self, activations: np.ndarray) -> None:
+    def check_gates(self, activations: Activations) -> None:
         """Raise ValueError unless units have one context."""
         super().check_gates(activations)
         if activations.shape[2] != 1:

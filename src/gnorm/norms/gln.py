@@ -37,6 +37,7 @@ from gnorm.gated import (
     from_predictors,
     main_effects,
 )
+from gnorm.gating import Activations
 from gnorm.norms.group import GroupNorm
 from gnorm.norms.simplex import check_threshold
 
@@ -71,7 +72,7 @@ class GLN(GroupNorm):
     architecture = "gated linear network, two layers, one context of a unit open"
     invariances = ("permutations of units", "exchange between units")
 
-    def check_gates(self, activations: np.ndarray) -> None:
+    def check_gates(self, activations: Activations) -> None:
         """Raise ValueError unless each unit has exactly one context on."""
         super().check_gates(activations)
         if not np.all(activations.sum(axis=2) == 1):

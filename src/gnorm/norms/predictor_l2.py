@@ -21,6 +21,7 @@ from scipy.optimize import brentq
 
 from gnorm import kernels
 from gnorm.gated import FloatArray, canonical, check_zeta, frobenius_norms, main_effects
+from gnorm.gating import Activations
 from gnorm.norms.base import QuadraticNorm
 from gnorm.norms.simplex import check_threshold
 
@@ -46,7 +47,7 @@ class PredictorL2(QuadraticNorm):
     references = ("Lippl, Abbott and Chung (2022), arXiv:2202.02649",)
     invariances = ("permutations of units", "exchange between units")
 
-    def check_gates(self, activations: np.ndarray) -> None:
+    def check_gates(self, activations: Activations) -> None:
         """Raise ValueError unless each unit has exactly one context on."""
         if not np.all(activations.sum(axis=2) == 1):
             raise ValueError(

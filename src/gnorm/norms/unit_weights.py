@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gnorm.gated import as_numbers
+from gnorm.gating import Activations
 
 __all__ = ["WeightedUnits"]
 
@@ -39,7 +40,7 @@ class WeightedUnits:
             )
         object.__setattr__(self, "unit_weights", tuple(weights.tolist()))
 
-    def check_gates(self, activations: np.ndarray) -> None:
+    def check_gates(self, activations: Activations) -> None:
         """Raise ValueError if there is not one weight a unit."""
         self.weights(activations.shape[1])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from numbers import Integral
@@ -10,6 +11,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -29,10 +31,15 @@ from gnorm.selection.units import (
     entries,
     fitted,
     restricted,
+    unshrunk_C,
     with_open_unit,
 )
 
 __all__ = ["UnitSelectionCV"]
+
+# More of an output at ten times a C without shrinkage, from which it is said to have no limit: of
+# separated classes the log loss goes on by log 10 = 2.3, elsewhere by next to nothing.
+_UNBOUNDED = 1.0
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -64,7 +71,12 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
     the problem of the estimator on these units alone, as in the relaxed lasso [1]_: the C that
     selected is not the one that shrinks. Both are chosen together, k by the rule of one standard
     error: the least for which some C scores as well as the best pair, less one standard error.
-    Zero is a choice: that one rule serves all.
+    Zero is a choice: that one rule serves all. With ``relax=True`` nothing shrinks, and k alone is
+    chosen: the rule is the limit of large C,
+
+    .. math:: \min_\zeta \sum_n C_n m(y_n, f(x_n)) ,
+
+    least squares for the squared error, and of its solutions the one of least norm.
 
     Parameters
     ----------
@@ -72,13 +84,19 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
         Any of :mod:`gnorm.estimators` with a parameter `C`, which is chosen here.
     n_units_to_select : int or "cv", default="cv"
         How many units to select. An int selects as many, and C by cross-validation.
+    relax : True or "cv", default="cv"
+        How the selected units are fitted anew: with a C of their own by cross-validation, or
+        without shrinkage. The relaxed lasso [1]_ shrinks them by :math:`\phi` times the penalty
+        that selected, :math:`\phi` from 0, which is True, to 1; "cv" chooses among ``Cs`` instead.
+        The norm itself, :math:`\phi = 1`, is the estimator with its C by cross-validation, such
+        as :class:`~gnorm.GLNNormRegressorCV`.
     max_units : int, default=10
         Most units that "cv" tries.
     Cs : int or array-like of float, default=5
         Weights of the loss to choose from. An int is the length of a geometric grid over four
         decades from the least C worth solving for; at its end hardly anything is shrunk. The grid
         is of all samples, as in :class:`~sklearn.linear_model.LassoCV`; pass numbers for one in
-        which no held-out part has a say.
+        which no held-out part has a say. With ``relax=True`` there is nothing to choose.
     n_standard_errors : float, default=1.0
         How many standard errors below the best score count as well; 0 takes the best.
     cv : int, cross-validation generator or iterable, default=None
@@ -104,9 +122,11 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
     selected_names_ : ndarray of str objects of shape (n_selected,)
         Their names.
     C_ : float
-        Weight of the loss for them.
+        Weight of the loss for them. With ``relax=True`` it is :math:`10^8` times the least that is
+        worth solving for: by the norm the loss exceeds its least sum by at most
+        :math:`\|f\|^2 / 2 C`, with f where that is.
     Cs_ : ndarray of shape (n_Cs,)
-        Those tried, increasing.
+        Those tried, increasing; `C_` alone with ``relax=True``.
     scores_ : ndarray of shape (n_splits, n_tried, n_Cs)
         Score of each number of units (from 0, or the one asked for) and each C on the held-out
         part of each split.
@@ -146,6 +166,7 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
         estimator: Any,
         *,
         n_units_to_select: int | str = "cv",
+        relax: bool | str = "cv",
         max_units: int = 10,
         Cs: int | ArrayLike = 5,
         n_standard_errors: float = 1.0,
@@ -156,6 +177,7 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
     ) -> None:
         self.estimator = estimator
         self.n_units_to_select = n_units_to_select
+        self.relax = relax
         self.max_units = max_units
         self.Cs = Cs
         self.n_standard_errors = n_standard_errors
@@ -207,7 +229,9 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
         Warns
         -----
         ConvergenceWarning
-            If ``max_iter`` ends a solve above ``tol``.
+            If ``max_iter`` ends a solve above ``tol``; or, with ``relax=True``, if there is no fit
+            without shrinkage: of classes that the selected units separate, wholly or in part, the
+            log loss has no minimum.
         """
         with all_or_nothing(self):
             self._fit(X, y, sample_weight, params)
@@ -216,7 +240,7 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
     def _fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, params: dict[str, Any]
     ) -> None:
-        most = self._most()
+        most, is_unshrunk = self._most(), self._is_unshrunk()
         check_between(self.n_standard_errors, "n_standard_errors", 0.0, np.inf)
         model = with_open_unit(self.estimator)
         data = model._checked(X, y, sample_weight)
@@ -225,25 +249,29 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
         whole, all_data, names = fitted(model, data)
         if self.n_units_to_select != "cv":
             check_count_of_units(most, len(names))
-        self.Cs_ = grid_of(self.Cs, clone(model), data)
+        Cs = None if is_unshrunk else grid_of(self.Cs, clone(model), data)
         self.n_tried_ = np.arange(most + 1) if self.n_units_to_select == "cv" else np.array([most])
         scorer = self._scorer()
-        task = partial(_score_split, model, data, self.n_tried_, self.Cs_, scorer, of_scorer)
+        task = partial(_score_split, model, data, self.n_tried_, Cs, scorer, of_scorer)
         tasks = [partial(task, train, test) for train, test in splits]
         progress = "split" if self.verbose else None
         parts = in_parallel(self.n_jobs, tasks, progress=progress)
         scores, gaps = map(np.stack, zip(*parts, strict=True))
         warn_of(scores, gaps, model.tol)
         self.scores_ = scores
-        n_units, self.C_ = self._chosen(scores)
+        n_units, best = self._chosen(scores)
         order = entries(whole, all_data, n_units)
         if len(order) < n_units and self.n_units_to_select != "cv":
             raise ValueError(f"expected {n_units} units that change the rule, got {len(order)}")
         self.n_units_ = len(order)
         self.selected_units_ = order - 1
         self.selected_names_ = names[self.selected_units_]
-        self.estimator_ = restricted(whole, order).set_params(C=self.C_)
-        self.estimator_.fit(X, y, sample_weight=sample_weight)
+        self.estimator_ = restricted(whole, order)
+        self.Cs_ = np.array([unshrunk_C(self.estimator_, all_data)]) if Cs is None else Cs
+        self.C_ = float(self.Cs_[best])
+        self.estimator_.set_params(C=self.C_).fit(X, y, sample_weight=sample_weight)
+        if is_unshrunk and model._loss_of(all_data).has_open_domain:
+            _warn_if_unbounded(self.estimator_, X, y, sample_weight)
         for name in ("n_features_in_", "feature_names_in_", "classes_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
@@ -257,8 +285,18 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
             return int(check_scalar(self.max_units, "max_units", Integral, min_val=1))
         return int(check_scalar(self.n_units_to_select, "n_units_to_select", Integral, min_val=0))
 
-    def _chosen(self, scores: np.ndarray) -> tuple[int, float]:
-        """The number of units and C, by the rule of so many standard errors."""
+    def _is_unshrunk(self) -> bool:
+        if isinstance(self.relax, bool | np.bool_) and self.relax:
+            return True
+        if not isinstance(self.relax, str) or self.relax != "cv":
+            raise ValueError(
+                f"relax must be True or 'cv', got {self.relax!r}; not to fit the selected units "
+                "anew is to take the estimator alone, with its C by cross-validation"
+            )
+        return False
+
+    def _chosen(self, scores: np.ndarray) -> tuple[int, int]:
+        """The number of units and the place of C, by the rule of so many standard errors."""
         means = scores.mean(axis=0)
         if not np.any(means > -np.inf):
             raise ValueError(
@@ -268,7 +306,7 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
         error = np.std(scores[:, k, c], ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else 0.0
         best_of = np.nanmax(np.where(np.isnan(means), -np.inf, means), axis=1)
         least = int(np.argmax(best_of >= means[k, c] - self.n_standard_errors * error))
-        return int(self.n_tried_[least]), float(self.Cs_[np.nanargmax(means[least])])
+        return int(self.n_tried_[least]), int(np.nanargmax(means[least]))
 
     @_delegates("predict")
     def predict(self, X: Any) -> np.ndarray:
@@ -364,13 +402,13 @@ def _score_split(
     model: Any,
     data: TrainingData,
     n_tried: np.ndarray,
-    Cs: np.ndarray,
+    Cs: np.ndarray | None,
     scorer: Any,
     metadata: dict[str, Any],
     train: np.ndarray,
     test: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Score each number of units and each C on one split; runs in a worker."""
+    """Score each number of units and each C on one split, None without shrinkage, in a worker."""
     model, part = on_part(model, data, train)
     order = entries(model, part, int(n_tried[-1]))
     held_out = data.part(test)
@@ -382,9 +420,25 @@ def _score_split(
             gaps.append(gaps[-1])
             continue
         some = restricted(model, order[:n_units])
+        tried = np.array([unshrunk_C(some, part)]) if Cs is None else Cs
         some._see_columns(data)
         some._fit_gates(part)
-        found = scores_of(some, part, held_out, Cs, scorer, metadata)
+        found = scores_of(some, part, held_out, tried, scorer, metadata)
         scores.append(found[0])
         gaps.append(found[1])
     return np.stack(scores), np.stack(gaps)
+
+
+def _warn_if_unbounded(fitted: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> None:
+    """Warn if the outputs of a fit without shrinkage have no limit."""
+    farther = clone(fitted).set_params(C=10.0 * fitted.C)
+    farther.fit(X, y, sample_weight=sample_weight)
+    more = np.max(np.abs(farther.decision_function(X) - fitted.decision_function(X)))
+    if more > _UNBOUNDED:
+        warnings.warn(
+            "the selected units separate classes, wholly or in part, so that the loss has no "
+            f"minimum: outputs grow by {more:.2g} from C_ = {fitted.C:.1e} to ten times as much. "
+            "relax='cv' chooses a C",
+            ConvergenceWarning,
+            stacklevel=4,
+        )

@@ -26,6 +26,7 @@ __all__ = [
     "fitted",
     "of_units",
     "restricted",
+    "unshrunk_C",
     "with_open_unit",
 ]
 
@@ -33,6 +34,9 @@ _DECADES = 4  # of the path on which units come, from the least C worth solving 
 _STEPS = 6  # of each of them
 # Steps upwards at a time, half a decade: beyond the units asked for a path would get slow.
 _AHEAD = 3
+# Times the least C worth solving for, where outputs are those without shrinkage up to 1e-4 of their
+# spread (54 to 126 weights on 200 to 500 samples) and double precision still solves.
+_UNSHRUNK = 1e8
 
 
 def with_open_unit(estimator: Any) -> Any:
@@ -87,6 +91,13 @@ def restricted(model: Any, units: np.ndarray) -> Any:
     kept = [0, *map(int, units)]
     gates = SelectedGates(FrozenEstimator(model.gates_), kept)
     return of_units(clone(model).set_params(gates=gates), kept)
+
+
+def unshrunk_C(model: Any, part: TrainingData) -> float:
+    """Return a C at which nothing is shrunk any more, for an estimator yet to be fitted."""
+    model, part = on_part(model, part, np.arange(len(part.kept)))
+    _, least = _beginning(model, part)
+    return _UNSHRUNK * least if np.isfinite(least) else 1.0  # where zero is best for every C
 
 
 # -- the order of the units ------------------------------------------------------------------------

@@ -21,6 +21,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from gnorm import gated
+from gnorm.gating import opened
 from gnorm.solvers.design import Design
 
 __all__ = ["UNIT", "accurate_outputs", "accurate_sums", "two_sum"]
@@ -52,10 +53,9 @@ def accurate_outputs(design: Design[Any], zeta: np.ndarray) -> tuple[np.ndarray,
     if len(live) == 0:
         return outputs, error
     weights = weights[live].T
-    gates = design.activations.reshape(design.n_samples, -1)
     columns = list(gated.row_blocks(weights.shape[1], _COPIES * len(weights)))
     for rows in gated.row_blocks(design.n_samples, _COPIES * max(weights.shape)):
-        is_open = gates[rows][:, live]
+        is_open = opened(design.activations[rows], live)
         X = _dense(design.X[rows])
         terms = []
         for block in columns:
@@ -82,11 +82,10 @@ def accurate_sums(design: Design[Any], coef: np.ndarray) -> tuple[np.ndarray, np
         The sums and the bounds.
     """
     high, low, error = np.zeros((3, design.n_open_gates, design.n_features))
-    gates = design.activations.reshape(design.n_samples, -1)
     on = np.flatnonzero(coef)
     for block in gated.row_blocks(len(on), _COPIES * max(high.shape)):
         rows = on[block]
-        weighted = gates[rows][:, design.gating.open].T * coef[rows]
+        weighted = opened(design.activations[rows], design.gating.open).T * coef[rows]
         *products, dropped = _product(weighted, _dense(design.X[rows]))
         error += dropped
         for part in products:

@@ -10,6 +10,7 @@ from scipy.sparse import issparse
 
 from gnorm import norms
 from gnorm.gated import as_numbers
+from gnorm.gating import Activations, OpenContexts
 from gnorm.losses import Hinge, Loss, get_loss
 from gnorm.norms import Norm
 from gnorm.solvers.active_set.start import Near
@@ -49,7 +50,7 @@ _GRAM_SHARE = 0.2  # of the memory allowed, up to which the Gram matrix of all s
 def solve(
     X: Any,
     y: ArrayLike,
-    activations: ArrayLike,
+    activations: ArrayLike | OpenContexts,
     *,
     norm: str | Norm | None = None,
     loss: str | Loss = "hinge",
@@ -77,7 +78,7 @@ def solve(
     y : array-like of shape (n_samples,)
         Targets; labels -1 and 1, both present, for a margin loss; classes 0, 1, ... for a
         loss of several outputs.
-    activations : array-like of bool, shape (n_samples, n_units, n_contexts)
+    activations : array-like of bool or OpenContexts, shape (n_samples, n_units, n_contexts)
         Gates of the inputs, see :mod:`gnorm.gates`.
     norm : str or Norm, default=None
         The norm R, an object of :mod:`gnorm.norms` or the name of one without parameters, see
@@ -188,7 +189,7 @@ def solve(
 def max_margin(
     X: Any,
     y: ArrayLike,
-    activations: ArrayLike,
+    activations: ArrayLike | OpenContexts,
     C: float | ArrayLike = np.inf,
     *,
     norm: str | Norm | None = None,
@@ -219,7 +220,7 @@ def max_margin(
         Inputs. There is no intercept: append a constant feature to have one.
     y : array-like of shape (n_samples,)
         Labels -1 and 1, both present.
-    activations : array-like of bool, shape (n_samples, n_units, n_contexts)
+    activations : array-like of bool or OpenContexts, shape (n_samples, n_units, n_contexts)
         Gates of the inputs, see :mod:`gnorm.gates`.
     C : float or array-like of shape (n_samples,), default=inf
         Weight of the hinge loss, positive; ``inf`` for samples that must have margin 1.
@@ -280,7 +281,7 @@ def max_margin(
 def _solve(
     X: Any,
     y: ArrayLike,
-    activations: ArrayLike,
+    activations: ArrayLike | OpenContexts,
     loss: Loss,
     C: float | ArrayLike,
     norm: str | Norm | None,
@@ -301,7 +302,7 @@ def _solve(
 
 def _weighted_norm(
     norm: str | Norm | None,
-    gates: np.ndarray,
+    gates: Activations,
     unit_weights: ArrayLike,
     unit_features: np.ndarray | None,
 ) -> Norm:
@@ -323,7 +324,7 @@ def _weighted_norm(
 def prepare(
     X: Any,
     y: np.ndarray,
-    activations: np.ndarray,
+    activations: Activations,
     weight: np.ndarray,
     norm: str | Norm | None = None,
     unit_features: np.ndarray | None = None,
@@ -336,7 +337,7 @@ def prepare(
         Inputs in float64.
     y : ndarray of shape (n_samples,) or (n_samples, n_targets)
         Labels or targets; samples that differ in them stay apart.
-    activations : ndarray of bool, shape (n_samples, n_units, n_contexts)
+    activations : ndarray of bool or OpenContexts, shape (n_samples, n_units, n_contexts)
         Gates.
     weight : ndarray of shape (n_samples,)
         Weights of the loss at C = 1.

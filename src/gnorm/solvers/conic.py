@@ -142,7 +142,8 @@ class MaxMarginProblem(LossProblem):
         coef = cp.reshape(
             to_coef @ cp.vec(self.coordinates, order="F"), (n_samples, n_units), order="F"
         )
-        is_open = design.activations.transpose(0, 2, 1).reshape(n_samples, -1).astype(float)
+        gates = np.asarray(design.activations, dtype=float)
+        is_open = gates.transpose(0, 2, 1).reshape(n_samples, -1)
         rows = cp.multiply(is_open, cp.hstack([coef] * n_contexts)).T @ cp.Constant(design.X)
         return cp.reshape(rows, (n_units, n_contexts, design.X.shape[1]), order="F")
 

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from gnorm import gated
+from gnorm.gating import Activations, OpenContexts
 
 __all__ = ["Merged", "merge_samples", "weighted"]
 
@@ -83,7 +84,7 @@ def weighted(C: float | np.ndarray, weight: np.ndarray) -> np.ndarray:
     return product
 
 
-def merge_samples(X: Any, y: np.ndarray, activations: np.ndarray, weight: np.ndarray) -> Merged:
+def merge_samples(X: Any, y: np.ndarray, activations: Activations, weight: np.ndarray) -> Merged:
     """Merge samples of the same inputs, gates and target.
 
     Parameters
@@ -92,7 +93,7 @@ def merge_samples(X: Any, y: np.ndarray, activations: np.ndarray, weight: np.nda
         Inputs in float64.
     y : ndarray of shape (n_samples,) or (n_samples, n_targets)
         Labels or targets of any kind.
-    activations : ndarray of bool, shape (n_samples, n_units, n_contexts)
+    activations : ndarray of bool or OpenContexts, shape (n_samples, n_units, n_contexts)
         Gates.
     weight : ndarray of shape (n_samples,)
         Weights; samples of weight zero are dropped.
@@ -105,7 +106,10 @@ def merge_samples(X: Any, y: np.ndarray, activations: np.ndarray, weight: np.nda
     kept = np.flatnonzero(weight > 0)
     codes = np.zeros(len(weight), dtype=np.uint64)  # of the kept: the others are as if absent
     codes[kept] = np.unique(y[kept], axis=0, return_inverse=True)[1].reshape(-1)
-    gates = np.packbits(activations.reshape(len(codes), -1), axis=1)
+    if isinstance(activations, OpenContexts):
+        gates = activations.contexts.view(np.uint8)
+    else:
+        gates = np.packbits(activations.reshape(len(codes), -1), axis=1)
     hashes = _row_hashes(X, codes, gates)[kept]
     keys = np.zeros(len(kept), dtype=[("hash", np.uint64), ("digest", "S16")])
     keys["hash"] = hashes

@@ -83,7 +83,7 @@ def paired(problem: Problem) -> Pairs:
     directions = problem.loss.directions(problem.y[rows], problem.n_outputs)
     design = problem.design
     norm = design.norm if isinstance(design.norm, UnitNorm) else GroupNorm()
-    gates = np.repeat(design.activations[rows], directions.shape[1], axis=0)
+    gates = design.activations[np.repeat(rows, directions.shape[1])]
     inputs = _products(design.X[rows], directions)
     mask = design.unit_features
     mask = None if mask is None else np.repeat(mask, problem.n_outputs, axis=1)

@@ -36,6 +36,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
 
 from gnorm.gated import as_numbers
+from gnorm.gating import OpenContexts
 from gnorm.losses import Loss, get_loss
 from gnorm.norms import Norm, UnitNorm
 from gnorm.solvers.active_set.sets import PinnedSums
@@ -93,7 +94,7 @@ class NormPath:
 def gln_norm_path(
     X: Any,
     y: ArrayLike,
-    activations: ArrayLike,
+    activations: ArrayLike | OpenContexts,
     Cs: ArrayLike | None = None,
     *,
     norm: str | Norm | None = None,

@@ -86,7 +86,7 @@ def separation(
 def gated_features(design: Design[Any]) -> np.ndarray:
     """Return the features of all gates side by side, shape (n_samples, n_gates * n_features)."""
     X = design.X.toarray() if issparse(design.X) else design.X
-    gates = design.activations.reshape(len(X), -1)
+    gates = np.asarray(design.activations).reshape(len(X), -1)
     features = gates[:, :, None] * X[:, None, :]
     if design.unit_features is not None:
         features *= np.repeat(design.unit_features, design.activations.shape[2], axis=0)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 
 from gnorm import gated
+from gnorm.gating import OpenContexts
 
 __all__ = ["MarginSolution", "NotSeparableError", "Solution", "Status", "warn_if_unfinished"]
 
@@ -129,7 +130,7 @@ class Solution:
     seconds: float
     method: str
 
-    def decision_values(self, X: Any, activations: ArrayLike) -> np.ndarray:
+    def decision_values(self, X: Any, activations: ArrayLike | OpenContexts) -> np.ndarray:
         """Evaluate the predictor, see :func:`gnorm.gated.decision_values`.
 
         Parameters

@@ -11,6 +11,7 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from gnorm import kernels
 from gnorm.gated import as_array, as_numbers
+from gnorm.gating import OpenContexts
 from gnorm.losses import Loss
 from gnorm.solvers.merge import weighted
 
@@ -29,7 +30,7 @@ __all__ = [
 def check_samples(
     X: Any,
     y: ArrayLike,
-    activations: ArrayLike,
+    activations: ArrayLike | OpenContexts,
     loss: Loss,
     C: float | ArrayLike,
     sample_weight: ArrayLike | None = None,
@@ -63,10 +64,11 @@ def check_lengths(X: Any) -> None:
         )
 
 
-def check_activations(activations: ArrayLike, n_samples: int) -> np.ndarray:
-    """Return activations as a bool array of shape (n_samples, n_units, n_contexts)."""
+def check_activations(activations: ArrayLike | OpenContexts, n_samples: int) -> Any:
+    """Return activations of shape (n_samples, n_units, n_contexts), bool or open contexts."""
     expected = f"activations of dtype bool and shape ({n_samples}, n_units, n_contexts)"
-    activations = as_array(activations, expected)
+    if not isinstance(activations, OpenContexts):
+        activations = as_array(activations, expected)
     if (
         activations.dtype != np.bool_
         or activations.ndim != 3

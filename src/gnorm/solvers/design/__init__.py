@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gnorm import norms
+from gnorm.gating import Activations
 from gnorm.norms import GLN, GroupNorm, Norm, QuadraticNorm
 from gnorm.solvers.design.base import Design
 from gnorm.solvers.design.features import FeatureDesign
@@ -28,7 +29,7 @@ AnyDesign = Design[Any]
 
 
 def get_norm(
-    norm: str | Norm | None, activations: np.ndarray, unit_features: np.ndarray | None = None
+    norm: str | Norm | None, activations: Activations, unit_features: np.ndarray | None = None
 ) -> Norm:
     """Return the norm that a name stands for; None is the norm of the units that the gates induce.
 
@@ -49,7 +50,7 @@ def get_norm(
 
 
 def make_design(
-    norm: Norm, X: Any, activations: np.ndarray, unit_features: np.ndarray | None = None
+    norm: Norm, X: Any, activations: Activations, unit_features: np.ndarray | None = None
 ) -> AnyDesign:
     """Build the geometry of some inputs and gates under a norm.
 

@@ -21,12 +21,12 @@ from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 from scipy.linalg.blas import dsyrk
-from scipy.sparse import issparse
+from scipy.sparse import csr_matrix, issparse
 
 from gnorm import gated, kernels
-from gnorm.gating import Gating
+from gnorm.gating import Activations, Gating, opened
 from gnorm.norms import UnitNorm
-from gnorm.solvers.design.coded import Block, CodedFeatures
+from gnorm.solvers.design.coded import Block, CodedFeatures, Factors
 from gnorm.solvers.design.gram import Gram, Precision
 from gnorm.solvers.threads import summed
 
@@ -59,7 +59,7 @@ class Design(ABC, Generic[AnyNorm]):
         The norm, which knows the kernels.
     X : {ndarray, CSR matrix} of shape (n_samples, n_features)
         Inputs in float64.
-    activations : ndarray of bool, shape (n_samples, n_units, n_contexts)
+    activations : ndarray of bool or OpenContexts, shape (n_samples, n_units, n_contexts)
         Gates of the inputs.
 
     Attributes
@@ -86,7 +86,7 @@ class Design(ABC, Generic[AnyNorm]):
     # squared errors they are the same at every step and for every C.
     _weighted: tuple[np.ndarray, np.ndarray] | None = None
 
-    def __init__(self, norm: AnyNorm, X: Any, activations: np.ndarray) -> None:
+    def __init__(self, norm: AnyNorm, X: Any, activations: Activations) -> None:
         norm.check_gates(activations)
         self.norm = norm
         self.X = X
@@ -141,7 +141,7 @@ class Design(ABC, Generic[AnyNorm]):
         copied.gram = self.gram.copied()
         return copied
 
-    def _with(self, X: Any, activations: np.ndarray) -> Self:
+    def _with(self, X: Any, activations: Activations) -> Self:
         """Return the design of other samples."""
         return type(self)(self.norm, X, activations)
 
@@ -202,33 +202,39 @@ class Design(ABC, Generic[AnyNorm]):
         """
 
     @cached_property
-    def coded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def coded(self) -> tuple[np.ndarray, csr_matrix, Factors]:
         r"""Coded gates, the way back to all, and the factors of the kernels.
 
         Returns
         -------
         gates : ndarray of bool, shape (n_samples, n_gates, 1)
             The gates :math:`g_k`, see :func:`coded_gates`.
-        decoding : ndarray of shape (n_units, n_contexts, n_gates)
+        decoding : CSR matrix of shape (n_units * n_contexts, n_gates)
             From them to the activations of the units: of weights or sums as well.
-        factors : ndarray of shape (n_kernels, rank, n_gates)
+        factors : Factors
             Matrices :math:`F_h` of the kernels.
         """
         n_samples, n_units, n_contexts = self.activations.shape
         contexts = coded_gates(self.gating)
         gates = np.ones((n_samples, len(contexts) + self.is_one_hot, 1), dtype=bool)
-        gates[:, : len(contexts), 0] = self.activations.reshape(n_samples, -1)[:, contexts]
-        decoding = np.zeros((n_units * n_contexts, gates.shape[1]))
-        decoding[contexts, np.arange(len(contexts))] = 1.0
+        gates[:, : len(contexts), 0] = opened(self.activations, contexts)
+        own = np.arange(len(contexts))
+        rows, columns, entries = [contexts], [own], [np.ones(len(contexts))]
         if self.is_one_hot:
             references = self.gating.references
-            decoding[references, -1] = 1.0
-            decoding[references[contexts // n_contexts], np.arange(len(contexts))] = -1.0
-        decoding = decoding.reshape(n_units, n_contexts, -1)
-        coded = gates, decoding, self._factors(decoding)
-        for array in coded:
-            array.setflags(write=False)  # threads may share them
-        return coded
+            rows += [references, references[contexts // n_contexts]]
+            columns += [np.full(n_units, len(contexts)), own]
+            entries += [np.ones(n_units), np.full(len(contexts), -1.0)]
+        places = np.concatenate(rows), np.concatenate(columns)
+        shape = n_units * n_contexts, gates.shape[1]
+        decoding = csr_matrix((np.concatenate(entries), places), shape)
+        gates.setflags(write=False)  # threads may share them
+        return gates, decoding, self._factors(decoding)
+
+    def decoded(self, coded: np.ndarray) -> np.ndarray:
+        """Weights or sums over all contexts from those over the coded gates, their first axis."""
+        flat = self.coded[1] @ coded.reshape(len(coded), -1)
+        return flat.reshape(*self.activations.shape[1:], *coded.shape[1:])
 
     def coded_sums(self, sums: np.ndarray) -> np.ndarray:
         """Sums over the coded gates from those of all contexts, shape (n_gates, 1, n_features)."""
@@ -236,7 +242,7 @@ class Design(ABC, Generic[AnyNorm]):
         return np.concatenate([coded, sums[:1].sum(axis=1)[None]]) if self.is_one_hot else coded
 
     @abstractmethod
-    def _factors(self, decoding: np.ndarray) -> np.ndarray:
+    def _factors(self, decoding: csr_matrix) -> Factors:
         """Factors of the kernels in coded gates."""
 
     def exact_products(self, coef: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ gates of each varying slowest; :math:`E_h V` stands for all :math:`F_{hb} V_b` t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from gnorm.gating import Gating
 if TYPE_CHECKING:
     from gnorm.solvers.design.base import Design
 
-__all__ = ["Block", "CodedFeatures", "Root"]
+__all__ = ["Block", "CodedFeatures", "Factors", "Root"]
 
 _JITTER = 1e-14  # relative, on the diagonal of what is factorised
 
@@ -44,6 +45,54 @@ class Block(NamedTuple):
     kernels: Any
     features: Any
     design: Design[Any]
+
+
+class Factors:
+    r"""Matrices :math:`F_h` of the kernels, whose rows are those of one matrix F.
+
+    Units have as many rows as they have open contexts, and products cost as much.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_gates)
+        The rows, those of a kernel one after another.
+    kernels : ndarray of int of shape (n_rows,)
+        Kernel of each, in increasing order.
+    n_kernels : int
+        How many kernels there are; those without rows are zero.
+    """
+
+    def __init__(self, rows: np.ndarray, kernels: np.ndarray, n_kernels: int) -> None:
+        self._rows, self._kernels, self.n_kernels = rows, kernels, n_kernels
+        self._ends = np.searchsorted(kernels, np.arange(n_kernels + 1))
+        rows.setflags(write=False)  # threads may share them
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yield the matrices one after another."""
+        return (self._rows[first:end] for first, end in pairwise(self._ends))
+
+    def squares(self, part: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\|F_h V\|^2` of sums of shape (n_gates, n_features)."""
+        own = self._rows @ part
+        return np.bincount(self._kernels, np.einsum("rd,rd->r", own, own), self.n_kernels)
+
+    def projected(self, part: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`F_h^\top F_h V`, shape (n_kernels, n_gates, n_features)."""
+        own = self._rows @ part
+        total = np.empty((self.n_kernels, *part.shape))
+        for h, (first, end) in enumerate(pairwise(self._ends)):
+            np.matmul(self._rows[first:end].T, own[first:end], out=total[h])
+        return total
+
+    def combined(self, mu: np.ndarray, part: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\sum_h \mu_h F_h^\top F_h V`, shape (n_gates, n_features)."""
+        weighted: np.ndarray = mu[self._kernels, None] * (self._rows @ part)
+        return self._rows.T @ weighted
+
+    def metric(self, mu: np.ndarray) -> np.ndarray:
+        r"""Compute :math:`\sum_h \mu_h F_h^\top F_h`, shape (n_gates, n_gates)."""
+        weighted = np.sqrt(mu)[self._kernels, None] * self._rows
+        return weighted.T @ weighted
 
 
 class CodedFeatures:
@@ -89,24 +138,21 @@ class CodedFeatures:
         r"""Compute :math:`\|E_h V\|^2`, shape (n_kernels,)."""
         squares = np.zeros(self._shape[0])
         for block, part in self._parts(V):
-            own = block.factors @ part
-            squares[block.kernels] += np.einsum("hrd,hrd->h", own, own)
+            squares[block.kernels] += block.factors.squares(part)
         return squares
 
     def projected(self, V: np.ndarray) -> np.ndarray:
         r"""Compute :math:`E_h^\top E_h V`, shape (n_kernels, size)."""
         total = np.zeros(self._shape)
         for (block, part), (_, out) in zip(self._parts(V), self._parts(total), strict=True):
-            out[block.kernels] = np.einsum("hrk,hrd->hkd", block.factors, block.factors @ part)
+            out[block.kernels] = block.factors.projected(part)
         return total
 
     def combined(self, mu: np.ndarray, V: np.ndarray) -> np.ndarray:
         r"""Compute :math:`\sum_h \mu_h E_h^\top E_h V`, shape (size,)."""
         total = np.empty(self.size)
         for (block, part), (_, out) in zip(self._parts(V), self._parts(total), strict=True):
-            weights = mu[block.kernels]
-            factors = block.factors
-            np.einsum("h,hrk,hrd->kd", weights, factors, factors @ part, optimize=True, out=out)
+            out[:] = block.factors.combined(mu[block.kernels], part)
         return total
 
     def root(self, mu: np.ndarray) -> Root:
@@ -119,8 +165,9 @@ class CodedFeatures:
         design = self._design
         total = np.zeros((*design.activations.shape[1:], design.n_features))
         for block, part in self._parts(V):
-            own = np.zeros((*block.decoding.shape[:2], design.n_features))
-            own[:, :, block.features] = block.decoding @ part
+            of_units = block.design.decoded(part)
+            own = np.zeros((*of_units.shape[:2], design.n_features))
+            own[:, :, block.features] = of_units
             total[block.kernels] += own
         return total
 
@@ -138,7 +185,7 @@ class _Coded:
 
     def __init__(self, block: Block) -> None:
         self.kernels, self.features, self.design = block
-        gates, self.decoding, self.factors = self.design.coded
+        gates, _, self.factors = self.design.coded
         self.gating, self.X = Gating(gates), self.design.X
         self.shape = gates.shape[1], self.design.n_features
 
@@ -212,10 +259,9 @@ def _split(vector: np.ndarray, shapes: Sequence[tuple[int, int]]) -> Iterator[np
         start = stop
 
 
-def _root(factors: np.ndarray, mu: np.ndarray) -> np.ndarray:
+def _root(factors: Factors, mu: np.ndarray) -> np.ndarray:
     """Cholesky factor of one block, whose entries may be of any scale."""
-    weighted = np.sqrt(mu)[:, None, None] * factors
-    metric = np.einsum("hrk,hrl->kl", weighted, weighted)
+    metric = factors.metric(mu)
     length = np.sqrt(np.diag(metric))
     length = np.where(length > 0, length, 1.0)
     metric /= np.outer(length, length)

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from gnorm import gated
+from gnorm.gating import Activations
 from gnorm.norms import GroupNorm, Norm
 from gnorm.solvers.design.group import GroupDesign
 
@@ -31,7 +32,7 @@ class FeatureDesign(GroupDesign):
 
     norm: Any
 
-    def __init__(self, norm: Norm, X: Any, activations: np.ndarray) -> None:
+    def __init__(self, norm: Norm, X: Any, activations: Activations) -> None:
         super().__init__(GroupNorm(getattr(norm, "unit_weights", None)), X, activations)
         norm.check_gates(activations)
         self.norm = norm
@@ -47,14 +48,14 @@ class FeatureDesign(GroupDesign):
         r"""Compute :math:`V_h`, see :class:`Design`; a fourth axis has the outputs."""
         if coef.ndim == 1:
             return super().sums(coef)
-        gates, decoding, _ = self.coded
+        gates, _, _ = self.coded
         n_outputs, n_gates = coef.shape[1], gates.shape[1]
         total = np.zeros((n_gates * n_outputs, self.n_features))
         for rows in gated.row_blocks(self.n_samples, len(total)):
             weighted = gates[rows] * coef[rows, None, :]
             total += weighted.reshape(len(weighted), -1).T @ self.X[rows]
         by_gate = total.reshape(n_gates, n_outputs, -1).transpose(0, 2, 1)
-        return np.tensordot(decoding, by_gate, axes=1).reshape(self.zeta_shape(n_outputs))
+        return self.decoded(by_gate).reshape(self.zeta_shape(n_outputs))
 
     def decision_values(self, zeta: np.ndarray) -> np.ndarray:
         """Evaluate the predictor on the inputs of the design, one column an output if several."""
@@ -62,8 +63,9 @@ class FeatureDesign(GroupDesign):
             return super().decision_values(zeta)
         gates, decoding, _ = self.coded
         n_outputs, n_gates = zeta.shape[3], gates.shape[1]
-        weights = np.tensordot(zeta, decoding, axes=([0, 1], [0, 1]))  # features, outputs, gates
-        weights = np.ascontiguousarray(weights.transpose(0, 2, 1)).reshape(self.n_features, -1)
+        flat = decoding.T @ zeta.reshape(decoding.shape[0], -1)
+        weights = flat.reshape(n_gates, self.n_features, n_outputs).transpose(1, 0, 2)
+        weights = np.ascontiguousarray(weights).reshape(self.n_features, -1)
         values = np.empty((self.n_samples, n_outputs))
         for rows in gated.row_blocks(self.n_samples, weights.shape[1]):
             responses = (self.X[rows] @ weights).reshape(-1, n_gates, n_outputs)
@@ -74,5 +76,5 @@ class FeatureDesign(GroupDesign):
     def features(self) -> sp.csr_matrix:
         """All gated features as a sparse matrix, (n_samples, n_units * n_contexts * n_features)."""
         X = sp.csr_matrix(self.X)
-        gates = self.activations.reshape(self.n_samples, -1)
+        gates = np.asarray(self.activations).reshape(self.n_samples, -1)
         return sp.hstack([sp.diags(gate.astype(float)) @ X for gate in gates.T], format="csr")

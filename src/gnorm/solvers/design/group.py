@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import get_blas_funcs
-from scipy.sparse import diags, issparse, tril
+from scipy.sparse import csr_matrix, diags, issparse, tril
 
 from gnorm import gated, kernels
-from gnorm.gating import Gating
+from gnorm.gating import Activations, Gating
 from gnorm.norms import GroupNorm
 from gnorm.solvers.design.base import Design
+from gnorm.solvers.design.coded import Factors
 from gnorm.solvers.design.gram import Gram, Precision
 
 __all__ = ["GroupDesign"]
@@ -25,7 +26,7 @@ class GroupDesign(Design[GroupNorm]):
     For the parameters see :class:`Design`.
     """
 
-    def __init__(self, norm: GroupNorm, X: Any, activations: np.ndarray) -> None:
+    def __init__(self, norm: GroupNorm, X: Any, activations: Activations) -> None:
         super().__init__(norm, X, activations)
         self.n_kernels = activations.shape[1]
         self.gram = Gram(self._gram, self.max_input_norm)
@@ -101,8 +102,11 @@ class GroupDesign(Design[GroupNorm]):
             sums, lambda own: gated.unit_values(self.X, self.gating, own)
         )
 
-    def _factors(self, decoding: np.ndarray) -> np.ndarray:
-        return decoding * np.sqrt(self._inverse_squares)[:, None, None]
+    def _factors(self, decoding: csr_matrix) -> Factors:
+        rows = np.flatnonzero(np.diff(decoding.indptr))  # of contexts that are open in no sample
+        units = rows // self.activations.shape[2]
+        scales = np.sqrt(self._inverse_squares)[units]
+        return Factors(decoding[rows].toarray() * scales[:, None], units, self.n_kernels)
 
     @property
     def norm_condition(self) -> float:

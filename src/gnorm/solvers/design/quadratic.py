@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
+from gnorm.gating import Activations
 from gnorm.norms import QuadraticNorm
 from gnorm.solvers.design.base import Design
+from gnorm.solvers.design.coded import Factors
 from gnorm.solvers.design.gram import Gram, Precision
 
 __all__ = ["QuadraticDesign"]
@@ -19,13 +22,13 @@ class QuadraticDesign(Design[QuadraticNorm]):
     For the parameters see :class:`Design`.
     """
 
-    def __init__(self, norm: QuadraticNorm, X: Any, activations: np.ndarray) -> None:
+    def __init__(self, norm: QuadraticNorm, X: Any, activations: Activations) -> None:
         super().__init__(norm, X, activations)
         self.n_kernels = 1
         self.gram = Gram(self._gram, self.max_input_norm)
 
     def _gram(self, precision: Precision, length: float) -> np.ndarray:
-        kernel = self.norm.kernel(self.X, self.activations)
+        kernel = self.norm.kernel(self.X, np.asarray(self.activations))
         if precision is not np.float64:
             kernel /= length**2
         return kernel.astype(precision, copy=False)
@@ -48,9 +51,11 @@ class QuadraticDesign(Design[QuadraticNorm]):
         """Evaluate the predictor of the sums, see :class:`Design`."""
         return self.decision_values(self.norm.recovered(sums, np.ones(1)))[..., None]
 
-    def _factors(self, decoding: np.ndarray) -> np.ndarray:
-        values, vectors = np.linalg.eigh(self.norm.gate_metric(decoding))
-        return (np.sqrt(np.maximum(values, 0.0)) * vectors).T[None]
+    def _factors(self, decoding: csr_matrix) -> Factors:
+        dense = decoding.toarray().reshape(*self.activations.shape[1:], -1)
+        values, vectors = np.linalg.eigh(self.norm.gate_metric(dense))
+        rows = (np.sqrt(np.maximum(values, 0.0)) * vectors).T
+        return Factors(rows, np.zeros(len(rows), dtype=np.intp), 1)
 
     @property
     def norm_condition(self) -> float:

@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from gnorm.gating import Activations
 from gnorm.norms import GroupNorm
 from gnorm.solvers.design.coded import Block
 from gnorm.solvers.design.gram import Precision
@@ -46,12 +47,12 @@ class SubspaceDesign(GroupDesign):
     n_matrices = 3  # one Gram matrix at a time, its product with the gates, and the sum
 
     def __init__(
-        self, norm: GroupNorm, X: Any, activations: np.ndarray, unit_features: np.ndarray
+        self, norm: GroupNorm, X: Any, activations: Activations, unit_features: np.ndarray
     ) -> None:
         super().__init__(norm, X, activations)
         self.unit_features = unit_features
 
-    def _with(self, X: Any, activations: np.ndarray) -> Self:
+    def _with(self, X: Any, activations: Activations) -> Self:
         return type(self)(self.norm, X, activations, self.unit_features)
 
     def kept(self, sums: np.ndarray) -> np.ndarray:
