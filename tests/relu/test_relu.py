@@ -12,7 +12,7 @@ from gnorm.losses import _LOSSES, ClassLoss, get_loss
 from gnorm.relu import ReLUStatus, relu_max_margin
 from gnorm.relu.columns import _Columns, _Generation
 from gnorm.relu.master import problem_of
-from gnorm.relu.oracle import exact_oracle
+from gnorm.relu.exact import exact_oracle
 from gnorm.relu.reduction import merged, reduced
 from gnorm.relu.saddle import SaddleSystem
 from gnorm.solvers import NotSeparableError

@@ -16,7 +16,8 @@ from gnorm.relu.ascent import Ascent
 from gnorm.relu.columns import Best, Drawn, Search, generate
 from gnorm.relu.free_bias import FreeBias, in_unit
 from gnorm.relu.master import problem_of
-from gnorm.relu.oracle import Lines, exact_oracle, walk_bytes
+from gnorm.relu.exact import MOST_FEATURES, exact_oracle, walk_bytes
+from gnorm.relu.oracle import Lines
 from gnorm.relu.patterns import Cells, check_patterns
 from gnorm.relu.reduction import folded
 from gnorm.relu.solution import ReLUSolution, ReLUStatus, relu_values
@@ -301,9 +302,9 @@ def _search(oracle: str, X: np.ndarray, limit: float, seed: int, penalize_bias: 
         oracle = "exact" if need <= limit else "bounded"
     if oracle != "exact":
         return Ascent(X, oracle == "bounded", seed)
-    if X.shape[1] > 3:
+    if X.shape[1] > MOST_FEATURES:
         raise ValueError(
-            f"expected at most 3 features, the constant included, got {X.shape[1]}: the exact "
+            f"expected at most {MOST_FEATURES} features, the constant included, got {X.shape[1]}: the exact "
             "search over all neurons takes n_samples ** (n_features - 1) operations; "
             'oracle="bounded" takes any number, with a bound that may be less sharp'
         )

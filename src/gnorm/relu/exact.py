@@ -1,0 +1,57 @@
+"""The exact search of samples, by the number of their features."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gnorm.relu.oracle import BLOCK, STATIC_COPIES, Circle, Oracle, Point, Sphere
+from gnorm.relu.space import Space
+
+__all__ = ["MOST_FEATURES", "exact_oracle", "walk_bytes"]
+
+MOST_FEATURES = 4
+
+
+def walk_bytes(n_samples: int, n_features: int) -> float:
+    """Memory in bytes that the exact oracle takes, infinite where there is none."""
+    if n_features <= 2:
+        return 1e3 * n_samples
+    if n_features == 3:
+        return 8.0 * STATIC_COPIES * n_samples**2 + 8.0 * 40 * min(BLOCK, n_samples**2)
+    if n_features == 4:
+        return Space.n_bytes(n_samples)
+    return np.inf
+
+
+def exact_oracle(X: np.ndarray) -> Oracle:
+    """Exact oracle of samples with at most four features.
+
+    Raises
+    ------
+    ValueError
+        If there are more.
+    """
+    n_features = X.shape[1]
+    if n_features > MOST_FEATURES:
+        raise ValueError(
+            f"expected at most {MOST_FEATURES} features, the constant included, for the exact "
+            f"oracle, got {n_features}"
+        )
+    if n_features < 4:
+        return (Point, Circle, Sphere)[n_features - 1](X)
+    _, sizes, axes = np.linalg.svd(X, full_matrices=False)
+    basis = axes[sizes > sizes[0] * max(X.shape) * np.finfo(float).eps]
+    return Space(X) if len(basis) == 4 else _Span(X, basis if len(basis) else axes[:1])
+
+
+class _Span(Oracle):
+    """Samples in a subspace: the largest value is attained there."""
+
+    def __init__(self, X: np.ndarray, basis: np.ndarray) -> None:
+        super().__init__(X)
+        self.basis = basis
+        self.inner = exact_oracle(X @ basis.T)
+
+    def candidates(self, b: np.ndarray, least: float) -> np.ndarray:
+        """Those of the subspace."""
+        return self.inner.candidates(b, least) @ self.basis
