@@ -26,17 +26,47 @@ def walk_bytes(n_samples: int, n_features: int) -> float:
 def exact_oracle(X: np.ndarray) -> Oracle:
     """Exact oracle of samples with at most four features.
 
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Samples.
+
     Raises
     ------
     ValueError
-        If there are more.
+        If there are more features.
     """
-    n_features = X.shape[1]
-    if n_features > MOST_FEATURES:
+    if X.shape[1] > MOST_FEATURES:
         raise ValueError(
             f"expected at most {MOST_FEATURES} features, the constant included, for the exact "
-            f"oracle, got {n_features}"
+            f"oracle, got {X.shape[1]}"
         )
+    return _Exact(X)
+
+
+class _Exact(Oracle):
+    """Walk along the arrangement of the samples that have a coefficient.
+
+    The others do not change h. A hard margin has few of them, and the next search often the same.
+    """
+
+    def __init__(self, X: np.ndarray) -> None:
+        super().__init__(X)
+        self.on = np.zeros(len(X), dtype=bool)
+
+    def candidates(self, b: np.ndarray, least: float) -> np.ndarray:
+        """Those of the samples that have a coefficient."""
+        on = b != 0
+        if not on.any():
+            return np.empty((0, self.lines.X.shape[1]))
+        if not np.array_equal(on, self.on):
+            self.on, self.walk = on, _walk(self.lines.X[on])
+        return self.walk.candidates(b[on], least)
+
+
+def _walk(X: np.ndarray) -> Oracle:
+    """The walk for a number of features; of four in the span of the samples."""
+    n_features = X.shape[1]
     if n_features < 4:
         return (Point, Circle, Sphere)[n_features - 1](X)
     _, sizes, axes = np.linalg.svd(X, full_matrices=False)
@@ -50,7 +80,7 @@ class _Span(Oracle):
     def __init__(self, X: np.ndarray, basis: np.ndarray) -> None:
         super().__init__(X)
         self.basis = basis
-        self.inner = exact_oracle(X @ basis.T)
+        self.inner = _walk(X @ basis.T)
 
     def candidates(self, b: np.ndarray, least: float) -> np.ndarray:
         """Those of the subspace."""
