@@ -30,6 +30,7 @@ from gnorm.relu.oracle import BLOCK, Oracle
 __all__ = ["Space"]
 
 _PARALLEL = 1e-14  # 1 - cosine of an angle of 1.4e-7, below which it is lost in the rounding of one
+_ENOUGH = 6000  # candidates of one walk: a search returns 300 neurons, each met about ten times
 _SLACK = 1e-12  # relative, in the tests of local maxima: rounding may not lose one
 
 
@@ -109,9 +110,16 @@ class Space(Oracle):
         weights, linear = self.lines.folded(b)
         walk = _Walk(self, weights, linear, least)
         rows = max(1, BLOCK // max(1, self.order.shape[1]))
-        return np.concatenate(
-            [walk.along(slice(k, k + rows)) for k in range(0, len(self.order), rows)]
-        )
+        best, values = np.empty((0, 4)), np.empty(0)
+        for first in range(0, len(self.order), rows):
+            U = walk.along(slice(first, first + rows))
+            best = np.concatenate((best, U))
+            values = np.concatenate((values, np.abs(self.lines.values(b, U))))
+            if len(values) > _ENOUGH:  # fewer are looked at: from now on they must be larger
+                order = np.argpartition(-values, _ENOUGH)[:_ENOUGH]
+                best, values = best[order], values[order]
+                walk.least = max(least, float(np.min(values)))
+        return best
 
 
 def _around(G: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
