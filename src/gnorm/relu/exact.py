@@ -7,9 +7,10 @@ import numpy as np
 from gnorm.relu.oracle import BLOCK, STATIC_COPIES, Circle, Oracle, Point, Sphere
 from gnorm.relu.space import Space
 
-__all__ = ["MOST_FEATURES", "exact_oracle", "walk_bytes"]
+__all__ = ["MOST_FEATURES", "exact_oracle", "is_quick", "walk_bytes"]
 
 MOST_FEATURES = 4
+_MOST_CROSSINGS = 15_000_000  # of four features, unless asked for: a search takes about ten seconds
 
 
 def walk_bytes(n_samples: int, n_features: int) -> float:
@@ -21,6 +22,11 @@ def walk_bytes(n_samples: int, n_features: int) -> float:
     if n_features == 4:
         return Space.n_bytes(n_samples)
     return np.inf
+
+
+def is_quick(n_samples: int, n_features: int) -> bool:
+    """Whether a search is one of seconds, even if all samples have a coefficient."""
+    return n_features < 4 or n_samples**3 <= 2 * _MOST_CROSSINGS
 
 
 def exact_oracle(X: np.ndarray) -> Oracle:

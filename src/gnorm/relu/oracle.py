@@ -12,7 +12,7 @@ projection inside a face, or a vertex. In two dimensions the cells are arcs betw
 :math:`O(N \log N)`. In three every cell has an edge on some great circle, and walking along each
 circle in the order of its crossings, with the running sum of what opens and closes there, visits
 all cells, edges and vertices in :math:`O(N^2)`. Orders and coordinates depend on the samples
-alone and are kept.
+alone and are kept. Four dimensions have a module of their own, :mod:`gnorm.relu.space`.
 
 All candidates are evaluated once more by the definition of :math:`h`, so that a value that is
 reported is attained; the candidates of degenerate arrangements (crossings in one point) are only

@@ -5,8 +5,8 @@ four dimensions into cells. Where the normals span the space every cell has an e
 circle in which two of the spheres meet, or more. A walk along all circles, each in the order in which
 the others cross it, visits all edges; and at each one the cells and faces around it, on which h is
 :math:`V \cdot u` with gradients V that are those of the arc and the jumps of the spheres that meet
-there. A local maximum is the direction of a V, projected on its face, or a crossing. So the time is
-cubic in the number of samples, and memory is two bytes for each of :math:`N^3 / 2` crossings.
+there. A local maximum is the direction of a V, projected on its face, or a crossing. Time and memory
+are cubic in the number of samples: there are :math:`N^3 / 2` crossings, of two bytes each.
 
 A gradient no longer than the largest value known cannot give a larger one, and the cell that holds
 the direction of its own gradient lies on the right side of all spheres: what is longer is tested on
@@ -102,8 +102,8 @@ class Space(Oracle):
 
     @staticmethod
     def n_bytes(n_samples: int) -> float:
-        """Memory in bytes that a walk takes."""
-        return 1.1 * n_samples**3 + 8.0 * 40 * BLOCK
+        """Memory in bytes that a walk takes: crossings, frames of the circles, and a block."""
+        return 1.0 * n_samples**3 + 300.0 * n_samples**2 + 8.0 * 40 * BLOCK
 
     def candidates(self, b: np.ndarray, least: float) -> np.ndarray:
         """Directions of gradients longer than `least` that may lie in their cells, and crossings."""
