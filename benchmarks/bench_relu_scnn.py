@@ -195,9 +195,7 @@ def run_scnn_examples(is_own):
     for name, program, lam, _ in RUNS:
         X, y, G = example(name)
         limits, dtype = settings[program, is_own]
-        kind, solver = (
-            (ConvexGatedReLU, RFISTA) if program == "gated" else (ConvexReLU, AL)
-        )
+        kind, solver = (ConvexGatedReLU, RFISTA) if program == "gated" else (ConvexReLU, AL)
         model = kind(G)
         start = perf_counter()
         model, _ = optimize_model(
@@ -223,7 +221,9 @@ def run_scnn_examples(is_own):
             sums = [np.sum(np.maximum(X @ part.T, 0.0), axis=1) for part in V]
             inwards = np.where(X @ model.G >= 0, 1.0, -1.0)
             beyond = max(np.max(-inwards * (X @ part.T)) for part in V)
-            note = f"outside of the cones by {beyond:.1e}; as a network {value(sums[0] - sums[1]):.8f}"
+            note = (
+                f"outside of the cones by {beyond:.1e}; as a network {value(sums[0] - sums[1]):.8f}"
+            )
         which = "its own" if is_own else "other"
         row(name, program, f"scnn {which}", seconds, value(np.asarray(model(X)).ravel()), note)
 

@@ -20,7 +20,7 @@ from gnorm.relu import columns, relu_max_margin
 from gnorm.relu.ascent import ascend
 
 SLIDES = ("none", "ascent", "joint")
-exchange = columns._Generation.exchange  # noqa: SLF001
+exchange = columns._Generation.exchange
 
 
 def ascent(run):
@@ -90,7 +90,7 @@ def main(names):
     for name in names or CASES:
         (X, y), options = CASES[name]
         for way in SLIDES:
-            columns._Generation.exchange = sliding(way)  # noqa: SLF001
+            columns._Generation.exchange = sliding(way)
             solution = relu_max_margin(X, y, **options)
             print(
                 f"{name:>10} {way:>7} {solution.n_iter:6d} {solution.seconds:8.2f} "

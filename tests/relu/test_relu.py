@@ -11,8 +11,8 @@ from scipy.sparse import csr_matrix
 from gnorm.losses import _LOSSES, ClassLoss, get_loss
 from gnorm.relu import ReLUStatus, activation_patterns, relu_max_margin
 from gnorm.relu.columns import _Columns, _Generation
-from gnorm.relu.master import problem_of
 from gnorm.relu.exact import exact_oracle, is_quick
+from gnorm.relu.master import problem_of
 from gnorm.relu.patterns import Cells
 from gnorm.relu.reduction import merged, reduced
 from gnorm.relu.saddle import SaddleSystem

@@ -14,9 +14,9 @@ from sklearn.utils import check_array, check_random_state
 from gnorm.losses import ClassLoss, Loss, get_loss
 from gnorm.relu.ascent import Ascent
 from gnorm.relu.columns import Best, Drawn, Search, generate
+from gnorm.relu.exact import MOST_FEATURES, exact_oracle, is_quick, walk_bytes
 from gnorm.relu.free_bias import FreeBias, in_unit
 from gnorm.relu.master import problem_of
-from gnorm.relu.exact import MOST_FEATURES, exact_oracle, is_quick, walk_bytes
 from gnorm.relu.oracle import Lines
 from gnorm.relu.patterns import Cells, check_patterns
 from gnorm.relu.reduction import folded
@@ -305,8 +305,9 @@ def _search(oracle: str, X: np.ndarray, limit: float, seed: int, penalize_bias: 
         return Ascent(X, oracle == "bounded", seed)
     if X.shape[1] > MOST_FEATURES:
         raise ValueError(
-            f"expected at most {MOST_FEATURES} features, the constant included, got {X.shape[1]}: the exact "
-            "search over all neurons takes n_samples ** (n_features - 1) operations; "
+            f"expected at most {MOST_FEATURES} features, the constant included, "
+            f"got {X.shape[1]}: the exact search over all neurons takes n_samples ** "
+            "(n_features - 1) operations; "
             'oracle="bounded" takes any number, with a bound that may be less sharp'
         )
     if need > limit:

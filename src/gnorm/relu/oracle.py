@@ -28,7 +28,17 @@ import numpy as np
 
 from gnorm.relu.reduction import merged
 
-__all__ = ["BLOCK", "STATIC_COPIES", "Circle", "Found", "Lines", "Oracle", "Point", "Sphere", "distinct"]
+__all__ = [
+    "BLOCK",
+    "STATIC_COPIES",
+    "Circle",
+    "Found",
+    "Lines",
+    "Oracle",
+    "Point",
+    "Sphere",
+    "distinct",
+]
 
 _PARALLEL = 1e-13  # sine of the angle below which two samples are on one line
 _SLACK = 1e-12  # relative, in the tests of local maxima: rounding may not lose one
@@ -182,6 +192,7 @@ class Point(Oracle):
     """One feature: the sphere is two points."""
 
     def candidates(self, b: np.ndarray, least: float) -> np.ndarray:
+        """Both points."""
         _ = b, least
         return np.array([[1.0], [-1.0]])
 

@@ -1,21 +1,22 @@
 r"""The largest value over all neurons of four features, exactly.
 
-The spheres :math:`g \cdot u = 0` of the samples, see :mod:`gnorm.relu.oracle`, cut the unit sphere of
-four dimensions into cells. Where the normals span the space every cell has an edge: an arc of a great
-circle in which two of the spheres meet, or more. A walk along all circles, each in the order in which
-the others cross it, visits all edges; and at each one the cells and faces around it, on which h is
-:math:`V \cdot u` with gradients V that are those of the arc and the jumps of the spheres that meet
-there. A local maximum is the direction of a V, projected on its face, or a crossing. Time and memory
-are cubic in the number of samples: there are :math:`N^3 / 2` crossings, of two bytes each.
+The spheres :math:`g \cdot u = 0` of the samples, see :mod:`gnorm.relu.oracle`, cut the unit sphere
+of four dimensions into cells. Where the normals span the space every cell has an edge: an arc of a
+great circle in which two of the spheres meet, or more. A walk along all circles, each in the order
+in which the others cross it, visits all edges; and at each one the cells and faces around it, on
+which h is :math:`V \cdot u` with gradients V that are those of the arc and the jumps of the spheres
+that meet there. A local maximum is the direction of a V, projected on its face, or a crossing. Time
+and memory are cubic in the number of samples: there are :math:`N^3 / 2` crossings, of two bytes
+each.
 
 A gradient no longer than the largest value known cannot give a larger one, and the cell that holds
 the direction of its own gradient lies on the right side of all spheres: what is longer is tested on
 those of its edge alone, and evaluated by the definition of h.
 
-More than two spheres that meet in one circle come in the order of their angles around it. Walked from
-each of them, they have two faces, on either side of all others, and the four cells beside these. What
-is parallel only nearly, by an angle d, is taken as such: the cells between are thinner than d, and
-their largest value is attained on their boundary but for :math:`d^2 / 2`.
+More than two spheres that meet in one circle come in the order of their angles around it. Walked
+from each of them, they have two faces, on either side of all others, and the four cells beside
+these. What is parallel only nearly, by an angle d, is taken as such: the cells between are thinner
+than d, and their largest value is attained on their boundary but for :math:`d^2 / 2`.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class Space(Oracle):
         return 1.0 * n_samples**3 + 300.0 * n_samples**2 + 8.0 * 40 * BLOCK
 
     def candidates(self, b: np.ndarray, least: float) -> np.ndarray:
-        """Directions of gradients longer than `least` that may lie in their cells, and crossings."""
+        """Crossings, and directions of gradients above `least` that may lie in their cells."""
         weights, linear = self.lines.folded(b)
         walk = _Walk(self, weights, linear, least)
         rows = max(1, BLOCK // max(1, self.order.shape[1]))
@@ -123,7 +124,7 @@ class Space(Oracle):
 
 
 def _around(G: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Spheres in groups that cross sphere i in the same circle: first ones, sizes, group of each."""
+    """Groups of the spheres that cross one in the same circle: their first ones and sizes."""
     H = G - np.outer(G @ G[i], G[i])
     H[i] = 0.0
     lengths = np.linalg.norm(H, axis=1)
@@ -137,9 +138,7 @@ def _around(G: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 class _Walk:
     """A walk with the weights of the lines."""
 
-    def __init__(
-        self, space: Space, weights: np.ndarray, linear: np.ndarray, least: float
-    ) -> None:
+    def __init__(self, space: Space, weights: np.ndarray, linear: np.ndarray, least: float) -> None:
         self.space, self.weights, self.least = space, weights, least
         G = space.lines.normals
         moments = weights[:, None] * G
@@ -230,14 +229,14 @@ class _Walk:
             # inside of a cell
             tests = [((up * C >= -scale) & (side * (s * C + t * D) >= -scale), C, D)]
             if up < 0:  # inside of a face on the first sphere, which is a ridge there
-                is_ridge = (C >= -scale) & (C + own <= scale)
+                is_ridge = (-scale <= C) & (C + own <= scale)
                 tests.append((is_ridge & (side * D >= -scale), zero, D))
             if side < 0:  # ... and on the second
                 m, k = C * t - D * s, C * s + D * t
                 is_ridge = (k >= -scale) & (k + other_own <= scale) & self.space.is_pair[circle]
                 tests.append((is_ridge & (up * m >= -scale), m * t, -m * s))
             if up < 0 and side < 0:  # on the circle
-                tests.append(((D >= -scale) & (D + other[1] <= scale), zero, zero))
+                tests.append(((-scale <= D) & (D + other[1] <= scale), zero, zero))
             for passes, third, fourth in tests:
                 passes &= a * a + b * b + third * third + fourth * fourth > self.least**2
                 which = np.flatnonzero(passes)
