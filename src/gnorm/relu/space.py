@@ -124,7 +124,7 @@ class Space(Oracle):
 
 
 def _around(G: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Groups of the spheres that cross one in the same circle: their first ones and sizes."""
+    """Group spheres that cross one in the same circle: first ones, sizes, group of each."""
     H = G - np.outer(G @ G[i], G[i])
     H[i] = 0.0
     lengths = np.linalg.norm(H, axis=1)
