@@ -17,6 +17,12 @@ def wavy(n_samples):
     return X, np.sign(np.sin(2 * X[:, 0]) + X[:, 1] + 0.2)
 
 
+def cube(n_samples):
+    rng = np.random.default_rng(0)
+    X = np.column_stack((rng.normal(size=(n_samples, 3)), np.ones(n_samples)))
+    return X, np.sign(np.sin(2 * X[:, 0]) + X[:, 1] * X[:, 2] + 0.2)
+
+
 def line(n_samples):
     rng = np.random.default_rng(0)
     x = np.sort(rng.uniform(-3, 3, size=n_samples))
@@ -29,6 +35,9 @@ PROBLEMS = {
     "hard-150": (wavy(150), {"tol": 1e-8}),
     "hard-500": (wavy(500), {"tol": 1e-6}),
     "soft-500": (wavy(500), {"C": 1.0, "tol": 1e-6}),
+    "cube-40": (cube(40), {"tol": 1e-6}),
+    "cube-100": (cube(100), {"tol": 1e-6}),
+    "cube-200": (cube(200), {"tol": 1e-6}),
     "line-1000": (line(1000), {"C": 0.1, "loss": "squared_error", "tol": 1e-8}),
     "line-10000": (line(10_000), {"C": 0.01, "loss": "squared_error", "tol": 1e-8}),
 }

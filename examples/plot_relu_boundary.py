@@ -26,6 +26,7 @@ NEAR = np.cos(np.deg2rad(5.0))  # to an exact neuron: what counts as aligned
 LEAST = 1e-3  # of the norm: exact neurons of less are left by rounding
 SIDE = 3.0  # half of the square that is drawn
 COLORS = {1: "#D55E00", -1: "#0072B2"}
+AREA = 3000.0  # of a circle or dot that has all of the norm, in square points
 TIMES = {"first separation": ("#E69F00", "--"), "end": ("#CC79A7", "-")}
 
 
@@ -105,12 +106,12 @@ def draw(X, y, exact, runs):
             ax.set_title(f"{next(letters)}  neurons, {time}", loc="left", fontsize="medium")
             for sign, color in COLORS.items():
                 mine = sign * exact.coefs > LEAST * exact.norm
-                sizes = 600 * np.sqrt(np.abs(exact.coefs[mine]) / exact.norm)
+                sizes = AREA * np.abs(exact.coefs[mine]) / exact.norm
                 at = kinks(exact.neurons[mine])
                 ax.scatter(*at, s=sizes, facecolors="none", edgecolors=color, linewidths=1.0)
                 coefs = shares(hidden, output)
                 mine = np.sign(coefs) == sign
-                sizes = 1 + 4000 * np.abs(coefs[mine])
+                sizes = np.maximum(AREA * np.abs(coefs[mine]), 1.0)  # seen at any size
                 at = kinks(hidden[mine])
                 # a thousand sizes would be as many shapes in a vector graphic
                 ax.scatter(*at, s=sizes, color=color, alpha=0.35, linewidths=0, rasterized=True)
@@ -123,8 +124,10 @@ def draw(X, y, exact, runs):
         panels[0, 1].plot([], [], "o", color=color, markersize=8, **more)[0]
         for color, more in marks.items()
     ]
+    handles += [panels[0, 1].plot([], [], "o", color=color)[0] for color in COLORS.values()]
     names = ["exact boundary", *TIMES, "exact neuron", "trained neuron"]
-    figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False)
+    names += [f"label or sign {label}" for label in COLORS]
+    figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 

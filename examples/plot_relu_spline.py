@@ -88,13 +88,10 @@ def draw(x, y, splines):
     for spline in splines[:3]:  # the last one covers the one before
         style = {"color": COLORS[spline["name"]], "label": spline["name"]}
         is_trained = spline["name"] == "trained"
-        upper.plot(
-            grid,
-            spline["values"](grid),
-            linewidth=1.4,
-            linestyle="--" if is_trained else "-",
-            **style,
-        )
+        line = {"linewidth": 1.4, "linestyle": "--" if is_trained else "-"}
+        if spline["name"] == "biases free":  # seen below the exact one where both are the same
+            line = {"linewidth": 5.0, "alpha": 0.4, "zorder": 1}
+        upper.plot(grid, spline["values"](grid), **line, **style)
         if spline["name"] in ("exact", "trained"):
             inside = np.abs(spline["knots"]) < 3.3
             lower.vlines(

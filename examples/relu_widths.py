@@ -40,6 +40,7 @@ WIDTHS = (50, 200, 1000, 10_000)
 STARTS = {"small": 0.03, "large": 10.0}  # factors of Kaiming's initial weights
 N_STEPS = 6000
 NEAR = np.cos(np.deg2rad(5.0))  # to an exact neuron: what counts as aligned
+LEAST = 1e-3  # of the norm: exact neurons of less are not counted
 COLUMNS = (
     "data",
     "width",
@@ -76,9 +77,9 @@ def digits(n_components, n_train=60):
 
 
 DATA = {
-    "plane": (plane, 1e-6),
-    "MNIST 2": (lambda: digits(2), 1e-6),
-    "MNIST 3": (lambda: digits(3), 1e-3),  # of four features: by branch and bound
+    "plane": plane,
+    "MNIST 2": lambda: digits(2),
+    "MNIST 3": lambda: digits(3),
 }
 TITLES = {"plane": "plane", "MNIST 2": "MNIST, 2 components", "MNIST 3": "MNIST, 3 components"}
 
@@ -87,12 +88,11 @@ class Recorder:
     """Measure predictors against the exact solution of one data set, and store the rows."""
 
     def __init__(self, name, stored, write):
-        make, tol = DATA[name]
         self.name, self.stored, self.write = name, stored, write
-        self.X, self.y, self.n = make()
+        self.X, self.y, self.n = DATA[name]()
         self.train = self.X[: self.n], self.y[: self.n]
         start = perf_counter()
-        self.exact = relu_max_margin(*self.train, tol=tol)
+        self.exact = relu_max_margin(*self.train, tol=1e-6)
         self.values = self.exact.decision_values(self.X)
         if (name, "0", "exact", "", "0") not in stored:
             self.add(0, "exact", "", 0, self.values, self.exact.margin, perf_counter() - start)
@@ -153,8 +153,10 @@ class Recorder:
         )
         lengths = np.linalg.norm(hidden, axis=1)
         coefs = lengths * output.ravel()
-        cosines = hidden @ self.exact.neurons.T / np.maximum(lengths, 1e-300)[:, None]
-        is_near = (cosines >= NEAR) & (np.sign(coefs)[:, None] == np.sign(self.exact.coefs))
+        heavy = np.abs(self.exact.coefs) > LEAST * self.exact.norm
+        cosines = hidden @ self.exact.neurons[heavy].T / np.maximum(lengths, 1e-300)[:, None]
+        is_near = cosines >= NEAR
+        is_near &= np.sign(coefs)[:, None] == np.sign(self.exact.coefs[heavy])
         return np.sum(np.abs(coefs), where=is_near.any(axis=1)) / np.sum(np.abs(coefs))
 
 
@@ -190,7 +192,7 @@ def read():
 
 
 def summary(rows):
-    """Median over the seeds of each predictor, and how many of them separate the samples."""
+    """Median and range over the seeds of each predictor, and how many separate the samples."""
     groups = {}
     for row in rows:
         key = row["data"], row["model"], row["start"], int(row["width"])
@@ -204,6 +206,9 @@ def summary(rows):
             else np.nan
             for name in ("ratio", "differs", "error", "aligned")
         }
+        for name in ("ratio", "differs"):  # the spread that is drawn
+            values = [float(row[name]) for row in done if row[name]]
+            table[key][f"{name} range"] = (min(values), max(values)) if values else (np.nan,) * 2
     return table
 
 
@@ -238,9 +243,13 @@ def draw(table):
             style["linestyle"] = "--" if start == "large" else "-"
             label = model + (f", {start} start" if start else "")
             for ax, fact in zip(panels[:, column], ("ratio", "differs"), strict=True):
-                heights = [row[fact] * (100 if fact == "differs" else 1) for _, row in points]
+                factor = 100 if fact == "differs" else 1
+                widths = [width for width, _ in points]
+                heights = np.array([row[fact] for _, row in points]) * factor
+                low, high = np.array([row[f"{fact} range"] for _, row in points]).T * factor
                 if not np.all(np.isnan(heights)):
-                    ax.plot([width for width, _ in points], heights, label=label, **style)
+                    ax.plot(widths, heights, label=label, **style)
+                    ax.fill_between(widths, low, high, color=color, alpha=0.15, linewidth=0)
         panels[0, column].axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
         for row, letter in zip(panels, ("abc"[column], "def"[column]), strict=True):
             row[column].set_title(f"{letter}  {TITLES[name]}", loc="left", fontsize="medium")

@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from gnorm.relu import ReLUStatus, relu_max_margin
 from gnorm.relu.ascent import Ascent, ascend, circle_maximum
 from gnorm.relu.bounds import branch_and_bound, relaxation
-from gnorm.relu.oracle import exact_oracle
+from gnorm.relu.exact import exact_oracle
 
 
 def data(n_samples, n_features, seed=0):

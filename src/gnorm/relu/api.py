@@ -14,9 +14,10 @@ from sklearn.utils import check_array, check_random_state
 from gnorm.losses import ClassLoss, Loss, get_loss
 from gnorm.relu.ascent import Ascent
 from gnorm.relu.columns import Best, Drawn, Search, generate
+from gnorm.relu.exact import MOST_FEATURES, exact_oracle, is_quick, walk_bytes
 from gnorm.relu.free_bias import FreeBias, in_unit
 from gnorm.relu.master import problem_of
-from gnorm.relu.oracle import Lines, exact_oracle, walk_bytes
+from gnorm.relu.oracle import Lines
 from gnorm.relu.patterns import Cells, check_patterns
 from gnorm.relu.reduction import folded
 from gnorm.relu.solution import ReLUSolution, ReLUStatus, relu_values
@@ -68,7 +69,7 @@ def relu_max_margin(
     :math:`f(x) = \sum_j v_j (x \cdot w_j)_+` of a network that computes f [1]_. There is no
     intercept: a constant feature makes biases of the neurons, which are inside the norm like any
     other weight unless `penalize_bias` is False. The lower bound holds for networks of any width:
-    with at most three features the search over all neurons is exact, by a walk along the
+    with at most four features the search over all neurons is exact, by a walk along the
     arrangement of the samples, and with more they are bounded. Nor does it depend on the size of
     what is added at no cost.
 
@@ -90,12 +91,13 @@ def relu_max_margin(
         Neurons in use, of both signs, at which to stop; None for any number. The solution has at
         most as many as samples in any case.
     oracle : {"auto", "exact", "bounded", "local"}, default="auto"
-        How neurons are found. "exact" walks along the arrangement, for at most three features; with
-        three it takes time and memory quadratic in the number of samples. "bounded" ascends from
-        many starts and, where that finds nothing more, branches and bounds: with four features the
-        gap reached is ``tol`` like that of a walk, from six on it may stay wide. "local" leaves
-        the branching out; its gap is that of a relaxation. "auto" is "exact" where that can be
-        afforded, else "bounded".
+        How neurons are found. "exact" walks along the arrangement, for at most four features. Time
+        and memory are quadratic in the number of samples with three and cubic with four, of the
+        samples with a dual coefficient alone: of a hard margin these are few. "bounded" ascends
+        from many starts and, where that finds nothing more, branches and bounds: with five features
+        the gap reached may be ``tol`` like that of a walk, from six on it may stay wide. "local"
+        leaves the branching out; its gap is that of a relaxation. "auto" is "exact" where that fits
+        into memory and, with four features, for up to 310 samples, else "bounded".
     patterns : array-like of bool, shape (n_samples, n_patterns), default=None
         Samples on which neurons may be active, and no others: the problem over these neurons alone,
         a convex program of Pilanci and Ergen [2]_, of which gap and bound then are. From
@@ -132,7 +134,7 @@ def relu_max_margin(
     MemoryError
         If the walk is asked for and needs more than `memory_limit`; says how much.
     ValueError
-        For malformed input, for a walk along more than three features, for patterns or free biases
+        For malformed input, for a walk along more than four features, for patterns or free biases
         that do not go with the other options, and for labels that what is free separates alone
         under a loss that has no minimum there, such as the log loss. Under others the norm is 0.
 
@@ -298,13 +300,14 @@ def _search(oracle: str, X: np.ndarray, limit: float, seed: int, penalize_bias: 
         return FreeBias(X)
     need = walk_bytes(*X.shape)
     if oracle == "auto":
-        oracle = "exact" if need <= limit else "bounded"
+        oracle = "exact" if need <= limit and is_quick(*X.shape) else "bounded"
     if oracle != "exact":
         return Ascent(X, oracle == "bounded", seed)
-    if X.shape[1] > 3:
+    if X.shape[1] > MOST_FEATURES:
         raise ValueError(
-            f"expected at most 3 features, the constant included, got {X.shape[1]}: the exact "
-            "search over all neurons takes n_samples ** (n_features - 1) operations; "
+            f"expected at most {MOST_FEATURES} features, the constant included, "
+            f"got {X.shape[1]}: the exact search over all neurons takes n_samples ** "
+            "(n_features - 1) operations; "
             'oracle="bounded" takes any number, with a bound that may be less sharp'
         )
     if need > limit:

@@ -1,6 +1,6 @@
 r"""Neurons of many features: local maxima of :math:`|h|` that are found, and bounds that hold.
 
-Over the sphere of more than three features the arrangement has too many cells to walk. A local
+Over the sphere of many features the arrangement has too many cells to walk. A local
 maximum is then a neuron worth adding and no more than that: what the certificate takes is the bound
 of :mod:`gnorm.relu.bounds`, which holds for all neurons.
 """

@@ -36,6 +36,7 @@ _SEPARATED = 0.5  # gap from which on a hard margin does without the columns of 
 _HEAVY = 1e-4  # of the largest coefficient: merged neurons of less do not become columns
 _APART = 1e-8  # distance of two columns below which they are one
 _SHARE = 1e-12  # of the norm: neurons of less are left out
+_LIGHT = (1e-6, 1e-8, 1e-10)  # ... at the end the first of these with which the others alone do
 
 
 class Search(Protocol):
@@ -191,6 +192,7 @@ def generate(
         best.is_interrupted = True
         if not np.isfinite(best.primal_value):
             raise
+    run.lighten()
     network = reduced(X, best.neurons, best.coefs)
     best.primal_value = np.inf
     run.keep(*network, best.free)
@@ -253,11 +255,34 @@ class _Generation:
     def keep(self, neurons: np.ndarray, coefs: np.ndarray, free: np.ndarray) -> None:
         """Keep the best multiple of a network if it is the best so far."""
         best, norm = self.best, float(np.sum(np.abs(coefs)))
-        outputs = np.maximum(self.X @ neurons.T, 0.0) @ coefs + self.free @ free
-        value, length = primal_value(self.problem, norm, outputs)
+        value, length = self._evaluated(neurons, coefs, free)
         if value < best.primal_value:
             best.primal_value, best.norm = value, length * norm
             best.neurons, best.coefs, best.free = neurons, length * coefs, length * free
+
+    def _evaluated(
+        self, neurons: np.ndarray, coefs: np.ndarray, free: np.ndarray
+    ) -> tuple[float, float]:
+        """Value of the best multiple of a network, and the factor."""
+        outputs = np.maximum(self.X @ neurons.T, 0.0) @ coefs + self.free @ free
+        return primal_value(self.problem, float(np.sum(np.abs(coefs))), outputs)
+
+    def lighten(self) -> None:
+        """Leave out light neurons where the solution over the others is within the tolerance."""
+        best = self.best
+        for light in _LIGHT if best.gap <= self.tol else ():
+            heavy = np.abs(best.coefs) > light * best.norm
+            if heavy.all():
+                continue
+            neurons, signs = best.neurons[heavy], np.sign(best.coefs[heavy])
+            A = np.maximum(self.X @ neurons.T, 0.0) * signs
+            point = solve_master(self.problem, A, _INNER * self.tol, best.dual_coef, self.free)
+            on = point.coefs > _SHARE * np.sum(point.coefs)
+            network = neurons[on], (signs * point.coefs)[on], point.free
+            if relative_gap(self._evaluated(*network)[0], best.dual_value) <= self.tol:
+                best.primal_value = np.inf
+                self.keep(*network)
+                return
 
     def look(self) -> list[Found]:
         """Search at the dual point, and between it and the best: either may give the bound."""

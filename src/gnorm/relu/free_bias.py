@@ -18,7 +18,8 @@ from dataclasses import replace
 import numpy as np
 
 from gnorm.relu.columns import Best
-from gnorm.relu.oracle import Found, Oracle, distinct, exact_oracle
+from gnorm.relu.exact import exact_oracle
+from gnorm.relu.oracle import Found, Oracle, distinct
 
 __all__ = ["FreeBias", "in_unit"]
 

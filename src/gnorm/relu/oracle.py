@@ -12,7 +12,7 @@ projection inside a face, or a vertex. In two dimensions the cells are arcs betw
 :math:`O(N \log N)`. In three every cell has an edge on some great circle, and walking along each
 circle in the order of its crossings, with the running sum of what opens and closes there, visits
 all cells, edges and vertices in :math:`O(N^2)`. Orders and coordinates depend on the samples
-alone and are kept.
+alone and are kept. Four dimensions have a module of their own, :mod:`gnorm.relu.space`.
 
 All candidates are evaluated once more by the definition of :math:`h`, so that a value that is
 reported is attained; the candidates of degenerate arrangements (crossings in one point) are only
@@ -28,13 +28,23 @@ import numpy as np
 
 from gnorm.relu.reduction import merged
 
-__all__ = ["Found", "Lines", "Oracle", "exact_oracle", "walk_bytes"]
+__all__ = [
+    "BLOCK",
+    "STATIC_COPIES",
+    "Circle",
+    "Found",
+    "Lines",
+    "Oracle",
+    "Point",
+    "Sphere",
+    "distinct",
+]
 
 _PARALLEL = 1e-13  # sine of the angle below which two samples are on one line
 _SLACK = 1e-12  # relative, in the tests of local maxima: rounding may not lose one
-_BLOCK = 50_000  # crossings that are walked at a time: what is made of them stays in the cache
+BLOCK = 50_000  # crossings that are walked at a time: what is made of them stays in the cache
 _FEW = 256  # neurons that are evaluated at a time: their activations stay in the cache
-_STATIC_COPIES = 6  # arrays of the size of all crossings that are kept
+STATIC_COPIES = 6  # arrays of the size of all crossings that are kept
 # Spacing of the grid on which directions count as one: of the cloud of vertices around a maximum
 # few bring anything. Without it the row hard-500 of benchmarks/bench_relu.py takes twice as long.
 _SAME = 1e-3
@@ -128,7 +138,7 @@ class Oracle(ABC):
         self.lines = Lines(X)
 
     @abstractmethod
-    def candidates(self, weights: np.ndarray, linear: np.ndarray, least: float) -> np.ndarray:
+    def candidates(self, b: np.ndarray, least: float) -> np.ndarray:
         r"""Unit vectors among which are all local maxima of :math:`|h|` above `least`."""
 
     def find(self, b: np.ndarray, least: float = 0.0, most: int = 50) -> Found:
@@ -148,8 +158,7 @@ class Oracle(ABC):
         Found
             The largest, and up to ``most - 1`` other local maxima.
         """
-        weights, linear = self.lines.folded(b)
-        U = self.candidates(weights, linear, least)
+        U = self.candidates(b, least)
         if len(U) == 0:  # all below: any direction will do
             U = np.eye(self.lines.X.shape[1])
         values = self.lines.values(b, U)
@@ -179,15 +188,16 @@ def distinct(U: np.ndarray, order: np.ndarray, most: int, apart: float = _SAME) 
     return chosen
 
 
-class _Point(Oracle):
+class Point(Oracle):
     """One feature: the sphere is two points."""
 
-    def candidates(self, weights: np.ndarray, linear: np.ndarray, least: float) -> np.ndarray:
-        _ = weights, linear, least
+    def candidates(self, b: np.ndarray, least: float) -> np.ndarray:
+        """Both points."""
+        _ = b, least
         return np.array([[1.0], [-1.0]])
 
 
-class _Circle(Oracle):
+class Circle(Oracle):
     """Two features: arcs between sorted angles."""
 
     def __init__(self, X: np.ndarray) -> None:
@@ -203,8 +213,9 @@ class _Circle(Oracle):
         crossings = np.concatenate((self._angle, self._angle + np.pi))
         self._crossings = np.column_stack((np.cos(crossings), np.sin(crossings)))
 
-    def candidates(self, weights: np.ndarray, linear: np.ndarray, least: float) -> np.ndarray:
+    def candidates(self, b: np.ndarray, least: float) -> np.ndarray:
         """Directions of :math:`V` inside of their arcs, and vertices."""
+        weights, linear = self.lines.folded(b)
         moments = weights[:, None] * self.lines.normals
         jumps = self._enters[:, None] * moments[self._order]
         closed = self._enters < 0  # before the first crossing these are open
@@ -231,7 +242,7 @@ def _cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
 
 
-class _Sphere(Oracle):
+class Sphere(Oracle):
     """Three features: a walk along each great circle."""
 
     def __init__(self, X: np.ndarray) -> None:
@@ -260,12 +271,13 @@ class _Sphere(Oracle):
             self.cos[n], self.sin[n] = np.cos(turned[order]), np.sin(turned[order])
         self.rho = np.hypot(self.p, self.q)
 
-    def candidates(self, weights: np.ndarray, linear: np.ndarray, least: float) -> np.ndarray:
+    def candidates(self, b: np.ndarray, least: float) -> np.ndarray:
         """Local maxima on each circle and in the cells beside it."""
+        weights, linear = self.lines.folded(b)
         n_lines = len(self.order)
         if n_lines < 2:
             return self._of_few(weights, linear)
-        rows = max(1, _BLOCK // (n_lines - 1))
+        rows = max(1, BLOCK // (n_lines - 1))
         found = [
             self._along(slice(first, first + rows), weights, linear, least)
             for first in range(0, n_lines, rows)
@@ -383,29 +395,3 @@ def _in_frame(frames: np.ndarray, circle: np.ndarray, *z: np.ndarray) -> np.ndar
     U = np.einsum("ni,nij->nj", coordinates, frames[circle])
     length = np.linalg.norm(U, axis=1)
     return U[length > 0] / length[length > 0, None]
-
-
-def walk_bytes(n_samples: int, n_features: int) -> float:
-    """Memory in bytes that the exact oracle takes, infinite where there is none."""
-    if n_features <= 2:
-        return 1e3 * n_samples
-    if n_features == 3:
-        return 8.0 * _STATIC_COPIES * n_samples**2 + 8.0 * 40 * min(_BLOCK, n_samples**2)
-    return np.inf
-
-
-def exact_oracle(X: np.ndarray) -> Oracle:
-    """Exact oracle of samples with at most three features.
-
-    Raises
-    ------
-    ValueError
-        If there are more.
-    """
-    kinds: dict[int, type[Oracle]] = {1: _Point, 2: _Circle, 3: _Sphere}
-    if X.shape[1] not in kinds:
-        raise ValueError(
-            f"expected at most 3 features, the constant included, for the exact oracle, "
-            f"got {X.shape[1]}"
-        )
-    return kinds[X.shape[1]](X)
