@@ -237,6 +237,13 @@ def test_solution_of_a_regression_agrees_with_its_own_description(loss):
     assert solution.seconds > 0
 
 
+@pytest.mark.parametrize("method", ["auto", "primal", "clarabel"])
+def test_numbers_of_a_solution_are_those_of_python(method):
+    solution = solve(*random_problem(), C=0.3, method=method)
+    numbers = [value for value in vars(solution).values() if np.ndim(value) == 0]
+    assert not [value for value in numbers if isinstance(value, np.generic)]
+
+
 @pytest.mark.parametrize("unit_weights", [(1.0, 2.0, 0.5), [3.0, 3.0, 3.0]])
 @pytest.mark.parametrize("C", [np.inf, 1.0])
 def test_unit_weights_are_a_weighted_norm(unit_weights, C):

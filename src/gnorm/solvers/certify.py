@@ -410,7 +410,7 @@ class _Dual:
             sums = design.sums(b)
         elif differing > 0:
             sums, total = sums + design.sums(b - coef), 2 * total + 3 * differing
-        n_terms = np.count_nonzero(b) + design.n_gates + 4
+        n_terms = int(np.count_nonzero(b)) + design.n_gates + 4
         return cls(problem, b, sums, n_terms * UNIT * total * design.error_length)
 
     def accurate(self) -> _Dual:
