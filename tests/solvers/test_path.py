@@ -19,8 +19,9 @@ from gnorm import (
     gln_norm_path,
     max_margin,
     norms,
+    solve,
 )
-from gnorm.losses import Hinge
+from gnorm.losses import AbsoluteError, Hinge, Huber, LogLoss, SquaredError, SquaredHinge
 from gnorm.solvers.active_set import rounds
 from gnorm.solvers.active_set.rounds import solve_by_active_set, solve_near
 from gnorm.solvers.active_set.sets import PinnedSums, Sets
@@ -30,6 +31,7 @@ from gnorm.solvers.attempts import solve_certified
 from gnorm.solvers.certify import relative_gap
 from gnorm.solvers.design import get_norm, make_design
 from gnorm.solvers.interior.follow import CentralPath
+from gnorm.solvers.methods import METHODS
 from gnorm.solvers.path import near_to, saturation, solve_path
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
@@ -52,10 +54,10 @@ def labelled(n_samples, n_features, n_units=6, gates=HyperplaneGates, seed=0):
     return X, y, gates(n_units, random_state=seed).fit_transform(X)
 
 
-def problem_at(C, X, y, activations, weight=None, norm=None):
+def problem_at(C, X, y, activations, weight=None, norm=None, loss=None):
     weight = np.ones(len(y)) if weight is None else weight
     design = make_design(get_norm(norm, activations), X, activations)
-    return Problem(design, Hinge(), y.astype(float), C * weight)
+    return Problem(design, loss or Hinge(), y.astype(float), C * weight)
 
 
 # ---------------------------------------------------------------------------- the saturated end
@@ -300,6 +302,51 @@ def test_a_near_solution_changes_nothing_but_the_time(norm, C, factor):
     warmed = solve_near(problem, Run(1e-8, 100), near_to(before, solution))  # no way back
     assert_allclose(warmed.primal_value, cold.primal_value, rtol=2e-8)
     assert warmed.gap <= 1e-8
+
+
+@must_converge
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("unit_features", [None, np.eye(3, dtype=bool)[[0, 1, 2, 0, 1]]])
+def test_a_near_solution_through_the_features(factor, unit_features):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(600, 3)), rng.normal(size=600)
+    activations = HyperplaneGates(5, 2, random_state=0).fit_transform(X)
+    design, merged = prepare(X, y, activations, np.ones(600), None, unit_features)
+    before, problem = (
+        Problem(design, SquaredError(), y[merged.rows], weight * merged.weight)
+        for weight in (0.02, 0.02 * factor)
+    )
+    options = {"method": "primal", "tol": 1e-8}
+    near = near_to(before, solve_certified(before, **options)[0])
+    cold, _, _ = solve_certified(problem, **options)
+    warmed, _, _ = solve_certified(problem, near, **options)
+    assert_allclose(warmed.primal_value, cold.primal_value, rtol=2e-8)
+    assert warmed.gap <= 1e-8
+    own = METHODS["primal"].solve_near
+    for coef in (np.zeros(600), rng.normal(size=600) * 1e300):
+        assert own(problem, Run(1e-8, 100), replace(near, dual_coef=coef)) is None
+        found, _, _ = solve_certified(problem, replace(near, dual_coef=coef), **options)
+        assert_allclose(found.primal_value, cold.primal_value, rtol=2e-8)
+
+
+def test_a_path_through_the_features_takes_fewer_iterations_than_its_problems():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 10))
+    y = np.abs(X[:, 0]) + X[:, 1] + rng.normal(size=2000)
+    activations = ReLUGates(8, random_state=0).fit_transform(X)
+    options = {"loss": "squared_error", "method": "primal", "tol": 1e-4}
+    path = gln_norm_path(X, y, activations, np.geomspace(1e-4, 1e-2, 10), **options)
+    cold = [solve(X, y, activations, C=C, **options) for C in path.Cs]
+    assert sum(s.n_iter for s in path.solutions) < 0.8 * sum(s.n_iter for s in cold)
+
+
+@pytest.mark.parametrize("loss", [Hinge(), SquaredHinge(), LogLoss(), Huber(1.0), AbsoluteError()])
+def test_coefficients_with_bounds_have_no_near_start_through_the_features(loss):
+    X, y, activations = labelled(500, 3, 4)
+    problem = problem_at(0.1, X, y, activations, loss=loss)
+    solution, _, _ = solve_certified(problem, method="primal", tol=1e-4)
+    near = near_to(problem, solution)
+    assert METHODS["primal"].solve_near(problem, Run(1e-6, 100), near) is None
 
 
 @must_converge

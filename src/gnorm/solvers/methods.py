@@ -14,7 +14,12 @@ from gnorm.solvers.active_set.rounds import FEW, solve_by_active_set, solve_near
 from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.certify import Certificate
 from gnorm.solvers.factored import solve as solve_by_factors
-from gnorm.solvers.interior import multinomial, solve_by_features, solve_by_samples
+from gnorm.solvers.interior import (
+    multinomial,
+    solve_by_features,
+    solve_by_samples,
+    solve_near_by_features,
+)
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
 
@@ -114,6 +119,10 @@ def _one_output(problem: Problem) -> str | None:
     )
 
 
+def _near_by_features(problem: Problem, run: Run, near: Near) -> Certificate | None:
+    return solve_near_by_features(problem, run, near.dual_coef, near.weights)
+
+
 def _linear_program(problem: Problem, run: Run) -> Certificate:
     from gnorm.solvers import linear_program  # loads cvxpy
 
@@ -151,6 +160,8 @@ class Method:
     refuses : callable, default=None
         From a problem to what the method expects and would do instead, None if it takes it; None
         for a method that takes every problem.
+    uses_gram : bool, default=False
+        Whether it uses the Gram matrix, which problems of one design can share.
     """
 
     name: str
@@ -160,11 +171,7 @@ class Method:
     bytes_needed: Callable[[Problem], float]
     solve_near: Callable[[Problem, Run, Near], Certificate | None] | None = None
     refuses: Callable[[Problem], str | None] | None = None
-
-    @property
-    def uses_gram(self) -> bool:
-        """Whether it uses the Gram matrix, which problems of one design can share."""
-        return self.solve_near is not None
+    uses_gram: bool = False
 
     def check_problem(self, problem: Problem) -> None:
         """Raise ValueError if it does not take such a problem."""
@@ -191,6 +198,7 @@ METHODS = {
             _sample_bytes,
             solve_near,
             _takes_kernels,
+            uses_gram=True,
         ),
         Method(
             "working-set",
@@ -200,6 +208,7 @@ METHODS = {
             _few_bytes,
             solve_near,
             _takes_kernels,
+            uses_gram=True,
         ),
         Method(
             "primal",
@@ -208,7 +217,8 @@ METHODS = {
             solve_by_features,
             100,
             _feature_bytes,
-            refuses=_one_output,
+            _near_by_features,
+            _one_output,
         ),
         Method(
             "factored",
@@ -260,7 +270,7 @@ def table() -> str:
     """Markdown table of the methods, for the documentation."""
     rows = [
         f"| `{method.name}` | {method.summary} | {method.max_iter:,} | "
-        f"{'a solution near' if method.uses_gram else 'anew'} |"
+        f"{'a solution near' if method.solve_near is not None else 'anew'} |"
         for method in METHODS.values()
     ]
     head = ["| method | what it is | most iterations | starts from |", "|---|---|---|---|"]

@@ -136,8 +136,8 @@ def gln_norm_path(
     eps : float, default=1e-4
         Least over largest C of that grid where it does not end at the hard margin.
     method : {"auto", "interior-point", "working-set", "primal", "clarabel", "scs"}, default="auto"
-        See :func:`gnorm.solve`. The first two start from the solution for a larger C; the others
-        start anew.
+        See :func:`gnorm.solve`. The first two start from the solution for a larger C, and "primal"
+        does with the squared error; the others start anew.
     tol : float, default=1e-4
         Relative duality gap, over all samples, at which a problem counts as solved.
     max_iter : int, default=None

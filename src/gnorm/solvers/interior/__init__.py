@@ -20,6 +20,7 @@ __all__ = [
     "sample_system",
     "solve_by_features",
     "solve_by_samples",
+    "solve_near_by_features",
     "solve_near_by_samples",
 ]
 
@@ -58,11 +59,41 @@ def solve_near_by_samples(
 ) -> Certificate | None:
     """Solve for several outputs from coefficients and shares nearby; None if that led nowhere."""
     system = MultinomialSystem(problem)
-    with np.errstate(all="ignore"):  # out of range: no start
-        state = system.entered(coef, mu, _SHARE_NEAR)
-    if not state.is_interior():
+    return _solve_near(system, problem, run, coef, mu)
+
+
+def solve_near_by_features(
+    problem: Problem, run: Run, coef: np.ndarray, mu: np.ndarray
+) -> Certificate | None:
+    """Solve through the features from coefficients and shares nearby; None if that led nowhere.
+
+    Nor where coefficients have bounds: away from these a regression is as near a start, which
+    takes no more iterations.
+    """
+    scale = float(np.mean(np.abs(coef)))
+    if problem.loss.has_kink or np.isfinite(problem.loss.domain(problem.y, problem.C)).any():
         return None
-    path = CentralPath(system, state, run)
+    if not scale > 0:
+        return None
+    system = FeatureSystem(problem, scale)
+    return _solve_near(system, problem, run, coef, mu)
+
+
+def _solve_near(
+    system: FeatureSystem | MultinomialSystem,
+    problem: Problem,
+    run: Run,
+    coef: np.ndarray,
+    mu: np.ndarray,
+) -> Certificate | None:
+    try:
+        with np.errstate(all="ignore"):
+            state = system.entered(coef, mu, _SHARE_NEAR)
+            if not state.is_interior():
+                return None
+            path = CentralPath(system, state, run)
+    except Breakdown:  # out of the range of floats
+        return None
     run.best_so_far = path.point
     status = path.follow(run.tol)
     return None if status is Status.STALLED else certify(problem, path.point(status), run.tol)

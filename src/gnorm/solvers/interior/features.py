@@ -33,6 +33,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dposv, dpotrf, dpotrs
 
 from gnorm.solvers.interior.state import Products, State, checked
@@ -127,6 +128,31 @@ class FeatureSystem(NewtonSystem):
             t=t,
             sums=V,
         )
+
+    def entered(self, coef: np.ndarray, mu: np.ndarray, share: float) -> State:
+        """Enter the central path near to a point of a problem without bounds of coefficients.
+
+        Parameters
+        ----------
+        coef : ndarray of shape (n_samples,)
+            Dual coefficients.
+        mu : ndarray of shape (n_kernels,)
+            Shares of the kernels.
+        share : float
+            Gap that the point is taken to have, relative to the largest squared norm.
+        """
+        x = coef / self.scale
+        V = self.sums(x)
+        quadratics = 0.5 * self.coded.squares(V)
+        sigma = share * float(np.max(quadratics)) / len(mu)
+        zeta = self.coded.combined(mu, V)
+        s, mu, t = self.bounded(quadratics, mu, sigma)
+        self.is_coupled = True
+        none = np.empty(0)
+        return State(
+            zeta=zeta, outputs=self.values(zeta), z=none, u=none, mu=mu, x=x, p=none, v=none,
+            s=s, t=t, sums=V,
+        )  # fmt: skip
 
     def _ridge(self, mu: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         r"""Minimise :math:`\tfrac12 \|\zeta\|^2 + \tfrac12 \sum_n c_n (f_n - y_n)^2`.
@@ -248,12 +274,13 @@ class FeatureSystem(NewtonSystem):
         self.S = self.cholesky = np.empty(0)  # what they held before makes room
         self.S = self.feature_gram(self.weights)
         matrix = self.root.in_coordinates(self.S)
-        shrinkage = self.singular**2 / (1.0 + self.singular**2)
-        matrix -= (self.U * shrinkage) @ self.U.T
+        shrunk = self.U * (self.singular / np.sqrt(1.0 + self.singular**2))
+        # of the transpose, which is in the memory order of the library, one triangle is enough
+        matrix = dsyrk(-1.0, shrunk, lower=1, beta=1.0, c=matrix.T, overwrite_c=1)
         diagonal = np.einsum("ii->i", matrix)
         diagonal += 1.0
         diagonal *= 1.0 + _JITTER
-        self.cholesky, failed_at = dpotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
+        self.cholesky, failed_at = dpotrf(matrix, lower=1, overwrite_a=1, clean=0)
         return bool(failed_at == 0)
 
     def _prior(self, x: np.ndarray) -> np.ndarray:
