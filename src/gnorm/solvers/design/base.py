@@ -262,12 +262,18 @@ class Design(ABC, Generic[AnyNorm]):
         ndarray of shape (n_gates * n_features, n_gates * n_features)
             The weighted Gram matrix of the features, gates varying slowest.
         """
+        largest, S = self.relative_feature_gram(weights)
+        return largest * S
+
+    def relative_feature_gram(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the largest weight and :meth:`feature_gram` relative to it, which is kept."""
         largest = float(np.max(weights, initial=0.0)) or 1.0
         relative = weights / largest
-        if self._weighted is None or not np.array_equal(self._weighted[0], relative):
-            self._weighted = None  # makes room
-            self._weighted = relative, self._feature_gram(relative)
-        return largest * self._weighted[1]
+        kept = self._weighted
+        if kept is None or not np.array_equal(kept[0], relative):
+            self._weighted = kept = None  # makes room
+            self._weighted = kept = relative, self._feature_gram(relative)
+        return largest, kept[1]
 
     def _feature_gram(self, weights: np.ndarray) -> np.ndarray:
         """Compute :meth:`feature_gram`."""

@@ -81,9 +81,10 @@ class FeatureSystem(NewtonSystem):
         r"""Compute :math:`\Phi \zeta`, shape (n_samples,)."""
         return self._length * self.coded.values(checked(zeta))
 
-    def feature_gram(self, weights: np.ndarray) -> np.ndarray:
-        """Weighted Gram matrix of the features."""
-        return self.problem.design.feature_gram(self._length**2 * weights)
+    def feature_gram(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
+        """A number and the matrix of which it makes the weighted Gram matrix of the features."""
+        largest, S = self.problem.design.relative_feature_gram(weights)
+        return float(self._length**2 * largest), S
 
     # -- points ----------------------------------------------------------------------------------
 
@@ -179,7 +180,9 @@ class FeatureSystem(NewtonSystem):
         root = self.coded.root(mu)
         hard = problem.is_hard
         weights = np.where(hard, 1.0, weights)
-        matrix = root.in_coordinates(self.feature_gram(weights))
+        unit, S = self.feature_gram(weights)
+        matrix = root.in_coordinates(S)
+        matrix *= unit
         if hard.any():
             least = float(np.trace(matrix)) / len(y) * _START_RIDGE
             if least > 1e-100:  # there are features to speak of
@@ -272,8 +275,9 @@ class FeatureSystem(NewtonSystem):
 
     def _factorise(self) -> bool:
         self.S = self.cholesky = np.empty(0)  # what they held before makes room
-        self.S = self.feature_gram(self.weights)
+        self.S_unit, self.S = self.feature_gram(self.weights)
         matrix = self.root.in_coordinates(self.S)
+        matrix *= self.S_unit
         shrunk = self.U * (self.singular / np.sqrt(1.0 + self.singular**2))
         # of the transpose, which is in the memory order of the library, one triangle is enough
         matrix = dsyrk(-1.0, shrunk, lower=1, beta=1.0, c=matrix.T, overwrite_c=1)
@@ -357,7 +361,9 @@ class FeatureSystem(NewtonSystem):
         dV : ndarray of shape (n_coded,)
             Change of the sums, by the equations if there is no refinement.
         """
-        x = self._backsolve(self.root.times(self.sums(self.weights * rhs) - self.S @ shift))
+        x = self._backsolve(
+            self.root.times(self.sums(self.weights * rhs) - self.S_unit * (self.S @ shift))
+        )
         doutputs = self.values(self.root.adjoint(x) + shift)
         if n_refinements == 0:
             return x, doutputs, self.root.solved(self._prior(x))
