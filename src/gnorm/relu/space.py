@@ -26,13 +26,12 @@ from itertools import product
 
 import numpy as np
 
-from gnorm.relu.oracle import BLOCK, Oracle
+from gnorm.relu.oracle import BLOCK, SLACK, Oracle, crossing_angles
 
 __all__ = ["Space"]
 
 _PARALLEL = 1e-14  # 1 - cosine of an angle of 1.4e-7, below which it is lost in the rounding of one
 _ENOUGH = 6000  # candidates of one walk: a search returns 300 neurons, each met about ten times
-_SLACK = 1e-12  # relative, in the tests of local maxima: rounding may not lose one
 
 
 class Space(Oracle):
@@ -87,14 +86,12 @@ class Space(Oracle):
         plane = np.stack((along, np.cross(normal, along), normal), axis=1) @ basis
         frames = np.insert(plane, 2, G[i], axis=1)  # two directions along the circle, two off it
         p, q = (H @ along.T).T, (H @ np.cross(normal, along).T).T
-        angle = np.arctan2(-p, q)
-        is_leaving = (angle < 0) | (angle >= np.pi)
-        turned = np.where(angle < 0, angle + np.pi, np.where(angle >= np.pi, 0.0, angle))
-        entries = np.arange(n_lines) + n_lines * is_leaving
+        angle, enters = crossing_angles(p, q)
+        entries = np.arange(n_lines) + n_lines * ~enters
         # the spheres that meet in the circle do not cross it
         belongs = group == first[:, None]
         entries = np.where(belongs, 2 * n_lines, entries)
-        order = np.argsort(turned, axis=1, kind="stable")
+        order = np.argsort(angle, axis=1, kind="stable")
         order = order[order != i].reshape(len(first), n_lines - 1)
         kind = np.int16 if 2 * n_lines < 2**15 else np.int32
         order = np.take_along_axis(entries, order, axis=1).astype(kind)
@@ -160,7 +157,7 @@ class _Walk:
         # on either half of a circle the spheres are open that are not on the other
         self.start = linear + sides[0] + 0.5 * (total - self.own - sides[0] - sides[1])
         self.back = total + 2 * linear
-        self.scale = _SLACK * (float(np.sum(np.abs(weights))) + float(np.linalg.norm(linear)))
+        self.scale = SLACK * (float(np.sum(np.abs(weights))) + float(np.linalg.norm(linear)))
 
     def along(self, rows: slice) -> np.ndarray:
         """Candidates on and beside some of the circles."""
@@ -203,8 +200,8 @@ class _Walk:
             for which, coordinates in self._directions(circle, sign * z, sign * own, sign * other):
                 U = np.einsum("ni,nij->nj", coordinates, frames[which])
                 U /= np.linalg.norm(U, axis=1, keepdims=True)
-                inside = np.einsum("nj,nj->n", inwards[which], U) >= -_SLACK
-                inside &= np.einsum("nj,nj->n", outwards[which], U) >= -_SLACK
+                inside = np.einsum("nj,nj->n", inwards[which], U) >= -SLACK
+                inside &= np.einsum("nj,nj->n", outwards[which], U) >= -SLACK
                 found.append(U[inside])
         return np.concatenate(found)
 
