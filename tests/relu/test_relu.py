@@ -112,11 +112,26 @@ def test_four_features_equal_the_program_over_all_patterns():
     )
 
 
-def test_light_neurons_are_left_out():
-    X, y = data(40, 3)
-    solution = relu_max_margin(X, y, tol=1e-7)
+@pytest.mark.parametrize(("n_features", "seed", "tol"), [(3, 0, 1e-7), (3, 2, 1e-6), (2, 4, 1e-6)])
+def test_light_neurons_are_left_out(n_features, seed, tol):
+    X, y = data(40, n_features, seed)
+    solution = relu_max_margin(X, y, tol=tol)
     assert solution.status is ReLUStatus.OPTIMAL
     assert np.min(np.abs(solution.coefs)) > 1e-6 * solution.norm
+    # the network and the proof are those of the neurons that stay
+    assert np.min(y * solution.decision_values(X)) >= 1 - 1e-12
+    assert_allclose(np.sum(np.abs(solution.coefs)), solution.norm, rtol=1e-12)
+    assert_allclose(solution.primal_value, 0.5 * solution.norm**2, rtol=1e-12)
+    assert solution.lower_bound >= (1 - tol) * solution.primal_value
+
+
+def test_interrupt_while_light_neurons_are_left_out_keeps_the_solution(monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Generation, "lighten", interrupted)
+    X, y = data(20, 3)
+    assert relu_max_margin(X, y).status is ReLUStatus.OPTIMAL
 
 
 @pytest.mark.parametrize(("n_samples", "is_quick_one"), [(310, True), (311, False)])
