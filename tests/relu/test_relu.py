@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from scipy.sparse import csr_matrix
 from gnorm.losses import _LOSSES, ClassLoss, get_loss
 from gnorm.relu import ReLUStatus, activation_patterns, relu_max_margin
 from gnorm.relu.columns import _Columns, _Generation
-from gnorm.relu.exact import exact_oracle, is_quick
+from gnorm.relu.exact import exact_oracle, is_quick, walk_bytes
 from gnorm.relu.master import problem_of
 from gnorm.relu.patterns import Cells
 from gnorm.relu.reduction import merged, reduced
@@ -138,6 +139,20 @@ def test_interrupt_while_light_neurons_are_left_out_keeps_the_solution(monkeypat
 def test_auto_walks_four_features_where_that_takes_seconds(n_samples, is_quick_one):
     assert is_quick(n_samples, 4) is is_quick_one
     assert is_quick(100_000, 3)
+
+
+@pytest.mark.parametrize(("n_samples", "n_features"), [(60, 4), (120, 4), (400, 3), (2000, 2)])
+def test_a_walk_takes_no_more_memory_than_it_says(n_samples, n_features):
+    X, _ = data(n_samples, n_features)
+    b = np.random.default_rng(0).normal(size=n_samples)
+    least = 0.9 * exact_oracle(X).find(b).bound  # as in a round
+    tracemalloc.start()
+    try:
+        exact_oracle(X).find(b, least)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= walk_bytes(n_samples, n_features) <= 4 * peak
 
 
 def test_merged_neurons_compute_the_same_on_the_samples():

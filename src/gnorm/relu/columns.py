@@ -258,9 +258,7 @@ class _Generation:
         if value < self.best.primal_value:
             self._put(value, neurons, length * coefs, length * free)
 
-    def _put(
-        self, value: float, neurons: np.ndarray, coefs: np.ndarray, free: np.ndarray
-    ) -> None:
+    def _put(self, value: float, neurons: np.ndarray, coefs: np.ndarray, free: np.ndarray) -> None:
         """Take a network of a value for the best."""
         best = self.best
         best.primal_value, best.norm = value, float(np.sum(np.abs(coefs)))

@@ -46,7 +46,7 @@ _PARALLEL = 1e-13  # sine of the angle below which two samples are on one line
 SLACK = 1e-12  # relative, in the tests of local maxima: rounding may not lose one
 BLOCK = 50_000  # crossings that are walked at a time: what is made of them stays in the cache
 _FEW = 256  # neurons that are evaluated at a time: their activations stay in the cache
-STATIC_COPIES = 6  # arrays of the size of all crossings that are kept
+STATIC_COPIES = 7.5  # arrays of the size of all crossings that are kept
 # Spacing of the grid on which directions count as one: of the cloud of vertices around a maximum
 # few bring anything. Without it the row hard-500 of benchmarks/bench_relu.py takes twice as long.
 _SAME = 1e-3

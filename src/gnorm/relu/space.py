@@ -51,33 +51,44 @@ class Space(Oracle):
         alone = np.zeros((n_lines, n_lines), dtype=bool)
         for i, (first, size, _) in enumerate(groups):
             alone[i, first[size == 1]] = True
-        parts = [
-            self._circles(i, *groups[i], done=alone[i] & alone[:, i] & (np.arange(n_lines) < i))
-            for i in range(n_lines)
+        # a circle in which two spheres meet is walked from one of them
+        walked = [
+            ~(alone[i, first] & alone[first, i] & (first < i))
+            for i, (first, _, _) in enumerate(groups)
         ]
+        shift = np.cumsum([0] + [np.count_nonzero(each) for each in walked])
         # of each circle: its first sphere, the frame, whether two spheres meet, what crosses it
-        self.sphere = np.concatenate([np.full(len(part[0]), i) for i, part in enumerate(parts)])
-        self.frames, others, self.order = (
-            np.concatenate([part[k] for part in parts]) for k in range(3)
-        )
-        self.is_pair = others[:, 1] == 1
-        self.lean = np.einsum("nij,nj->ni", self.frames[:, 2:], G[others[:, 0]])
-        shift = np.cumsum([0] + [len(part[0]) for part in parts])
-        self.member_circle = np.concatenate([part[3] + shift[i] for i, part in enumerate(parts)])
-        self.member = np.concatenate([part[4] for part in parts])
+        self.sphere = np.repeat(np.arange(n_lines), np.diff(shift))
+        self.frames = np.empty((shift[-1], 4, 4))
+        kind = np.int16 if 2 * n_lines < 2**15 else np.int32
+        self.order = np.empty((shift[-1], n_lines - 1), dtype=kind)
+        others, sizes, circles, members = [], [], [], []
+        for i, (first, size, group) in enumerate(groups):
+            first, size = first[walked[i]], size[walked[i]]
+            rows, belongs = slice(shift[i], shift[i + 1]), group == first[:, None]
+            self.frames[rows], self.order[rows] = self._circles(i, first, belongs)
+            circle, member = np.nonzero(belongs)
+            for parts, part in zip(
+                (others, sizes, circles, members),
+                (first, size, circle + shift[i], member),
+                strict=True,
+            ):
+                parts.append(part)
+        other = np.concatenate(others)
+        self.is_pair = np.concatenate(sizes) == 1
+        self.member_circle, self.member = np.concatenate(circles), np.concatenate(members)
+        self.lean = np.einsum("nij,nj->ni", self.frames[:, 2:], G[other])
         sides = np.einsum(
             "nd,nd->n", G[self.member], self.frames[self.member_circle, 3], optimize=True
         )
         self.member_side = np.where(sides > 0, 1.0, -1.0)
 
     def _circles(
-        self, i: int, first: np.ndarray, size: np.ndarray, group: np.ndarray, done: np.ndarray
-    ) -> tuple[np.ndarray, ...]:
-        """Circles on sphere i, one for each group of spheres that cross it in the same."""
+        self, i: int, first: np.ndarray, belongs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Frames of circles on sphere i, and what crosses them, given the spheres of each."""
         G = self.lines.normals
         n_lines = len(G)
-        kept = ~done[first]
-        first, size = first[kept], size[kept]
         basis = np.linalg.svd(G[i][None])[2][1:]
         H = G @ basis.T
         normal = H[first] / np.linalg.norm(H[first], axis=1, keepdims=True)
@@ -89,19 +100,15 @@ class Space(Oracle):
         angle, enters = crossing_angles(p, q)
         entries = np.arange(n_lines) + n_lines * ~enters
         # the spheres that meet in the circle do not cross it
-        belongs = group == first[:, None]
         entries = np.where(belongs, 2 * n_lines, entries)
         order = np.argsort(angle, axis=1, kind="stable")
         order = order[order != i].reshape(len(first), n_lines - 1)
-        kind = np.int16 if 2 * n_lines < 2**15 else np.int32
-        order = np.take_along_axis(entries, order, axis=1).astype(kind)
-        circle, member = np.nonzero(belongs)
-        return frames, np.column_stack((first, size)), order, circle, member
+        return frames, np.take_along_axis(entries, order, axis=1)
 
     @staticmethod
     def n_bytes(n_samples: int) -> float:
         """Memory in bytes that a walk takes: crossings, frames of the circles, and a block."""
-        return 1.0 * n_samples**3 + 300.0 * n_samples**2 + 8.0 * 40 * BLOCK
+        return 1.0 * n_samples**3 + 300.0 * n_samples**2 + 8.0 * 96 * BLOCK
 
     def candidates(self, b: np.ndarray, least: float) -> np.ndarray:
         """Crossings, and directions of gradients above `least` that may lie in their cells."""
