@@ -78,6 +78,12 @@ def over_all_patterns(X, b):
     return np.max(np.linalg.norm(projected, axis=1), initial=0.0)
 
 
+@pytest.mark.parametrize("n_features", [1, 2, 3, 4])
+def test_bound_covers_the_rounding_of_values(n_features):
+    X, b = np.ones((3, n_features)), np.array([1e16, 1.0, -1e16])  # h(x / |x|) is the length of x
+    assert exact_oracle(X).find(b).bound >= np.sqrt(n_features)
+
+
 COINCIDING = {  # samples that are crossed by many circles in one, and nearly so
     "general": lambda rng: rng.normal(size=(8, 4)),
     "bits": lambda rng: rng.integers(0, 2, size=(9, 4)).astype(float),

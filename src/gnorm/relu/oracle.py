@@ -15,8 +15,8 @@ all cells, edges and vertices in :math:`O(N^2)`. Orders and coordinates depend o
 alone and are kept. Four dimensions have a module of their own, :mod:`gnorm.relu.space`.
 
 All candidates are evaluated once more by the definition of :math:`h`, so that a value that is
-reported is attained; the candidates of degenerate arrangements (crossings in one point) are only
-more than needed.
+reported is attained, and the largest with an allowance for rounding is a bound; the candidates of
+degenerate arrangements (crossings in one point) are only more than needed.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ __all__ = [
 
 _PARALLEL = 1e-13  # sine of the angle below which two samples are on one line
 SLACK = 1e-12  # relative, in the tests of local maxima: rounding may not lose one
+# Of h, relative to the sum of |b_n| |x_n|: found were up to 4e-15, where one feature is 1e8 times
+# the others and cancels in h.
+_ROUNDING = 1e-14
 BLOCK = 50_000  # crossings that are walked at a time: what is made of them stays in the cache
 _FEW = 256  # neurons that are evaluated at a time: their activations stay in the cache
 STATIC_COPIES = 7.5  # arrays of the size of all crossings that are kept
@@ -62,7 +65,8 @@ class Found(NamedTuple):
     values : ndarray of shape (n_found,)
         :math:`h(u)`, signed.
     bound : float
-        Upper bound of :math:`|h|` over the sphere; the first value where the oracle is exact.
+        Upper bound of :math:`|h|` over the sphere; where the oracle is exact the first value, with
+        an allowance for rounding.
     """
 
     neurons: np.ndarray
@@ -166,7 +170,9 @@ class Oracle(ABC):
         values = self.lines.values(b, U)
         order = np.argsort(-np.abs(values), kind="stable")
         chosen = distinct(U, order, most)
-        return Found(U[chosen], values[chosen], max(least, float(np.abs(values[order[0]]))))
+        rounding = _ROUNDING * float(np.abs(b) @ np.abs(self.lines.length))
+        bound = max(least, float(np.abs(values[order[0]]))) + rounding
+        return Found(U[chosen], values[chosen], bound)
 
     def sharpened(self, b: np.ndarray, found: Found, precision: float) -> Found:
         """Return what was found: its bound is exact."""
