@@ -57,26 +57,22 @@ class Space(Oracle):
             for i, (first, _, _) in enumerate(groups)
         ]
         shift = np.cumsum([0] + [np.count_nonzero(each) for each in walked])
-        # of each circle: its first sphere, the frame, whether two spheres meet, what crosses it
+        # of each circle: its first sphere, the frame, what crosses it, whether two spheres meet
         self.sphere = np.repeat(np.arange(n_lines), np.diff(shift))
         self.frames = np.empty((shift[-1], 4, 4))
         kind = np.int16 if 2 * n_lines < 2**15 else np.int32
         self.order = np.empty((shift[-1], n_lines - 1), dtype=kind)
-        others, sizes, circles, members = [], [], [], []
+        parts = []
         for i, (first, size, group) in enumerate(groups):
-            first, size = first[walked[i]], size[walked[i]]
-            rows, belongs = slice(shift[i], shift[i + 1]), group == first[:, None]
+            rows, first = slice(shift[i], shift[i + 1]), first[walked[i]]
+            belongs = group == first[:, None]
             self.frames[rows], self.order[rows] = self._circles(i, first, belongs)
             circle, member = np.nonzero(belongs)
-            for parts, part in zip(
-                (others, sizes, circles, members),
-                (first, size, circle + shift[i], member),
-                strict=True,
-            ):
-                parts.append(part)
-        other = np.concatenate(others)
-        self.is_pair = np.concatenate(sizes) == 1
-        self.member_circle, self.member = np.concatenate(circles), np.concatenate(members)
+            parts.append((first, size[walked[i]], circle + shift[i], member))
+        other, n_others, self.member_circle, self.member = (
+            np.concatenate(part) for part in zip(*parts, strict=True)
+        )
+        self.is_pair = n_others == 1
         self.lean = np.einsum("nij,nj->ni", self.frames[:, 2:], G[other])
         sides = np.einsum(
             "nd,nd->n", G[self.member], self.frames[self.member_circle, 3], optimize=True
