@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from scipy.sparse import csr_matrix
 from gnorm.losses import _LOSSES, ClassLoss, get_loss
 from gnorm.relu import ReLUStatus, activation_patterns, relu_max_margin
 from gnorm.relu.columns import _Columns, _Generation
-from gnorm.relu.exact import exact_oracle, is_quick
+from gnorm.relu.exact import exact_oracle, is_quick, walk_bytes
 from gnorm.relu.master import problem_of
 from gnorm.relu.patterns import Cells
 from gnorm.relu.reduction import merged, reduced
@@ -77,6 +78,12 @@ def over_all_patterns(X, b):
     return np.max(np.linalg.norm(projected, axis=1), initial=0.0)
 
 
+@pytest.mark.parametrize("n_features", [1, 2, 3, 4])
+def test_bound_covers_the_rounding_of_values(n_features):
+    X, b = np.ones((3, n_features)), np.array([1e16, 1.0, -1e16])  # h(x / |x|) is the length of x
+    assert exact_oracle(X).find(b).bound >= np.sqrt(n_features)
+
+
 COINCIDING = {  # samples that are crossed by many circles in one, and nearly so
     "general": lambda rng: rng.normal(size=(8, 4)),
     "bits": lambda rng: rng.integers(0, 2, size=(9, 4)).astype(float),
@@ -112,17 +119,46 @@ def test_four_features_equal_the_program_over_all_patterns():
     )
 
 
-def test_light_neurons_are_left_out():
-    X, y = data(40, 3)
-    solution = relu_max_margin(X, y, tol=1e-7)
+@pytest.mark.parametrize(("n_features", "seed", "tol"), [(3, 0, 1e-7), (3, 2, 1e-6), (2, 4, 1e-6)])
+def test_light_neurons_are_left_out(n_features, seed, tol):
+    X, y = data(40, n_features, seed)
+    solution = relu_max_margin(X, y, tol=tol)
     assert solution.status is ReLUStatus.OPTIMAL
     assert np.min(np.abs(solution.coefs)) > 1e-6 * solution.norm
+    # the network and the proof are those of the neurons that stay
+    assert np.min(y * solution.decision_values(X)) >= 1 - 1e-12
+    assert_allclose(np.sum(np.abs(solution.coefs)), solution.norm, rtol=1e-12)
+    assert_allclose(solution.primal_value, 0.5 * solution.norm**2, rtol=1e-12)
+    assert solution.lower_bound >= (1 - tol) * solution.primal_value
+
+
+def test_interrupt_while_light_neurons_are_left_out_keeps_the_solution(monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Generation, "lighten", interrupted)
+    X, y = data(20, 3)
+    assert relu_max_margin(X, y).status is ReLUStatus.OPTIMAL
 
 
 @pytest.mark.parametrize(("n_samples", "is_quick_one"), [(310, True), (311, False)])
 def test_auto_walks_four_features_where_that_takes_seconds(n_samples, is_quick_one):
     assert is_quick(n_samples, 4) is is_quick_one
     assert is_quick(100_000, 3)
+
+
+@pytest.mark.parametrize(("n_samples", "n_features"), [(60, 4), (120, 4), (400, 3), (2000, 2)])
+def test_a_walk_takes_no_more_memory_than_it_says(n_samples, n_features):
+    X, _ = data(n_samples, n_features)
+    b = np.random.default_rng(0).normal(size=n_samples)
+    least = 0.9 * exact_oracle(X).find(b).bound  # as in a round
+    tracemalloc.start()
+    try:
+        exact_oracle(X).find(b, least)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= walk_bytes(n_samples, n_features) <= 4 * peak
 
 
 def test_merged_neurons_compute_the_same_on_the_samples():

@@ -188,11 +188,11 @@ def generate(
                 report(best.n_iter, best.primal_value, best.dual_value, float(len(point.coefs)))
             if run.is_done or not run.exchange(point, found):
                 break
+        run.lighten()
     except KeyboardInterrupt:
         best.is_interrupted = True
         if not np.isfinite(best.primal_value):
             raise
-    run.lighten()
     network = reduced(X, best.neurons, best.coefs)
     best.primal_value = np.inf
     run.keep(*network, best.free)
@@ -254,11 +254,15 @@ class _Generation:
 
     def keep(self, neurons: np.ndarray, coefs: np.ndarray, free: np.ndarray) -> None:
         """Keep the best multiple of a network if it is the best so far."""
-        best, norm = self.best, float(np.sum(np.abs(coefs)))
         value, length = self._evaluated(neurons, coefs, free)
-        if value < best.primal_value:
-            best.primal_value, best.norm = value, length * norm
-            best.neurons, best.coefs, best.free = neurons, length * coefs, length * free
+        if value < self.best.primal_value:
+            self._put(value, neurons, length * coefs, length * free)
+
+    def _put(self, value: float, neurons: np.ndarray, coefs: np.ndarray, free: np.ndarray) -> None:
+        """Take a network of a value for the best."""
+        best = self.best
+        best.primal_value, best.norm = value, float(np.sum(np.abs(coefs)))
+        best.neurons, best.coefs, best.free = neurons, coefs, free
 
     def _evaluated(
         self, neurons: np.ndarray, coefs: np.ndarray, free: np.ndarray
@@ -269,20 +273,26 @@ class _Generation:
 
     def lighten(self) -> None:
         """Leave out light neurons where the solution over the others is within the tolerance."""
+        # the solution over the others may have light ones among them
+        while self.best.gap <= self.tol and any(self._left_out(light) for light in _LIGHT):
+            pass
+
+    def _left_out(self, light: float) -> bool:
+        """Leave out neurons of less than a share of the norm; return whether that was possible."""
         best = self.best
-        for light in _LIGHT if best.gap <= self.tol else ():
-            heavy = np.abs(best.coefs) > light * best.norm
-            if heavy.all():
-                continue
-            neurons, signs = best.neurons[heavy], np.sign(best.coefs[heavy])
-            A = np.maximum(self.X @ neurons.T, 0.0) * signs
-            point = solve_master(self.problem, A, _INNER * self.tol, best.dual_coef, self.free)
-            on = point.coefs > _SHARE * np.sum(point.coefs)
-            network = neurons[on], (signs * point.coefs)[on], point.free
-            if relative_gap(self._evaluated(*network)[0], best.dual_value) <= self.tol:
-                best.primal_value = np.inf
-                self.keep(*network)
-                return
+        heavy = np.abs(best.coefs) > light * best.norm
+        if heavy.all():
+            return False
+        neurons, signs = best.neurons[heavy], np.sign(best.coefs[heavy])
+        A = np.maximum(self.X @ neurons.T, 0.0) * signs
+        point = solve_master(self.problem, A, _INNER * self.tol, best.dual_coef, self.free)
+        on = point.coefs > _SHARE * np.sum(point.coefs)
+        neurons, coefs, free = neurons[on], (signs * point.coefs)[on], point.free
+        value, length = self._evaluated(neurons, coefs, free)
+        if relative_gap(value, best.dual_value) > self.tol:
+            return False
+        self._put(value, neurons, length * coefs, length * free)
+        return True
 
     def look(self) -> list[Found]:
         """Search at the dual point, and between it and the best: either may give the bound."""

@@ -15,8 +15,8 @@ all cells, edges and vertices in :math:`O(N^2)`. Orders and coordinates depend o
 alone and are kept. Four dimensions have a module of their own, :mod:`gnorm.relu.space`.
 
 All candidates are evaluated once more by the definition of :math:`h`, so that a value that is
-reported is attained; the candidates of degenerate arrangements (crossings in one point) are only
-more than needed.
+reported is attained, and the largest with an allowance for rounding is a bound; the candidates of
+degenerate arrangements (crossings in one point) are only more than needed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from gnorm.relu.reduction import merged
 
 __all__ = [
     "BLOCK",
+    "SLACK",
     "STATIC_COPIES",
     "Circle",
     "Found",
@@ -37,14 +38,18 @@ __all__ = [
     "Oracle",
     "Point",
     "Sphere",
+    "crossing_angles",
     "distinct",
 ]
 
 _PARALLEL = 1e-13  # sine of the angle below which two samples are on one line
-_SLACK = 1e-12  # relative, in the tests of local maxima: rounding may not lose one
+SLACK = 1e-12  # relative, in the tests of local maxima: rounding may not lose one
+# Of h, relative to the sum of |b_n| |x_n|: found were up to 4e-15, where one feature is 1e8 times
+# the others and cancels in h.
+_ROUNDING = 1e-14
 BLOCK = 50_000  # crossings that are walked at a time: what is made of them stays in the cache
 _FEW = 256  # neurons that are evaluated at a time: their activations stay in the cache
-STATIC_COPIES = 6  # arrays of the size of all crossings that are kept
+STATIC_COPIES = 7.5  # arrays of the size of all crossings that are kept
 # Spacing of the grid on which directions count as one: of the cloud of vertices around a maximum
 # few bring anything. Without it the row hard-500 of benchmarks/bench_relu.py takes twice as long.
 _SAME = 1e-3
@@ -60,7 +65,8 @@ class Found(NamedTuple):
     values : ndarray of shape (n_found,)
         :math:`h(u)`, signed.
     bound : float
-        Upper bound of :math:`|h|` over the sphere; the first value where the oracle is exact.
+        Upper bound of :math:`|h|` over the sphere; where the oracle is exact the first value, with
+        an allowance for rounding.
     """
 
     neurons: np.ndarray
@@ -164,7 +170,9 @@ class Oracle(ABC):
         values = self.lines.values(b, U)
         order = np.argsort(-np.abs(values), kind="stable")
         chosen = distinct(U, order, most)
-        return Found(U[chosen], values[chosen], max(least, float(np.abs(values[order[0]]))))
+        rounding = _ROUNDING * float(np.abs(b) @ np.abs(self.lines.length))
+        bound = max(least, float(np.abs(values[order[0]]))) + rounding
+        return Found(U[chosen], values[chosen], bound)
 
     def sharpened(self, b: np.ndarray, found: Found, precision: float) -> Found:
         """Return what was found: its bound is exact."""
@@ -188,6 +196,26 @@ def distinct(U: np.ndarray, order: np.ndarray, most: int, apart: float = _SAME) 
     return chosen
 
 
+def crossing_angles(p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    r"""Where :math:`(\cos a, \sin a)` crosses the lines :math:`p \cos a + q \sin a = 0`.
+
+    Parameters
+    ----------
+    p, q : ndarray of the same shape
+        Normals of the lines.
+
+    Returns
+    -------
+    angle : ndarray
+        Angles :math:`0 \le a \le \pi`; half a turn on there is another crossing.
+    enters : ndarray of bool
+        Whether the sum turns positive there.
+    """
+    angle = np.arctan2(-p, q)
+    enters = (angle >= 0) & (angle < np.pi)
+    return np.where(enters, angle, np.where(angle < 0, angle + np.pi, 0.0)), enters
+
+
 class Point(Oracle):
     """One feature: the sphere is two points."""
 
@@ -204,12 +232,10 @@ class Circle(Oracle):
         super().__init__(X)
         normals = self.lines.normals
         # h changes where u is orthogonal to a normal: there u turns into its half-plane
-        angle = np.arctan2(-normals[:, 0], normals[:, 1])
-        self._enters = np.where((angle >= 0) & (angle < np.pi), 1.0, -1.0)
-        angle = np.where(angle < 0, angle + np.pi, np.where(angle >= np.pi, angle - np.pi, angle))
+        angle, enters = crossing_angles(*normals.T)
         self._order = np.argsort(angle, kind="stable")
         self._angle = angle[self._order]
-        self._enters = self._enters[self._order]
+        self._enters = np.where(enters, 1.0, -1.0)[self._order]
         crossings = np.concatenate((self._angle, self._angle + np.pi))
         self._crossings = np.column_stack((np.cos(crossings), np.sin(crossings)))
 
@@ -226,7 +252,7 @@ class Circle(Oracle):
 
     def _maxima(self, V: np.ndarray, least: float) -> np.ndarray:
         start, end = self._crossings, np.roll(self._crossings, -1, axis=0)
-        scale = _SLACK * float(np.max(np.abs(V), initial=0.0))
+        scale = SLACK * float(np.max(np.abs(V), initial=0.0))
         slope = _cross(start, V)  # of h along the arc, at its start and at its end
         slope_end = _cross(end, V)
         length = np.linalg.norm(V, axis=1)
@@ -261,14 +287,13 @@ class Sphere(Oracle):
         self.cos, self.sin = np.empty(shape), np.empty(shape)
         for n in range(n_lines):
             along = G @ self.frames[n].T
-            angle = np.arctan2(-along[:, 0], along[:, 1])
-            turned = np.where(angle < 0, angle + np.pi, np.where(angle >= np.pi, 0.0, angle))
-            order = np.argsort(turned, kind="stable")
+            angle, enters = crossing_angles(along[:, 0], along[:, 1])
+            order = np.argsort(angle, kind="stable")
             order = order[order != n]
             self.order[n] = order
             self.p[n], self.q[n], self.r[n] = along[order].T
-            self.enters[n] = np.where((angle[order] >= 0) & (angle[order] < np.pi), 1.0, -1.0)
-            self.cos[n], self.sin[n] = np.cos(turned[order]), np.sin(turned[order])
+            self.enters[n] = np.where(enters[order], 1.0, -1.0)
+            self.cos[n], self.sin[n] = np.cos(angle[order]), np.sin(angle[order])
         self.rho = np.hypot(self.p, self.q)
 
     def candidates(self, b: np.ndarray, least: float) -> np.ndarray:
@@ -313,7 +338,7 @@ class Sphere(Oracle):
         # On the other half of the circle the others are open: h(-u) is the same sum with another
         # linear part.
         back = (frames @ (weights @ self.lines.normals + 2 * linear))[:, :, None]
-        scale = _SLACK * (float(np.sum(np.abs(weights))) + float(np.linalg.norm(linear)))
+        scale = SLACK * (float(np.sum(np.abs(weights))) + float(np.linalg.norm(linear)))
         found = []
         for side, V in ((1.0, (a, b, c)), (-1.0, (a - back[:, 0], b - back[:, 1], c - back[:, 2]))):
             for sign in (1.0, -1.0):

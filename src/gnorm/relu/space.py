@@ -26,13 +26,12 @@ from itertools import product
 
 import numpy as np
 
-from gnorm.relu.oracle import BLOCK, Oracle
+from gnorm.relu.oracle import BLOCK, SLACK, Oracle, crossing_angles
 
 __all__ = ["Space"]
 
 _PARALLEL = 1e-14  # 1 - cosine of an angle of 1.4e-7, below which it is lost in the rounding of one
 _ENOUGH = 6000  # candidates of one walk: a search returns 300 neurons, each met about ten times
-_SLACK = 1e-12  # relative, in the tests of local maxima: rounding may not lose one
 
 
 class Space(Oracle):
@@ -52,33 +51,40 @@ class Space(Oracle):
         alone = np.zeros((n_lines, n_lines), dtype=bool)
         for i, (first, size, _) in enumerate(groups):
             alone[i, first[size == 1]] = True
-        parts = [
-            self._circles(i, *groups[i], done=alone[i] & alone[:, i] & (np.arange(n_lines) < i))
-            for i in range(n_lines)
+        # a circle in which two spheres meet is walked from one of them
+        walked = [
+            ~(alone[i, first] & alone[first, i] & (first < i))
+            for i, (first, _, _) in enumerate(groups)
         ]
-        # of each circle: its first sphere, the frame, whether two spheres meet, what crosses it
-        self.sphere = np.concatenate([np.full(len(part[0]), i) for i, part in enumerate(parts)])
-        self.frames, others, self.order = (
-            np.concatenate([part[k] for part in parts]) for k in range(3)
+        shift = np.cumsum([0] + [np.count_nonzero(each) for each in walked])
+        # of each circle: its first sphere, the frame, what crosses it, whether two spheres meet
+        self.sphere = np.repeat(np.arange(n_lines), np.diff(shift))
+        self.frames = np.empty((shift[-1], 4, 4))
+        kind = np.int16 if 2 * n_lines < 2**15 else np.int32
+        self.order = np.empty((shift[-1], n_lines - 1), dtype=kind)
+        parts = []
+        for i, (first, size, group) in enumerate(groups):
+            rows, first = slice(shift[i], shift[i + 1]), first[walked[i]]
+            belongs = group == first[:, None]
+            self.frames[rows], self.order[rows] = self._circles(i, first, belongs)
+            circle, member = np.nonzero(belongs)
+            parts.append((first, size[walked[i]], circle + shift[i], member))
+        other, n_others, self.member_circle, self.member = (
+            np.concatenate(part) for part in zip(*parts, strict=True)
         )
-        self.is_pair = others[:, 1] == 1
-        self.lean = np.einsum("nij,nj->ni", self.frames[:, 2:], G[others[:, 0]])
-        shift = np.cumsum([0] + [len(part[0]) for part in parts])
-        self.member_circle = np.concatenate([part[3] + shift[i] for i, part in enumerate(parts)])
-        self.member = np.concatenate([part[4] for part in parts])
+        self.is_pair = n_others == 1
+        self.lean = np.einsum("nij,nj->ni", self.frames[:, 2:], G[other])
         sides = np.einsum(
             "nd,nd->n", G[self.member], self.frames[self.member_circle, 3], optimize=True
         )
         self.member_side = np.where(sides > 0, 1.0, -1.0)
 
     def _circles(
-        self, i: int, first: np.ndarray, size: np.ndarray, group: np.ndarray, done: np.ndarray
-    ) -> tuple[np.ndarray, ...]:
-        """Circles on sphere i, one for each group of spheres that cross it in the same."""
+        self, i: int, first: np.ndarray, belongs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Frames of circles on sphere i, and what crosses them, given the spheres of each."""
         G = self.lines.normals
         n_lines = len(G)
-        kept = ~done[first]
-        first, size = first[kept], size[kept]
         basis = np.linalg.svd(G[i][None])[2][1:]
         H = G @ basis.T
         normal = H[first] / np.linalg.norm(H[first], axis=1, keepdims=True)
@@ -87,24 +93,18 @@ class Space(Oracle):
         plane = np.stack((along, np.cross(normal, along), normal), axis=1) @ basis
         frames = np.insert(plane, 2, G[i], axis=1)  # two directions along the circle, two off it
         p, q = (H @ along.T).T, (H @ np.cross(normal, along).T).T
-        angle = np.arctan2(-p, q)
-        is_leaving = (angle < 0) | (angle >= np.pi)
-        turned = np.where(angle < 0, angle + np.pi, np.where(angle >= np.pi, 0.0, angle))
-        entries = np.arange(n_lines) + n_lines * is_leaving
+        angle, enters = crossing_angles(p, q)
+        entries = np.arange(n_lines) + n_lines * ~enters
         # the spheres that meet in the circle do not cross it
-        belongs = group == first[:, None]
         entries = np.where(belongs, 2 * n_lines, entries)
-        order = np.argsort(turned, axis=1, kind="stable")
+        order = np.argsort(angle, axis=1, kind="stable")
         order = order[order != i].reshape(len(first), n_lines - 1)
-        kind = np.int16 if 2 * n_lines < 2**15 else np.int32
-        order = np.take_along_axis(entries, order, axis=1).astype(kind)
-        circle, member = np.nonzero(belongs)
-        return frames, np.column_stack((first, size)), order, circle, member
+        return frames, np.take_along_axis(entries, order, axis=1)
 
     @staticmethod
     def n_bytes(n_samples: int) -> float:
         """Memory in bytes that a walk takes: crossings, frames of the circles, and a block."""
-        return 1.0 * n_samples**3 + 300.0 * n_samples**2 + 8.0 * 40 * BLOCK
+        return 1.0 * n_samples**3 + 300.0 * n_samples**2 + 8.0 * 96 * BLOCK
 
     def candidates(self, b: np.ndarray, least: float) -> np.ndarray:
         """Crossings, and directions of gradients above `least` that may lie in their cells."""
@@ -160,7 +160,7 @@ class _Walk:
         # on either half of a circle the spheres are open that are not on the other
         self.start = linear + sides[0] + 0.5 * (total - self.own - sides[0] - sides[1])
         self.back = total + 2 * linear
-        self.scale = _SLACK * (float(np.sum(np.abs(weights))) + float(np.linalg.norm(linear)))
+        self.scale = SLACK * (float(np.sum(np.abs(weights))) + float(np.linalg.norm(linear)))
 
     def along(self, rows: slice) -> np.ndarray:
         """Candidates on and beside some of the circles."""
@@ -203,8 +203,8 @@ class _Walk:
             for which, coordinates in self._directions(circle, sign * z, sign * own, sign * other):
                 U = np.einsum("ni,nij->nj", coordinates, frames[which])
                 U /= np.linalg.norm(U, axis=1, keepdims=True)
-                inside = np.einsum("nj,nj->n", inwards[which], U) >= -_SLACK
-                inside &= np.einsum("nj,nj->n", outwards[which], U) >= -_SLACK
+                inside = np.einsum("nj,nj->n", inwards[which], U) >= -SLACK
+                inside &= np.einsum("nj,nj->n", outwards[which], U) >= -SLACK
                 found.append(U[inside])
         return np.concatenate(found)
 
