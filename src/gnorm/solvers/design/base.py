@@ -264,10 +264,11 @@ class Design(ABC, Generic[AnyNorm]):
         """
         largest = float(np.max(weights, initial=0.0)) or 1.0
         relative = weights / largest
-        if self._weighted is None or not np.array_equal(self._weighted[0], relative):
-            self._weighted = None  # makes room
-            self._weighted = relative, self._feature_gram(relative)
-        return largest * self._weighted[1]
+        known = self._weighted  # once: problems in other threads may replace it at any time
+        if known is None or not np.array_equal(known[0], relative):
+            known = self._weighted = None  # makes room
+            known = self._weighted = relative, self._feature_gram(relative)
+        return largest * known[1]
 
     def _feature_gram(self, weights: np.ndarray) -> np.ndarray:
         """Compute :meth:`feature_gram`."""
