@@ -24,6 +24,7 @@ from gnorm.gates import (
     QuantileGates,
     SelectedGates,
 )
+from gnorm.gates.base import activations_of
 from gnorm.gates.columns import column_indices
 
 
@@ -69,6 +70,24 @@ def test_gates_that_open_several_contexts_tell_no_open_ones():
     assert not hasattr(joined, "open_contexts")  # not before it is fitted either
     for gates in (joined, SelectedGates(joined, [0]), HyperplaneGates(2, random_state=0)):
         assert not hasattr(gates.fit(X), "open_contexts")
+
+
+def test_activations_that_a_subclass_changes_are_those_that_are_taken():
+    class Merged(CategoryGates):
+        def transform(self, X):
+            activations = super().transform(X)
+            activations[:, 0, 0] |= activations[:, 0, 1]
+            activations[:, 0, 1] = False
+            return activations
+
+    table = frame()
+    gates = Merged(["shape"]).fit(table)
+    for each in (
+        gates,
+        JoinedGates([Merged(["shape"])]),
+        SelectedGates(FrozenEstimator(gates), [0]),
+    ):
+        assert_array_equal(activations_of(each.fit(table), table), gates.transform(table))
 
 
 def first_is_positive(X):

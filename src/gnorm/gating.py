@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 __all__ = [
@@ -54,10 +55,15 @@ class OpenContexts:
 
     Parameters
     ----------
-    contexts : ndarray of int of shape (n_samples, n_units)
+    contexts : array-like of int of shape (n_samples, n_units)
         Open context of each unit, -1 for none.
     n_contexts : int
         Contexts of the unit that has most.
+
+    Raises
+    ------
+    ValueError
+        If the contexts are not integers from -1 to n_contexts - 1, or of another shape.
 
     Attributes
     ----------
@@ -70,15 +76,32 @@ class OpenContexts:
     dtype = np.dtype(bool)
     ndim = 3
 
-    def __init__(self, contexts: NDArray[np.integer[Any]], n_contexts: int) -> None:
+    def __init__(self, contexts: ArrayLike, n_contexts: int) -> None:
+        numbers = np.asarray(contexts)
+        if numbers.ndim != 2 or not np.issubdtype(numbers.dtype, np.integer):
+            raise ValueError(
+                "expected contexts of integers and shape (n_samples, n_units), got dtype "
+                f"{numbers.dtype} and shape {numbers.shape}"
+            )
+        is_count = isinstance(n_contexts, Integral) and not isinstance(n_contexts, bool)
+        if not is_count or n_contexts < 0:
+            raise ValueError(f"expected n_contexts >= 0, an integer, got {n_contexts!r}")
+        if numbers.size and (numbers.min() < -1 or numbers.max() >= n_contexts):
+            raise ValueError(
+                f"expected contexts from -1, for none, to {n_contexts - 1}, got "
+                f"{numbers.min()} to {numbers.max()}"
+            )
         least = np.min_scalar_type(-max(n_contexts, 1))
-        self.contexts = np.ascontiguousarray(contexts, dtype=least)
-        self.shape = (*contexts.shape, n_contexts)
+        self.contexts = np.ascontiguousarray(numbers, dtype=least)
+        self.shape = (*numbers.shape, int(n_contexts))
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory."""
         return self.contexts.nbytes
+
+    def __repr__(self) -> str:
+        return f"<OpenContexts of shape {self.shape}>"
 
     def __len__(self) -> int:
         return len(self.contexts)

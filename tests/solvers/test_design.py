@@ -306,6 +306,34 @@ def test_open_contexts_say_what_activations_do(is_closed):
         coded.__array__(copy=False)
 
 
+@pytest.mark.parametrize(
+    ("contexts", "n_contexts", "sentence"),
+    [
+        ([[0.5, 1.0]], 3, r"expected contexts of integers .*got dtype float64 and shape \(1, 2\)"),
+        ([[True, False]], 3, "got dtype bool"),
+        ([0, 1], 3, r"shape \(n_samples, n_units\), got dtype int64 and shape \(2,\)"),
+        ([[0, 3]], 3, "expected contexts from -1, for none, to 2, got 0 to 3"),
+        ([[0, 256]], 3, "got 0 to 256"),  # which are 0 in a byte
+        ([[0, -2]], 3, "got -2 to 0"),
+        ([[0, 1]], 2.5, "expected n_contexts >= 0, an integer, got 2.5"),
+        ([[0, 1]], -1, "expected n_contexts >= 0, an integer, got -1"),
+        ([[0, 1]], True, "expected n_contexts >= 0, an integer, got True"),
+    ],
+)
+def test_open_contexts_are_checked(contexts, n_contexts, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        OpenContexts(np.array(contexts), n_contexts)
+
+
+def test_open_contexts_show_their_shape_and_are_indexed_by_samples_and_units():
+    coded = OpenContexts([[0, 2], [-1, 1]], 3)
+    assert repr(coded) == "<OpenContexts of shape (2, 2, 3)>"
+    assert_array_equal(coded[[True, False]].contexts, [[0, 2]])
+    for key in (0, (slice(None), 1), ([0, 1], [0, 1]), None):
+        with pytest.raises(ValueError, match=r"expected contexts .*shape \(n_samples, n_units\)"):
+            coded[key]
+
+
 @pytest.mark.parametrize("loss", ["squared_error", "hinge"])
 def test_a_solve_of_open_contexts_is_that_of_the_array(loss):
     random = np.random.default_rng(3)

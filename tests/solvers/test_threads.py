@@ -1,6 +1,8 @@
 """Sums over blocks of samples on several threads."""
 
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -69,3 +71,23 @@ def test_gram_matrix_of_the_features_is_that_of_one_thread():
         expected = design._feature_gram(weights)
     with threadpool_limits(2, user_api="blas"):
         assert_allclose(design._feature_gram(weights), expected, rtol=1e-12, atol=1e-9)
+
+
+def test_threads_that_share_a_design_each_get_the_gram_matrix_of_their_weights():
+    rng = np.random.default_rng(0)
+    gates = HyperplaneGates(2, 2, random_state=0)
+    X = rng.normal(size=(9, 2))
+    design = make_design(GLN(), X, gates.fit_transform(X))
+    weights = rng.random((4, 9))
+    expected = [design._feature_gram(each) for each in weights]
+
+    def differences(k):
+        return max(np.abs(design.feature_gram(weights[k]) - expected[k]).max() for _ in range(200))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # as often as threads of long solves meet
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert max(pool.map(differences, range(4))) < 1e-12
+    finally:
+        sys.setswitchinterval(interval)

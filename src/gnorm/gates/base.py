@@ -69,7 +69,12 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floa
 
 def _where_units_open_one(method: _Method) -> _Method:
     """Let a method be there where units open one context at most."""
-    decorator: Callable[[_Method], _Method] = available_if(lambda gates: gates._opens_one())
+
+    def are_told(gates: Gates) -> bool:
+        """Whether they are; not of a subclass whose activations are its own."""
+        return type(gates).transform is Gates.transform and gates._opens_one()
+
+    decorator: Callable[[_Method], _Method] = available_if(are_told)
     return decorator(method)
 
 

@@ -269,10 +269,10 @@ class Design(ABC, Generic[AnyNorm]):
         """Return the largest weight and :meth:`feature_gram` relative to it, which is kept."""
         largest = float(np.max(weights, initial=0.0)) or 1.0
         relative = weights / largest
-        kept = self._weighted
+        kept = self._weighted  # once: problems in other threads may replace it at any time
         if kept is None or not np.array_equal(kept[0], relative):
-            self._weighted = kept = None  # makes room
-            self._weighted = kept = relative, self._feature_gram(relative)
+            kept = self._weighted = None  # makes room
+            kept = self._weighted = relative, self._feature_gram(relative)
         return largest, kept[1]
 
     def _feature_gram(self, weights: np.ndarray) -> np.ndarray:
