@@ -1,5 +1,7 @@
 """Biases and linear functions that cost nothing, against CLARABEL and closed forms on a line."""
 
+from fractions import Fraction
+
 import cvxpy as cp
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from numpy.testing import assert_allclose
 
 from gnorm.losses import get_loss
 from gnorm.relu import ReLUStatus, relu_max_margin
+from gnorm.relu.free_bias import FreeBias
 from gnorm.relu.master import balanced, problem_of
 from gnorm.relu.reduction import folded
 from tests.relu.reference import by_clarabel
@@ -198,6 +201,21 @@ def test_free_biases_in_any_units(scale):
     solution = relu_max_margin(scaled, y, scale**-2, penalize_bias=False)
     assert solution.status is ReLUStatus.OPTIMAL
     assert_allclose(solution.norm * scale, reference.norm, rtol=1e-2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_bound_of_free_biases_is_none_below_the_value_in_exact_arithmetic(seed):
+    rng = np.random.default_rng(seed)
+    X, b = np.column_stack((rng.normal(size=12) + 1e6, np.ones(12))), rng.normal(size=12)
+    b -= np.mean(b)
+    xs, bs = [Fraction(x) for x in X[:, 0]], [Fraction(weight) for weight in b]
+
+    def value(sign, kink):
+        terms = zip(bs, xs, strict=True)
+        return abs(sum(weight * max(sign * (x - kink), Fraction()) for weight, x in terms))
+
+    largest = max(value(sign, kink) for sign in (1, -1) for kink in xs)
+    assert largest <= Fraction(FreeBias(X).find(b).bound) <= largest + Fraction(1e-6)
 
 
 @pytest.mark.parametrize("name", ["hinge", "log_loss", "squared_error", "absolute_error"])

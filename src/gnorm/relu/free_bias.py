@@ -19,7 +19,7 @@ import numpy as np
 
 from gnorm.relu.columns import Best
 from gnorm.relu.exact import exact_oracle
-from gnorm.relu.oracle import Found, Oracle, distinct
+from gnorm.relu.oracle import ROUNDING, Found, Oracle, distinct
 
 __all__ = ["FreeBias", "in_unit"]
 
@@ -76,7 +76,10 @@ class FreeBias:
         U = self._along_planes(b, least) if self.walks else self._along_line(b)
         values = np.maximum(U @ self.X.T, 0.0) @ b
         order = np.argsort(-np.abs(values), kind="stable")
-        bound = max(least, float(np.abs(values[order[0]])))
+        # beside the sample there is the bias, up to the length of the farthest
+        lengths = np.linalg.norm(self.X[:, :-1], axis=1)
+        rounding = ROUNDING * float(np.abs(b) @ (lengths + np.max(lengths)))
+        bound = max(least, float(np.abs(values[order[0]]))) + rounding
         order = order[: max(1, int(np.sum(np.abs(values) > least)))]
         chosen = distinct(U, order, most)
         return Found(U[chosen], values[chosen], bound)

@@ -30,6 +30,7 @@ from gnorm.relu.reduction import merged
 
 __all__ = [
     "BLOCK",
+    "ROUNDING",
     "SLACK",
     "STATIC_COPIES",
     "Circle",
@@ -46,7 +47,7 @@ _PARALLEL = 1e-13  # sine of the angle below which two samples are on one line
 SLACK = 1e-12  # relative, in the tests of local maxima: rounding may not lose one
 # Of h, relative to the sum of |b_n| |x_n|: found were up to 4e-15, where one feature is 1e8 times
 # the others and cancels in h.
-_ROUNDING = 1e-14
+ROUNDING = 1e-14
 BLOCK = 50_000  # crossings that are walked at a time: what is made of them stays in the cache
 _FEW = 256  # neurons that are evaluated at a time: their activations stay in the cache
 STATIC_COPIES = 7.5  # arrays of the size of all crossings that are kept
@@ -170,7 +171,7 @@ class Oracle(ABC):
         values = self.lines.values(b, U)
         order = np.argsort(-np.abs(values), kind="stable")
         chosen = distinct(U, order, most)
-        rounding = _ROUNDING * float(np.abs(b) @ np.abs(self.lines.length))
+        rounding = ROUNDING * float(np.abs(b) @ np.abs(self.lines.length))
         bound = max(least, float(np.abs(values[order[0]]))) + rounding
         return Found(U[chosen], values[chosen], bound)
 
