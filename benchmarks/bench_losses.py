@@ -43,7 +43,8 @@ are medians; what takes more than ten seconds is not repeated. A rival whose pac
 skipped. adelie needs numpy < 2, and so an interpreter of its own, see bench_rivals.py.
 
     GNORM_ADELIE_PYTHON=adelie/bin/python GNORM_MNIST=<folder of the MNIST files> \
-        python benchmarks/bench_losses.py [--rows squared log ...] [--limit 600] [--samples 500]
+        python benchmarks/bench_losses.py [--rows squared log ...] [--rivals adelie ...] \
+        [--limit 600] [--samples 500]
 """
 
 import argparse
@@ -191,8 +192,9 @@ def is_done(record, tol):
     return "skipped" in record or record.get("gap", 0.0) <= tol
 
 
-def compare(row, repeats, limit, threads, samples):
+def compare(row, repeats, limit, threads, samples, chosen=None):
     n_samples, make, rivals, target = ROWS[row]
+    rivals = [name for name in rivals if chosen is None or name in chosen]
     problem = make(min(n_samples, samples))
     runs, tolerances, looser = {}, {"gnorm": problem.tol}, {}
     with tempfile.TemporaryDirectory() as folder:
@@ -281,13 +283,14 @@ def show(row, problem, runs, looser, target):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--rivals", nargs="+", help="only these of a row, all if not given")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--limit", type=float, default=600.0, help="seconds a rival may take")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--samples", type=int, default=10**9, help="at most, for a quick look")
     chosen = parser.parse_args()
     results = [
-        compare(row, chosen.repeats, chosen.limit, chosen.threads, chosen.samples)
+        compare(row, chosen.repeats, chosen.limit, chosen.threads, chosen.samples, chosen.rivals)
         for row in chosen.rows
     ]
     print(json.dumps({"benchmark": "losses", "threads": chosen.threads, "results": results}))
