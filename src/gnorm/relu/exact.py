@@ -9,7 +9,7 @@ from gnorm.relu.space import Space
 
 __all__ = ["MOST_FEATURES", "exact_oracle", "is_quick", "walk_bytes"]
 
-MOST_FEATURES = 4
+MOST_FEATURES = 4  # of five the crossings would be of four samples, their number N^4
 _MOST_CROSSINGS = 15_000_000  # of four features, unless asked for: a search takes about 8 seconds
 
 

@@ -231,13 +231,11 @@ class Root:
         r"""Compute :math:`R S R^\top` of a matrix."""
         if all(np.count_nonzero(factor) == len(factor) for factor in self._factors):
             # gates that are their own code: R is diagonal, and memory is what a product costs
-            scales = [
-                np.repeat(np.diag(R), d)
-                for R, (_, d) in zip(self._factors, self._shapes, strict=True)
-            ]
-            full = S * np.concatenate(scales)
-            full *= np.concatenate(scales)[:, None]
-            return full
+            blocks = zip(self._factors, self._shapes, strict=True)
+            scales = np.concatenate([np.repeat(np.diag(factor), d) for factor, (_, d) in blocks])
+            scaled = S * scales
+            scaled *= scales[:, None]
+            return scaled
         half, full, size = np.empty(S.shape), np.empty(S.shape), len(S)
         start = 0
         for factor, (n_gates, n_features) in zip(self._factors, self._shapes, strict=True):
