@@ -26,6 +26,7 @@ __all__ = [
     "Activations",
     "Gating",
     "OpenContexts",
+    "open_counts",
     "opened",
     "row_blocks",
     "side_by_side",
@@ -116,25 +117,16 @@ class OpenContexts:
         array = self.contexts[:, :, None] == np.arange(self.shape[2], dtype=self.contexts.dtype)
         return array if dtype is None else array.astype(dtype)
 
-    def sum(self, axis: int) -> NDArray[np.intp]:
-        """How many contexts of each unit are open, 0 or 1: the sum over the last axis.
-
-        Parameters
-        ----------
-        axis : int
-            The last, 2.
-
-        Returns
-        -------
-        ndarray of int of shape (n_samples, n_units)
-            The numbers.
-        """
-        if axis != 2:
-            raise ValueError(f"expected axis=2, that of the contexts, got {axis}")
-        return (self.contexts >= 0).astype(np.intp)
-
 
 Activations = NDArray[np.bool_] | OpenContexts
+
+
+def open_counts(activations: Activations) -> NDArray[np.unsignedinteger[Any]]:
+    """How many contexts of each unit are open in each sample, (n_samples, n_units)."""
+    if isinstance(activations, OpenContexts):
+        return (activations.contexts >= 0).view(np.uint8)
+    # a sum over an axis as short as this one takes ten times as long
+    return np.einsum("nhc->nh", activations.view(np.uint8), dtype=np.uint32, casting="safe")
 
 
 def opened(activations: Activations, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -211,13 +203,7 @@ class Gating:
     @cached_property
     def is_one_hot(self) -> bool:
         """Whether exactly one context of each unit is on."""
-        n_samples, n_units, n_contexts = self.shape
-        if np.any(self.counts.reshape(n_units, n_contexts).sum(axis=1) != n_samples):
-            return False
-        if isinstance(self._activations, OpenContexts):
-            return True
-        # as many as samples in each unit, so that one in each sample is to have none twice
-        return bool(np.all(np.einsum("nhc->nh", self._activations.view(np.uint8))))
+        return bool(np.all(open_counts(self._activations) == 1))
 
     @cached_property
     def open(self) -> NDArray[np.intp]:

@@ -41,7 +41,7 @@ from gnorm.gates.columns import (
     take_columns,
     take_rows,
 )
-from gnorm.gating import Activations, Gating
+from gnorm.gating import Activations, Gating, open_counts
 from gnorm.losses import Loss
 from gnorm.norms import Norm
 from gnorm.solvers import Near, NotSeparableError, Solution
@@ -346,7 +346,7 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
         for rows in gated.row_blocks(X.shape[0], width):
             activations = self._activations(take_rows(seen, rows))
             augmented, gating = self._augmented(X[rows]), Gating(activations)
-            closed = activations.sum(axis=2)[:, :, None] == 0
+            closed = open_counts(activations)[:, :, None] == 0
             for k, zeta in enumerate(self.zeta_):
                 values[rows, k] = gated.decision_values(augmented, gating, zeta)
                 if shared is not None and closed.any():

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from gnorm.gates.base import context_names, unit_names
-from gnorm.gating import Activations
+from gnorm.gating import Activations, open_counts
 
 __all__ = ["Effects", "ReadableUnits", "context_means"]
 
@@ -124,7 +124,7 @@ class ReadableUnits:
 
     def _note_partition(self: Any, activations: Activations) -> None:
         """Note which units have exactly one context on, whatever the sample."""
-        self._is_partition = np.all(activations.sum(axis=2) == 1, axis=0)
+        self._is_partition = np.all(open_counts(activations) == 1, axis=0)
         is_shared = getattr(self.gates_, "is_shared_", None)
         if is_shared is not None and len(is_shared) == len(self._is_partition):
             self._is_partition |= is_shared

@@ -37,7 +37,7 @@ from gnorm.gated import (
     from_predictors,
     main_effects,
 )
-from gnorm.gating import Activations
+from gnorm.gating import Activations, open_counts
 from gnorm.norms.group import GroupNorm
 from gnorm.norms.simplex import check_threshold
 
@@ -75,7 +75,7 @@ class GLN(GroupNorm):
     def check_gates(self, activations: Activations) -> None:
         """Raise ValueError unless each unit has exactly one context on."""
         super().check_gates(activations)
-        if not np.all(activations.sum(axis=2) == 1):
+        if not np.all(open_counts(activations) == 1):
             raise ValueError(
                 "the GLN norm is defined for gates with exactly one context on per unit, got "
                 "activations with none or several"

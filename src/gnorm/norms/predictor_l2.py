@@ -21,7 +21,7 @@ from scipy.optimize import brentq
 
 from gnorm import kernels
 from gnorm.gated import FloatArray, canonical, check_zeta, frobenius_norms, main_effects
-from gnorm.gating import Activations
+from gnorm.gating import Activations, open_counts
 from gnorm.norms.base import QuadraticNorm
 from gnorm.norms.simplex import check_threshold
 
@@ -49,7 +49,7 @@ class PredictorL2(QuadraticNorm):
 
     def check_gates(self, activations: Activations) -> None:
         """Raise ValueError unless each unit has exactly one context on."""
-        if not np.all(activations.sum(axis=2) == 1):
+        if not np.all(open_counts(activations) == 1):
             raise ValueError(
                 "the L2 norm of the predictors is defined for gates with exactly one context on "
                 "per unit, got activations with none or several"

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state, check_scalar, get_tags
 
 from gnorm.estimators.data import TrainingData, check_positive, completed
 from gnorm.estimators.selection import warn_of_gaps
-from gnorm.gating import Activations, side_by_side
+from gnorm.gating import Activations, open_counts, side_by_side
 from gnorm.selection.units import fitted, of_units, with_open_unit
 from gnorm.solvers import Status
 from gnorm.solvers.api import solve_prepared
@@ -144,7 +144,7 @@ def _beside_permuted(
     """Importances of the units and of the permuted ones, and their gap; runs in a worker."""
     loss = model._loss_of(data)
     both = side_by_side([activations, activations[order][:, 1:]])
-    is_partition = np.all(both.sum(axis=2) == 1, axis=0)
+    is_partition = np.all(open_counts(both) == 1, axis=0)
     n_units = activations.shape[1]
     model = of_units(copy(model), [*range(n_units), *range(1, n_units)])
     design, merged = model._prepare(data, both)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gnorm import norms
-from gnorm.gating import Activations
+from gnorm.gating import Activations, open_counts
 from gnorm.norms import GLN, GroupNorm, Norm, QuadraticNorm
 from gnorm.solvers.design.base import Design
 from gnorm.solvers.design.features import FeatureDesign
@@ -45,7 +45,7 @@ def get_norm(
     if norm is not None:
         return norms.get_norm(norm)
     is_gln = unit_features is None and activations.shape[2] > 1
-    is_gln = is_gln and bool(np.all(activations.sum(axis=2) == 1))
+    is_gln = is_gln and bool(np.all(open_counts(activations) == 1))
     return GLN() if is_gln else GroupNorm()
 
 
