@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from gnorm import GLNNormSVC
 from gnorm.gated import decision_values
+from gnorm.gating import ContextWeights
 
 N_SAMPLES, N_PIXELS, N_UNITS = 60_000, 784, 100
 
@@ -29,7 +30,7 @@ def fitted():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(400, N_PIXELS)), rng.random(400) < 0.5
     model = GLNNormSVC(N_UNITS, 2, random_state=0, tol=0.1).fit(X, y)
-    model.zeta_ = rng.normal(size=model.zeta_.shape)
+    model._zeta_ = ContextWeights.from_array(rng.normal(size=model.zeta_.shape))
     return model
 
 
@@ -38,15 +39,14 @@ def candidates():
     X = np.random.default_rng(1).normal(size=(N_SAMPLES, N_PIXELS))
     augmented = np.column_stack([X, np.ones(N_SAMPLES)])
     activations = model.gates_.transform(X)
-    weights = np.ascontiguousarray(model.zeta_[0].reshape(-1, N_PIXELS + 1).T)
-    half = model.zeta_.copy()
-    half[:, ::2] = 0.0  # every other unit is not needed
+    zeta = model.zeta_[0]
+    weights = np.ascontiguousarray(zeta.reshape(-1, N_PIXELS + 1).T)
+    half = zeta.copy()
+    half[::2] = 0.0  # every other unit is not needed
     return {
         "matrix product": lambda: augmented @ weights,
-        "decision values, gates given": lambda: decision_values(
-            augmented, activations, model.zeta_[0]
-        ),
-        "... half of the units inactive": lambda: decision_values(augmented, activations, half[0]),
+        "decision values, gates given": lambda: decision_values(augmented, activations, zeta),
+        "... half of the units inactive": lambda: decision_values(augmented, activations, half),
         "gates": lambda: model.gates_.transform(X),
         "decision_function": lambda: model.decision_function(X),
     }

@@ -31,7 +31,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from gnorm.gating import BLOCK_ENTRIES, Gating, OpenContexts, row_blocks
+from gnorm.gating import (
+    BLOCK_ENTRIES,
+    ContextWeights,
+    Gating,
+    OpenContexts,
+    flattened,
+    padded,
+    row_blocks,
+)
 
 __all__ = [
     "BLOCK_ENTRIES",
@@ -178,18 +186,25 @@ def _check_samples(X: Any, activations: ArrayLike | OpenContexts | Gating) -> tu
     return X, Gating(gates)
 
 
-def _check_sizes(X: Any, gating: Gating, zeta: FloatArray) -> None:
-    n_units, n_contexts, n_features = zeta.shape
+def _check_rows(X: Any, gating: Gating, zeta: ArrayLike | ContextWeights) -> FloatArray:
+    """Rows of the weights in the flat list of these gates."""
+    weights = zeta if isinstance(zeta, ContextWeights) else check_zeta(zeta)
+    n_units, n_contexts, n_features = weights.shape
     if X.shape[1] != n_features or gating.shape[1:] != (n_units, n_contexts):
         raise ValueError(
             f"expected X with {n_features} features and activations with {n_units} units of "
             f"{n_contexts} contexts, as zeta has, got {X.shape[1]}, {gating.shape[1]} and "
             f"{gating.shape[2]}"
         )
+    if not isinstance(weights, ContextWeights):
+        return flattened(weights, gating.n_contexts)
+    if not np.array_equal(weights.n_contexts, gating.n_contexts):
+        return flattened(check_zeta(weights), gating.n_contexts)
+    return check_zeta(weights.rows[None])[0]
 
 
 def unit_values(
-    X: Any, activations: ArrayLike | OpenContexts | Gating, zeta: ArrayLike
+    X: Any, activations: ArrayLike | OpenContexts | Gating, zeta: ArrayLike | ContextWeights
 ) -> FloatArray:
     r"""Contribution of every unit to the decision value of every sample.
 
@@ -222,14 +237,12 @@ def unit_values(
     >>> unit_values([[1.0, 2.0]], activations, np.arange(8.0).reshape(2, 2, 2))
     array([[ 2., 20.]])
     """
-    zeta = check_zeta(zeta)
     X, gating = _check_samples(X, activations)
-    _check_sizes(X, gating, zeta)
-    return gating.values_by_unit(X, zeta)
+    return gating.values_by_unit(X, _check_rows(X, gating, zeta))
 
 
 def decision_values(
-    X: Any, activations: ArrayLike | OpenContexts | Gating, zeta: ArrayLike
+    X: Any, activations: ArrayLike | OpenContexts | Gating, zeta: ArrayLike | ContextWeights
 ) -> FloatArray:
     r"""Decision values of the gated linear map.
 
@@ -262,10 +275,8 @@ def decision_values(
     >>> decision_values([[1.0, 2.0]], activations, np.arange(8.0).reshape(2, 2, 2))
     array([22.])
     """
-    zeta = check_zeta(zeta)
     X, gating = _check_samples(X, activations)
-    _check_sizes(X, gating, zeta)
-    return gating.values(X, zeta)
+    return gating.values(X, _check_rows(X, gating, zeta))
 
 
 def accumulate(
@@ -306,7 +317,8 @@ def accumulate(
            [[ 3.,  4.]]])
     """
     X, gating = _check_samples(X, activations)
-    return gating.sums(X, _as_real(coef, "coef", gating.shape[0]))
+    sums = gating.sums(X, _as_real(coef, "coef", gating.shape[0]))
+    return padded(sums, gating.n_contexts)
 
 
 def frobenius_norms(blocks: FloatArray) -> FloatArray:

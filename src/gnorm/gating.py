@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import cached_property
-from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,10 +23,13 @@ from scipy import sparse
 __all__ = [
     "BLOCK_ENTRIES",
     "Activations",
+    "ContextWeights",
     "Gating",
     "OpenContexts",
+    "flattened",
     "open_counts",
     "opened",
+    "padded",
     "row_blocks",
     "side_by_side",
 ]
@@ -48,6 +50,101 @@ def row_blocks(n_rows: int, width: int) -> Iterator[slice]:
     return (slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step))
 
 
+def flattened(zeta: NDArray[Any], n_contexts: NDArray[np.intp]) -> NDArray[Any]:
+    """Rows of the contexts that there are, unit after unit, (..., n_rows, n_features).
+
+    Parameters
+    ----------
+    zeta : ndarray of shape (..., n_units, n_contexts, n_features)
+        Weights or sums, as wide as the unit of most contexts or wider.
+    n_contexts : ndarray of int of shape (n_units,)
+        Contexts of each unit.
+    """
+    exists = np.arange(zeta.shape[-2]) < n_contexts[:, None]
+    if exists.all():  # a view
+        return zeta.reshape(*zeta.shape[:-3], exists.size, zeta.shape[-1])
+    return np.ascontiguousarray(zeta[..., exists, :])
+
+
+def padded(rows: NDArray[Any], n_contexts: NDArray[np.intp]) -> NDArray[Any]:
+    """Put rows in their places, (..., n_units, n_contexts, n_features), zero where there is none.
+
+    The inverse of :func:`flattened`, for the parameters see there.
+    """
+    exists = np.arange(np.max(n_contexts, initial=0)) < n_contexts[:, None]
+    shape = (*rows.shape[:-2], *exists.shape, rows.shape[-1])
+    if exists.all():  # a view
+        return rows.reshape(shape)
+    zeta = np.zeros(shape, dtype=rows.dtype)
+    zeta[..., exists, :] = rows
+    return zeta
+
+
+class ContextWeights:
+    """Weights of units of any numbers of contexts, a row for each context that there is.
+
+    ``np.asarray`` gives the array of its shape, zero where a unit has fewer contexts than another.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_features) or (n_outputs, n_rows, n_features)
+        Weights of the contexts, unit after unit.
+    n_contexts : ndarray of int of shape (n_units,)
+        Contexts of each unit, n_rows in all.
+
+    Attributes
+    ----------
+    rows, n_contexts
+        The same.
+    shape : tuple of int
+        Outputs if there are such in the rows, units, most contexts and features.
+    """
+
+    def __init__(self, rows: FloatArray, n_contexts: NDArray[np.intp]) -> None:
+        self.rows, self.n_contexts = rows, n_contexts
+
+    @classmethod
+    def from_array(cls, zeta: FloatArray, n_contexts: NDArray[np.intp] | None = None) -> Self:
+        """Take the contexts that there are, all by default, see :func:`flattened`."""
+        if n_contexts is None:
+            n_contexts = np.full(zeta.shape[-3], zeta.shape[-2])
+        return cls(np.ascontiguousarray(flattened(zeta, n_contexts)), n_contexts)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        of_contexts = len(self.n_contexts), int(np.max(self.n_contexts, initial=0))
+        return *self.rows.shape[:-2], *of_contexts, self.rows.shape[-1]
+
+    def __repr__(self) -> str:
+        return f"<ContextWeights of shape {self.shape}>"
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, k: int) -> ContextWeights:
+        """Return those of one of several outputs."""
+        if self.rows.ndim < 3:
+            raise TypeError(f"expected weights of several outputs, got {self!r}")
+        return ContextWeights(self.rows[k], self.n_contexts)
+
+    def __iter__(self) -> Iterator[ContextWeights]:
+        return (self[k] for k in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        array = padded(self.rows, self.n_contexts)
+        array = array if dtype is None else array.astype(dtype, copy=False)
+        is_own = not np.may_share_memory(array, self.rows)
+        if copy is False and is_own:
+            raise ValueError("expected copy other than False, as uneven weights are no array")
+        return array.copy() if copy and not is_own else array
+
+    def of_unit(self, h: int) -> FloatArray:
+        """Weights of one unit, a view of shape (..., its contexts, n_features)."""
+        first = int(np.sum(self.n_contexts[:h]))
+        return self.rows[..., first : first + self.n_contexts[h], :]
+
+
 class OpenContexts:
     """Activations of units that open one context at most, as the number of that context.
 
@@ -58,8 +155,8 @@ class OpenContexts:
     ----------
     contexts : array-like of int of shape (n_samples, n_units)
         Open context of each unit, -1 for none.
-    n_contexts : int
-        Contexts of the unit that has most.
+    n_contexts : int or array-like of int of shape (n_units,)
+        Contexts of each unit; no weights are kept for others.
 
     Raises
     ------
@@ -70,31 +167,39 @@ class OpenContexts:
     ----------
     contexts : ndarray of int of shape (n_samples, n_units)
         The same, in the least type of integers that holds them.
+    n_contexts : ndarray of int of shape (n_units,)
+        Contexts of each unit.
     shape : tuple of int
-        Samples, units and contexts.
+        Samples, units and contexts of the unit that has most.
     """
 
     dtype = np.dtype(bool)
     ndim = 3
 
-    def __init__(self, contexts: ArrayLike, n_contexts: int) -> None:
+    def __init__(self, contexts: ArrayLike, n_contexts: ArrayLike) -> None:
         numbers = np.asarray(contexts)
         if numbers.ndim != 2 or not np.issubdtype(numbers.dtype, np.integer):
             raise ValueError(
                 "expected contexts of integers and shape (n_samples, n_units), got dtype "
                 f"{numbers.dtype} and shape {numbers.shape}"
             )
-        is_count = isinstance(n_contexts, Integral) and not isinstance(n_contexts, bool)
-        if not is_count or n_contexts < 0:
-            raise ValueError(f"expected n_contexts >= 0, an integer, got {n_contexts!r}")
-        if numbers.size and (numbers.min() < -1 or numbers.max() >= n_contexts):
+        counts = np.asarray(n_contexts)
+        is_count = counts.shape in ((), numbers.shape[1:]) and counts.dtype.kind in "iu"
+        if not is_count or np.any(counts < 0):
             raise ValueError(
-                f"expected contexts from -1, for none, to {n_contexts - 1}, got "
-                f"{numbers.min()} to {numbers.max()}"
+                f"expected n_contexts >= 0, an integer or one for each unit, got {n_contexts!r}"
             )
-        least = np.min_scalar_type(-max(n_contexts, 1))
-        self.contexts = np.ascontiguousarray(numbers, dtype=least)
-        self.shape = (*numbers.shape, int(n_contexts))
+        self.n_contexts = np.broadcast_to(counts, numbers.shape[1]).astype(np.intp)
+        if len(numbers):
+            least, most = numbers.min(axis=0), numbers.max(axis=0)
+            for h in np.flatnonzero((least < -1) | (most >= self.n_contexts)):
+                raise ValueError(
+                    f"expected contexts from -1, for none, to {self.n_contexts[h] - 1} of unit "
+                    f"{h}, got {least[h]} to {most[h]}"
+                )
+        width = int(np.max(self.n_contexts, initial=0))
+        self.contexts = np.ascontiguousarray(numbers, dtype=np.min_scalar_type(-max(width, 1)))
+        self.shape = (*numbers.shape, width)
 
     @property
     def nbytes(self) -> int:
@@ -109,7 +214,8 @@ class OpenContexts:
 
     def __getitem__(self, key: Any) -> OpenContexts:
         """Return those of some samples, or of some samples and units."""
-        return OpenContexts(self.contexts[key], self.shape[2])
+        units = key[1] if isinstance(key, tuple) and len(key) == 2 else slice(None)
+        return OpenContexts(self.contexts[key], self.n_contexts[units])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -132,9 +238,17 @@ def open_counts(activations: Activations) -> NDArray[np.unsignedinteger[Any]]:
 def opened(activations: Activations, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Gates of contexts by their numbers in the flat list, (n_samples, len(numbers))."""
     if isinstance(activations, OpenContexts):
-        units, own = np.divmod(numbers, activations.shape[2])
+        starts = _starts(activations.n_contexts)
+        units = np.searchsorted(starts, numbers, side="right") - 1
+        own = numbers - starts[units]
         return activations.contexts[:, units] == own.astype(activations.contexts.dtype)
     return _flat(activations)[:, numbers]
+
+
+def _starts(n_contexts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Number of the first context of each unit in the flat list."""
+    starts: NDArray[np.intp] = np.cumsum(n_contexts) - n_contexts
+    return starts
 
 
 def _flat(activations: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -144,10 +258,11 @@ def _flat(activations: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def side_by_side(parts: Sequence[Activations]) -> Activations:
     """Activations of the units of several gates."""
-    n_contexts = max(part.shape[2] for part in parts)
-    coded = [part.contexts for part in parts if isinstance(part, OpenContexts)]
+    coded = [part for part in parts if isinstance(part, OpenContexts)]
     if len(coded) == len(parts):
-        return OpenContexts(np.hstack(coded), n_contexts)
+        contexts = np.hstack([part.contexts for part in coded])
+        return OpenContexts(contexts, np.concatenate([part.n_contexts for part in coded]))
+    n_contexts = max(part.shape[2] for part in parts)
     units = [part.shape[1] for part in parts]
     joined = np.zeros((len(parts[0]), sum(units), n_contexts), dtype=bool)
     for first, part in zip(np.cumsum(units) - units, parts, strict=True):
@@ -158,7 +273,8 @@ def side_by_side(parts: Sequence[Activations]) -> Activations:
 class Gating:
     r"""Gates of samples, a flat list of contexts in place of units times contexts.
 
-    Context c of unit h is number :math:`h C + c` of the list.
+    The contexts of a unit follow one another, and those of the next unit follow them. Weights and
+    sums are rows of this list, see :func:`flattened`.
 
     Parameters
     ----------
@@ -169,19 +285,25 @@ class Gating:
     ----------
     shape : tuple of int
         Shape of the activations.
-    counts : ndarray of int of shape (n_units * n_contexts,)
+    n_contexts : ndarray of int of shape (n_units,)
+        Contexts of each unit, n_rows in all.
+    units : ndarray of int of shape (n_rows,)
+        Unit of each context.
+    counts : ndarray of int of shape (n_rows,)
         In how many samples each context is open.
     columns : ndarray of int
         Contexts that are open in many samples.
     gates : ndarray of bool of shape (n_samples, n_columns)
         Their gates.
-    rare : CSR matrix of shape (n_samples, n_units * n_contexts) or None
+    rare : CSR matrix of shape (n_samples, n_rows) or None
         1 where a context is open that is open in few samples; None if there are no such.
     """
 
     def __init__(self, activations: Activations) -> None:
         self.shape = activations.shape
         self._activations = activations
+        self.n_contexts = _n_contexts(activations)
+        self.units = np.repeat(np.arange(len(self.n_contexts)), self.n_contexts)
         self.counts = _counts(activations)
         is_rare = self.counts <= _RARE * len(activations)
         self.columns = np.flatnonzero(~is_rare)
@@ -213,19 +335,18 @@ class Gating:
     @cached_property
     def references(self) -> NDArray[np.intp]:
         """The last open context of each unit of one-hot gates, known from the others."""
-        n_units, n_contexts = self.shape[1:]
-        is_open = self.counts.reshape(n_units, n_contexts) > 0
-        last = n_contexts - 1 - np.argmax(is_open[:, ::-1], axis=1)
-        return np.arange(n_units) * n_contexts + last
+        references = np.zeros(self.shape[1], dtype=np.intp)
+        references[self.units[self.open]] = self.open  # of several assigned the last stays
+        return references
 
-    def values(self, X: Any, zeta: Floats) -> FloatArray:
+    def values(self, X: Any, weights: Floats) -> FloatArray:
         r"""Compute :math:`\sum_{hc} g_{hc}(x_n) \langle \zeta_{hc}, x_n \rangle`."""
-        weights, shared = zeta.reshape(-1, zeta.shape[2]), None
-        if zeta.shape[1] > 1 and self.is_one_hot:
+        shared = None
+        if self.shape[2] > 1 and self.is_one_hot:
             # What the reference of a unit adds is there for all samples, and the other contexts
             # differ from it, so that it needs no product of its own.
             shared = weights[self.references]
-            weights = (zeta - shared[:, None]).reshape(weights.shape)
+            weights = weights - shared[self.units]
         values = np.zeros(self.shape[0]) if shared is None else X @ shared.sum(axis=0)
         for rows, is_open, responses in self._products(X, weights[self.columns]):
             values[rows] += np.einsum("nk,nk->n", is_open, responses)
@@ -234,12 +355,11 @@ class Gating:
                 values[rows] += _row_sums(X[rows], self.rare[rows] @ weights)
         return values
 
-    def values_by_unit(self, X: Any, zeta: Floats) -> FloatArray:
+    def values_by_unit(self, X: Any, weights: Floats) -> FloatArray:
         r"""Compute :math:`\sum_c g_{hc}(x_n) \langle \zeta_{hc}, x_n \rangle`, (n_samples, H)."""
         n_samples, n_units, n_contexts = self.shape
-        weights = zeta.reshape(-1, zeta.shape[2])
         live = self.columns[weights[self.columns].any(axis=1)]
-        units, starts = np.unique(live // n_contexts, return_index=True)
+        units, starts = np.unique(self.units[live], return_index=True)
         values = np.zeros((n_samples, n_units))
         for rows, is_open, responses in self._products(X, weights[self.columns]):
             if len(live) == len(units) * n_contexts:  # of even units a contraction is faster
@@ -255,13 +375,13 @@ class Gating:
             for rows in row_blocks(n_samples, 2 * n_units * X.shape[1]):
                 lists = self.rare[rows].tocoo()
                 terms = _row_sums(X[rows][lists.row], weights[lists.col])
-                place = lists.row * n_units + lists.col // n_contexts
+                place = lists.row * n_units + self.units[lists.col]
                 size = lists.shape[0] * n_units
                 values[rows] += np.bincount(place, terms, size).reshape(-1, n_units)
         return values
 
     def sums(self, X: Any, coef: Floats) -> FloatArray:
-        r"""Compute :math:`\sum_n a_n g_{hc}(x_n) x_n`, (n_units, n_contexts, n_features)."""
+        r"""Compute :math:`\sum_n a_n g_{hc}(x_n) x_n`, (n_rows, n_features)."""
         total = np.zeros((len(self.counts), X.shape[1]))
         of_columns = np.zeros((len(self.columns), X.shape[1]))
         support = np.flatnonzero(coef)
@@ -279,7 +399,7 @@ class Gating:
         if self.rare is not None:
             added = (sparse.diags(coef[support]) @ self.rare[support]).T @ X[support]
             total += added.toarray() if sparse.issparse(added) else added
-        return total.reshape(*self.shape[1:], -1)
+        return total
 
     def _products(
         self, X: Any, weights: Floats
@@ -299,11 +419,20 @@ class Gating:
             yield rows, gates if is_live.all() else gates[:, is_live], X[rows] @ weights
 
 
+def _n_contexts(activations: Activations) -> NDArray[np.intp]:
+    """Contexts of each unit, of an array all that there is place for."""
+    if isinstance(activations, OpenContexts):
+        return activations.n_contexts
+    return np.full(*activations.shape[1:])
+
+
 def _counts(activations: Activations) -> NDArray[np.intp]:
     """In how many samples each context is open."""
     if isinstance(activations, OpenContexts):
-        size = activations.shape[2] + 1  # the first for none
-        each = [np.bincount(own + 1, minlength=size)[1:] for own in _by_unit(activations)]
+        each = [  # the first for none
+            np.bincount(own + 1, minlength=size + 1)[1:]
+            for own, size in zip(_by_unit(activations), activations.n_contexts, strict=True)
+        ]
         return np.concatenate(each)
     return np.count_nonzero(_flat(activations), axis=0)
 
@@ -312,21 +441,21 @@ def _lists(activations: Activations, is_listed: NDArray[np.bool_]) -> Any:
     """Open gates of some contexts as a CSR matrix over all of them, None of none."""
     if not is_listed.any():
         return None
-    n_samples, n_units, n_contexts = activations.shape
     if isinstance(activations, OpenContexts):
-        is_there = np.empty((n_samples, n_units), dtype=bool)
+        starts = _starts(activations.n_contexts)
+        is_there = np.empty(activations.contexts.shape, dtype=bool)
         for h, own in enumerate(_by_unit(activations)):
-            of_unit = is_listed[h * n_contexts : (h + 1) * n_contexts]
+            of_unit = is_listed[starts[h] : starts[h] + activations.n_contexts[h]]
             is_there[:, h] = np.append(of_unit, False)[own]  # -1, for none, is the last
         rows, units = np.nonzero(is_there)
-        columns = units * n_contexts + activations.contexts[rows, units]
+        columns = starts[units] + activations.contexts[rows, units]
     else:
         contexts = np.flatnonzero(is_listed)
         rows, places = np.nonzero(opened(activations, contexts))
         columns = contexts[places]
-    starts = np.searchsorted(rows, np.arange(n_samples + 1))
-    shape = n_samples, n_units * n_contexts
-    return sparse.csr_matrix((np.ones(len(rows)), columns, starts), shape=shape)
+    ends = np.searchsorted(rows, np.arange(len(activations) + 1))
+    shape = len(activations), len(is_listed)
+    return sparse.csr_matrix((np.ones(len(rows)), columns, ends), shape=shape)
 
 
 def _by_unit(activations: OpenContexts) -> Iterator[NDArray[np.intp]]:

@@ -311,12 +311,14 @@ def test_open_contexts_say_what_activations_do(is_closed):
         ([[0.5, 1.0]], 3, r"expected contexts of integers .*got dtype float64 and shape \(1, 2\)"),
         ([[True, False]], 3, "got dtype bool"),
         ([0, 1], 3, r"shape \(n_samples, n_units\), got dtype int64 and shape \(2,\)"),
-        ([[0, 3]], 3, "expected contexts from -1, for none, to 2, got 0 to 3"),
-        ([[0, 256]], 3, "got 0 to 256"),  # which are 0 in a byte
-        ([[0, -2]], 3, "got -2 to 0"),
-        ([[0, 1]], 2.5, "expected n_contexts >= 0, an integer, got 2.5"),
-        ([[0, 1]], -1, "expected n_contexts >= 0, an integer, got -1"),
-        ([[0, 1]], True, "expected n_contexts >= 0, an integer, got True"),
+        ([[0, 3]], 3, "expected contexts from -1, for none, to 2 of unit 1, got 3 to 3"),
+        ([[0, 256]], 3, "got 256 to 256"),  # which are 0 in a byte
+        ([[0, -2]], 3, "got -2 to -2"),
+        ([[0, 3], [0, 2]], [1, 3], "to 2 of unit 1, got 2 to 3"),
+        ([[0, 0]], [1, 3, 4], r"an integer or one for each unit, got \[1, 3, 4\]"),
+        ([[0, 1]], 2.5, "expected n_contexts >= 0, an integer or one for each unit, got 2.5"),
+        ([[0, 1]], -1, "expected n_contexts >= 0, an integer or one for each unit, got -1"),
+        ([[0, 1]], True, "expected n_contexts >= 0, an integer or one for each unit, got True"),
     ],
 )
 def test_open_contexts_are_checked(contexts, n_contexts, sentence):

@@ -11,8 +11,10 @@ from scipy.sparse import csr_array, csr_matrix
 
 from gnorm import max_margin
 from gnorm.losses import Hinge
+from gnorm.norms import GroupNorm
 from gnorm.solvers.api import expanded, prepare
 from gnorm.solvers.certify import Certificate
+from gnorm.solvers.design import make_design
 from gnorm.solvers.merge import Merged, merge_samples
 from gnorm.solvers.problem import Point
 from gnorm.solvers.solution import Status
@@ -137,7 +139,9 @@ def on_all_samples(dual_coef, merged):
         point=Point(dual_coef, np.zeros((1, 1, 1)), Status.OPTIMAL, 0),
     )
     y = np.ones(len(merged.group))
-    return expanded(certificate, merged, y, Hinge(), 1.0, "none", 1e-6, 0.0).dual_coef
+    inputs, open_gate = np.zeros((n_distinct, 1)), np.ones((n_distinct, 1, 1), dtype=bool)
+    design = make_design(GroupNorm(), inputs, open_gate)
+    return expanded(certificate, design, merged, y, Hinge(), 1.0, "none", 1e-6, 0.0).dual_coef
 
 
 bounds = st.floats(1e-6, 1e6)

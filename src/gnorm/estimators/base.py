@@ -41,7 +41,7 @@ from gnorm.gates.columns import (
     take_columns,
     take_rows,
 )
-from gnorm.gating import Activations, Gating, open_counts
+from gnorm.gating import Activations, ContextWeights, Gating, open_counts
 from gnorm.losses import Loss
 from gnorm.norms import Norm
 from gnorm.solvers import Near, NotSeparableError, Solution
@@ -282,7 +282,7 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
             C=C,
             n_samples=len(data.kept),
             support=supporting,
-            zeta=self.zeta_,
+            zeta=self._zeta_,
             dual_coef=self.dual_coef_,
             is_bounded=is_bounded,
         )
@@ -291,18 +291,15 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
         self, solutions: list[Solution], problems: np.ndarray, loss: Loss, data: TrainingData
     ) -> None:
         """Keep what the solutions say; a solution of several outputs has a row for each."""
-        self.zeta_ = np.concatenate([_rows(solution.zeta, 3) for solution in solutions])
-        self.context_intercepts_ = (
-            self.intercept_scaling * self.zeta_[..., -1]
-            if self.fit_intercept
-            else np.zeros(self.zeta_.shape[:-1])
-        )
+        each = [solution.weights for solution in solutions]
+        rows = np.concatenate([own.rows.reshape(-1, *own.rows.shape[-2:]) for own in each])
+        self._zeta_ = ContextWeights(rows, each[0].n_contexts)
         self.norm_ = np.array([solution.norm for solution in solutions])
         self.unit_norms_ = np.stack([solution.unit_norms for solution in solutions])
         self.duality_gap_ = np.array([solution.duality_gap for solution in solutions])
         self.n_iter_ = np.array([solution.n_iter for solution in solutions])
         signed = [
-            _rows(solution.dual_coef, 1) * (y if loss.is_margin else 1.0)
+            np.atleast_2d(solution.dual_coef.T) * (y if loss.is_margin else 1.0)
             for y, solution in zip(problems, solutions, strict=True)
         ]
         dual_coef = np.concatenate(signed)
@@ -320,6 +317,24 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
             return sparse.hstack([X, constant], format="csr")
         return np.hstack([X, constant])
 
+    @property
+    def zeta_(self) -> np.ndarray:
+        """Unit weights, zero where a unit has fewer contexts than another.
+
+        The shape is (n_outputs, n_units, n_contexts, n_features).
+        """
+        return np.asarray(self._zeta_)
+
+    @property
+    def context_intercepts_(self) -> np.ndarray:
+        """What the constant feature adds to the output in each context.
+
+        The shape is (n_outputs, n_units, n_contexts).
+        """
+        if not self.fit_intercept:
+            return np.zeros(self._zeta_.shape[:-1])
+        return self.intercept_scaling * self.zeta_[..., -1]
+
     # -- evaluation --------------------------------------------------------------------------------
 
     def _activations(self, X: Any) -> Activations:
@@ -327,7 +342,7 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Evaluate the predictors, shape (n_samples, n_outputs)."""
-        check_is_fitted(self, "zeta_")
+        check_is_fitted(self, "_zeta_")
         source = self._source(X)
         if source is None:
             with _text_named(X):
@@ -339,15 +354,15 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
                 X = check_array(features, accept_sparse="csr", dtype=np.float64)
         seen = self._seen_by_gates(X, source)
         shared = self._shared_rules()
-        values = np.empty((X.shape[0], len(self.zeta_)))
-        n_units, n_contexts = self.zeta_.shape[1:3]
+        values = np.empty((X.shape[0], len(self._zeta_)))
+        n_units, n_contexts = self._zeta_.shape[1:3]
         n_gates = n_units if hasattr(self.gates_, "open_contexts") else n_units * n_contexts
         width = n_gates if sparse.issparse(X) else max(n_gates, X.shape[1])
         for rows in gated.row_blocks(X.shape[0], width):
             activations = self._activations(take_rows(seen, rows))
             augmented, gating = self._augmented(X[rows]), Gating(activations)
             closed = open_counts(activations)[:, :, None] == 0
-            for k, zeta in enumerate(self.zeta_):
+            for k, zeta in enumerate(self._zeta_):
                 values[rows, k] = gated.decision_values(augmented, gating, zeta)
                 if shared is not None and closed.any():
                     values[rows, k] += gated.decision_values(augmented, closed, shared[k])
@@ -360,9 +375,9 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
         are no such units.
         """
         is_shared = getattr(self.gates_, "is_shared_", None)
-        if is_shared is None or not np.any(is_shared) or len(is_shared) != self.zeta_.shape[1]:
+        if is_shared is None or not np.any(is_shared) or len(is_shared) != self._zeta_.shape[1]:
             return None
-        return context_means(self.zeta_, self._context_counts(), is_shared)
+        return context_means(self._zeta_, self._context_counts(), is_shared)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -371,13 +386,15 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
         return tags
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Read what was pickled; gnorm 0.1.0 had another name for the intercepts.
+        """Read what was pickled; gnorm 0.1.0 kept the array of weights and the intercepts in it.
 
         It had no selectors of columns either.
         """
         state = {"segment": None, "features": None} | state
-        if "context_intercepts_" not in state and "intercept_" in state:
-            state["context_intercepts_"] = state.pop("intercept_")
+        if "zeta_" in state:
+            state["_zeta_"] = ContextWeights.from_array(state.pop("zeta_"))
+        for derived in ("intercept_", "context_intercepts_"):
+            state.pop(derived, None)
         state.pop("_before", None)  # a start in the words of that version: the next fit starts anew
         super().__setstate__(state)
 
@@ -425,11 +442,6 @@ def _learned_from(gates: Any, data: TrainingData) -> str:
     """Fingerprint of what these gates learn from; those of others may learn from targets."""
     is_blind = isinstance(gates, Gates) and not get_tags(gates).target_tags.required
     return data.digest if is_blind else data.digest + data.target_digest
-
-
-def _rows(values: np.ndarray, n_axes: int) -> np.ndarray:
-    """One row for each output, which is the last of more than these axes or the only one."""
-    return values[None] if values.ndim == n_axes else np.moveaxis(values, -1, 0)
 
 
 def _solve(*problem: Any, note: str, **options: Any) -> Solution:

@@ -176,11 +176,11 @@ class GatedClassifier(ClassifierMixin, GatedEstimator):
         --------
         gnorm.boundary.distance_to_boundary : What is bounded, and how.
         """
-        check_is_fitted(self, "zeta_")
-        if len(self.norm_) != len(self.zeta_):
+        check_is_fitted(self, "_zeta_")
+        if len(self.norm_) != len(self._zeta_):
             raise ValueError(
                 "expected decision values of one class against the rest each, got those of "
-                f"{len(self.zeta_)} classes of one model"
+                f"{len(self._zeta_)} classes of one model"
             )
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
         constant = float(self.intercept_scaling) if self.fit_intercept else None

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from gnorm.estimators.filters import kept_filters
 from gnorm.gates.columns import take_rows
+from gnorm.gating import ContextWeights
 from gnorm.losses import Loss
 from gnorm.norms import UnitNorm
 from gnorm.solvers import Near
@@ -139,7 +140,7 @@ class PreviousFit:
         Samples of positive weight.
     support : ndarray of int, shape (n_support,)
         Those with a dual coefficient other than zero.
-    zeta : ndarray of shape (n_outputs, n_units, n_contexts, n_features)
+    zeta : ContextWeights of shape (n_outputs, n_units, n_contexts, n_features)
         Unit weights.
     dual_coef : ndarray of shape (n_outputs, n_support)
         Their dual coefficients, signed.
@@ -154,7 +155,7 @@ class PreviousFit:
     C: float
     n_samples: int
     support: np.ndarray
-    zeta: np.ndarray
+    zeta: ContextWeights
     dual_coef: np.ndarray
     is_bounded: np.ndarray
 
@@ -184,7 +185,7 @@ class PreviousFit:
 
     def _joint_start(self, y: np.ndarray, C: float, design: Any, merged: Any) -> Near | None:
         """Start of the one problem of all classes: the point that its outputs name."""
-        zeta = np.moveaxis(self.zeta, 0, -1).reshape(*self.zeta.shape[1:3], -1)
+        zeta = np.moveaxis(np.asarray(self.zeta), 0, -1).reshape(*self.zeta.shape[1:3], -1)
         if not isinstance(design.norm, UnitNorm):  # methods for other norms begin anew
             return None
         shares = design.norm.unit_norms(zeta)
@@ -208,10 +209,11 @@ class PreviousFit:
         goes_along = np.bincount(merged.group, is_bounded, n_distinct) > 0
         goes_along &= (coef != 0) & np.isfinite(ends)
         coef = np.where(goes_along, ends, np.clip(coef, lower, upper))
-        shares = design.norm.unit_norms(self.zeta[k])
+        zeta = np.asarray(self.zeta[k])
+        shares = design.norm.unit_norms(zeta)
         if not np.any(coef) or not np.any(shares):
             return None
-        return Near(coef, shares / np.sum(shares), design.decision_values(self.zeta[k]))
+        return Near(coef, shares / np.sum(shares), design.decision_values(zeta))
 
 
 def at_bounds(

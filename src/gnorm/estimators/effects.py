@@ -10,20 +10,22 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from gnorm.gates.base import context_names, unit_names
-from gnorm.gating import Activations, open_counts
+from gnorm.gating import Activations, ContextWeights, open_counts
 
 __all__ = ["Effects", "ReadableUnits", "context_means"]
 
 
-def context_means(zeta: np.ndarray, counts: list[int], is_chosen: np.ndarray) -> np.ndarray:
+def context_means(weights: ContextWeights, counts: list[int], is_chosen: np.ndarray) -> np.ndarray:
     """Mean of the weights of each unit over its contexts, (n_outputs, n_units, 1, n_features).
 
     Zeros for the units that are not chosen.
     """
-    means = np.zeros_like(zeta[:, :, :1])
-    for h in np.flatnonzero(is_chosen):
-        first = zeta[:, h, :1]  # of equal contexts the mean is exactly what they are
-        means[:, h] = first + (zeta[:, h, : counts[h]] - first).mean(axis=1, keepdims=True)
+    n_outputs, n_units, _, n_features = weights.shape
+    means = np.zeros((n_outputs, n_units, 1, n_features))
+    for h in np.flatnonzero(is_chosen).tolist():
+        of_unit = weights.of_unit(h)[:, : counts[h]]
+        first = of_unit[:, :1]  # of equal contexts the mean is exactly what they are
+        means[:, h] = first + (of_unit - first).mean(axis=1, keepdims=True)
     return means
 
 
@@ -132,7 +134,7 @@ class ReadableUnits:
     @property
     def unit_names_(self) -> np.ndarray:
         """Names of the units, those that the gates give if they do, shape (n_units,)."""
-        check_is_fitted(self, "zeta_")
+        check_is_fitted(self, "_zeta_")
         return self._named_units()[0]
 
     @property
@@ -178,8 +180,10 @@ class ReadableUnits:
     def _deviations(self: Any) -> tuple[list[np.ndarray], np.ndarray]:
         """Weights of each unit less the mean of its contexts, and the sum of these means."""
         counts = self._context_counts()
-        means = context_means(self.zeta_, counts, self._is_partition)
-        of_units = [self.zeta_[:, h, :count] - means[:, h] for h, count in enumerate(counts)]
+        means = context_means(self._zeta_, counts, self._is_partition)
+        of_units = [
+            self._zeta_.of_unit(h)[:, :count] - means[:, h] for h, count in enumerate(counts)
+        ]
         return of_units, means.sum(axis=(1, 2))
 
     def _context_counts(self) -> list[int]:
@@ -188,7 +192,7 @@ class ReadableUnits:
 
     def _named_units(self: Any) -> tuple[np.ndarray, list[np.ndarray]]:
         """Names of the units and of the contexts of each, numbers where gates give none."""
-        _, n_units, n_contexts, _ = self.zeta_.shape
+        _, n_units, n_contexts, _ = self._zeta_.shape
         units = np.asarray(unit_names(self.gates_, n_units), dtype=object)
         return units, context_names(self.gates_, n_units, n_contexts)
 
@@ -199,7 +203,7 @@ class ReadableUnits:
         return names[self.feature_columns_] if hasattr(self, "feature_columns_") else names
 
     def _names_of_outputs(self: Any) -> tuple[str, ...]:
-        n_outputs = len(self.zeta_)
+        n_outputs = len(self._zeta_)
         if not hasattr(self, "classes_"):
             return tuple(f"y{k}" for k in range(n_outputs))
         return tuple(str(label) for label in self.classes_[-n_outputs:])

@@ -305,7 +305,6 @@ class PartitionGates(Gates):
         return True
 
     def _open_contexts(self, X: Any) -> OpenContexts:
-        n_contexts = max(map(len, self.context_names_))
         contexts = np.empty((X.shape[0], len(self.columns_)), dtype=np.intp)
         for h, j in enumerate(self.columns_):
             contexts[:, h] = codes = self._codes(h, self._values(X, j))
@@ -314,7 +313,7 @@ class PartitionGates(Gates):
                     f"expected values seen by fit in column {self._names[h]}, got "
                     f"{np.count_nonzero(codes < 0)} others (handle_unknown='error')"
                 )
-        return OpenContexts(contexts, n_contexts)
+        return OpenContexts(contexts, [len(names) for names in self.context_names_])
 
     def _n_units(self) -> int:
         return len(self.columns_)

@@ -103,7 +103,7 @@ class SelectedGates(Gates):
 
     def _open_contexts(self, X: Any) -> OpenContexts:
         contexts = self.gates_.open_contexts(X).contexts
-        return OpenContexts(contexts[:, self._units], max(map(len, self.context_names_)))
+        return OpenContexts(contexts[:, self._units], [len(names) for names in self.context_names_])
 
     def _n_units(self) -> int:
         return len(self._units)

@@ -104,7 +104,7 @@ class TreeGates(Gates):
         for h, (column, leaves) in enumerate(zip(reached.T, self.leaves_, strict=True)):
             codes = np.minimum(np.searchsorted(leaves, column), len(leaves) - 1)
             contexts[:, h] = np.where(leaves[codes] == column, codes, -1)
-        return OpenContexts(contexts, max(map(len, self.leaves_)))
+        return OpenContexts(contexts, [len(leaves) for leaves in self.leaves_])
 
     def _n_units(self) -> int:
         return len(self.leaves_)

@@ -159,7 +159,7 @@ def _beside_permuted(
             raise KeyboardInterrupt  # what there is of it is no chance
         gap = max(gap, solution.duality_gap)
         for h, count in enumerate(counts):
-            weights = solution.zeta[h, :count]
-            mean = weights.mean(axis=0) if is_partition[h] else 0.0
+            weights = solution.weights.of_unit(h)[..., :count, :]
+            mean = weights.mean(axis=-2, keepdims=True) if is_partition[h] else 0.0
             squares[h] += np.sum(np.square(weights - mean))
     return np.sqrt(squares[1:]), gap

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from gnorm import gated
-from gnorm.gating import opened
+from gnorm.gating import flattened, opened, padded
 from gnorm.solvers.design import Design
 
 __all__ = ["UNIT", "accurate_outputs", "accurate_sums", "two_sum"]
@@ -48,7 +48,7 @@ def accurate_outputs(design: Design[Any], zeta: np.ndarray) -> tuple[np.ndarray,
         The outputs, to the last bit or nearly, and the bounds.
     """
     outputs, error = np.zeros((2, design.n_samples))
-    weights = zeta.reshape(-1, zeta.shape[2])
+    weights = flattened(zeta, design.gating.n_contexts)
     live = design.gating.open[weights[design.gating.open].any(axis=1)]
     if len(live) == 0:
         return outputs, error
@@ -92,10 +92,11 @@ def accurate_sums(design: Design[Any], coef: np.ndarray) -> tuple[np.ndarray, np
             high, rounded = two_sum(high, part)
             low += rounded
             error += UNIT * (np.abs(rounded) + np.abs(low))
-    sums, bounds = np.zeros((2, *design.activations.shape[1:], design.n_features))
+    sums, bounds = np.zeros((2, len(design.gating.units), design.n_features))
     of_open = high + low
-    sums.reshape(design.n_gates, -1)[design.gating.open] = of_open
-    bounds.reshape(design.n_gates, -1)[design.gating.open] = error + UNIT * np.abs(of_open)
+    sums[design.gating.open] = of_open
+    bounds[design.gating.open] = error + UNIT * np.abs(of_open)
+    sums, bounds = padded(np.stack([sums, bounds]), design.gating.n_contexts)
     return design.kept(sums), design.kept(bounds)
 
 

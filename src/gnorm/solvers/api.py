@@ -10,7 +10,7 @@ from scipy.sparse import issparse
 
 from gnorm import norms
 from gnorm.gated import as_numbers
-from gnorm.gating import Activations, OpenContexts
+from gnorm.gating import Activations, ContextWeights, OpenContexts
 from gnorm.losses import Hinge, Loss, get_loss
 from gnorm.norms import Norm
 from gnorm.solvers.active_set.start import Near
@@ -422,11 +422,13 @@ def solve_prepared(
         certificate, method, seconds = solve_certified(problem, near, **options)
     except NotSeparableError as error:
         raise NotSeparableError(merged.expand(error.certificate), error.residual) from None
-    return expanded(certificate, merged, y, loss, C, method, options.get("tol", 1e-6), seconds)
+    tol = options.get("tol", 1e-6)
+    return expanded(certificate, design, merged, y, loss, C, method, tol, seconds)
 
 
 def expanded(
     certificate: Certificate,
+    design: Design[Any],
     merged: Merged,
     y: np.ndarray,
     loss: Loss,
@@ -440,6 +442,7 @@ def expanded(
     b, kept = merged.expand(certificate.dual_coef), merged.group >= 0
     b[kept] = loss.feasible(y[kept], b[kept], weighted(C, merged.sample_weight[kept]))
     zeta, dual_value = certificate.zeta, certificate.dual_value
+    unit_norms = norms.unit_norms(zeta.reshape(*zeta.shape[:2], -1))
     if np.count_nonzero(kept) > len(merged.rows):  # the shares of copies are rounded
         dual_value -= 2 * certificate.ulp
     status, norm = certificate.point.status, certificate.norm
@@ -450,17 +453,17 @@ def expanded(
     least = float(np.min(loss.margins(y[merged.rows], certificate.outputs)))
     margin = least / norm if norm > 0 else 0.0 * least
     if b.ndim == 2:  # the last axis holds the outputs of each feature
-        zeta = zeta.reshape(*zeta.shape[:2], -1, b.shape[1])
+        zeta = np.moveaxis(zeta.reshape(*zeta.shape[:2], -1, b.shape[1]), -1, 0)
     kind = MarginSolution if isinstance(loss, Hinge) else Solution
     return kind(
-        zeta=zeta,
+        weights=ContextWeights.from_array(zeta, design.gating.n_contexts),
         dual_coef=np.abs(b) if loss.is_margin else b,
         norm=norm,
         margin=margin,
         primal_value=certificate.primal_value,
         dual_value=dual_value,
         duality_gap=gap,
-        unit_norms=norms.unit_norms(zeta.reshape(*zeta.shape[:2], -1)),
+        unit_norms=unit_norms,
         support=np.flatnonzero(b if b.ndim == 1 else b.any(axis=1)),
         status=status,
         n_iter=certificate.point.n_iter,

@@ -454,7 +454,7 @@ def solve_path(
         except NotSeparableError as error:
             raise NotSeparableError(merged.expand(error.certificate), error.residual) from None
         seconds = time.perf_counter() - start
-        yield expanded(certificate, merged, y, loss, C, method, tol, seconds)
+        yield expanded(certificate, design, merged, y, loss, C, method, tol, seconds)
 
 
 @dataclass(frozen=True, eq=False)

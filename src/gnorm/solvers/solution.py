@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 
 from gnorm import gated
-from gnorm.gating import OpenContexts
+from gnorm.gating import ContextWeights, OpenContexts
 
 __all__ = ["MarginSolution", "NotSeparableError", "Solution", "Status", "warn_if_unfinished"]
 
@@ -84,9 +84,9 @@ class Solution:
 
     Attributes
     ----------
-    zeta : ndarray of shape (n_units, n_contexts, n_features)
-        Unit weights, with a fourth axis where there are several outputs. For one-hot gates
-        (GLN) the representation of least cost.
+    weights : ContextWeights of shape (n_units, n_contexts, n_features)
+        Unit weights of the contexts that there are, with a first axis where there are several
+        outputs. For one-hot gates (GLN) the representation of least cost.
     dual_coef : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Dual point: :math:`a_n = y_n b_n \ge 0` for a margin loss, else :math:`b_n`.
     norm : float
@@ -116,7 +116,7 @@ class Solution:
         The method that solved the problem.
     """
 
-    zeta: np.ndarray
+    weights: ContextWeights
     dual_coef: np.ndarray
     norm: float
     margin: float
@@ -129,6 +129,25 @@ class Solution:
     n_iter: int
     seconds: float
     method: str
+
+    @property
+    def zeta(self) -> np.ndarray:
+        """Unit weights as an array, zero where a unit has fewer contexts than another.
+
+        The shape is (n_units, n_contexts, n_features), with a fourth axis where there are several
+        outputs.
+        """
+        zeta = np.asarray(self.weights)
+        return zeta if zeta.ndim == 3 else np.moveaxis(zeta, 0, -1)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Read what was pickled; gnorm 0.1.0 kept the array."""
+        state = dict(state)
+        if "zeta" in state:
+            zeta = state.pop("zeta")
+            zeta = zeta if zeta.ndim == 3 else np.moveaxis(zeta, -1, 0)
+            state["weights"] = ContextWeights.from_array(zeta)
+        self.__dict__.update(state)
 
     def decision_values(self, X: Any, activations: ArrayLike | OpenContexts) -> np.ndarray:
         """Evaluate the predictor, see :func:`gnorm.gated.decision_values`.
@@ -145,9 +164,9 @@ class Solution:
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Signed decision values, one column an output if there are several.
         """
-        if self.zeta.ndim == 3:
-            return gated.decision_values(X, activations, self.zeta)
-        each = [gated.decision_values(X, activations, own) for own in np.moveaxis(self.zeta, -1, 0)]
+        if self.weights.rows.ndim == 2:
+            return gated.decision_values(X, activations, self.weights)
+        each = [gated.decision_values(X, activations, own) for own in self.weights]
         return np.stack(each, axis=1)
 
 

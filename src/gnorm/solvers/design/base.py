@@ -24,7 +24,7 @@ from scipy.linalg.blas import dsyrk
 from scipy.sparse import csr_matrix, issparse
 
 from gnorm import gated, kernels
-from gnorm.gating import Activations, Gating, opened
+from gnorm.gating import Activations, Gating, flattened, opened, padded
 from gnorm.norms import UnitNorm
 from gnorm.solvers.design.coded import Block, CodedFeatures, Factors
 from gnorm.solvers.design.gram import Gram, Precision
@@ -209,12 +209,12 @@ class Design(ABC, Generic[AnyNorm]):
         -------
         gates : ndarray of bool, shape (n_samples, n_gates, 1)
             The gates :math:`g_k`, see :func:`coded_gates`.
-        decoding : CSR matrix of shape (n_units * n_contexts, n_gates)
-            From them to the activations of the units: of weights or sums as well.
+        decoding : CSR matrix of shape (n_rows, n_gates)
+            From them to the contexts of :class:`~gnorm.gating.Gating`: of weights or sums as well.
         factors : Factors
             Matrices :math:`F_h` of the kernels.
         """
-        n_samples, n_units, n_contexts = self.activations.shape
+        n_samples, n_units, _ = self.activations.shape
         contexts = coded_gates(self.gating)
         gates = np.ones((n_samples, len(contexts) + self.is_one_hot, 1), dtype=bool)
         gates[:, : len(contexts), 0] = opened(self.activations, contexts)
@@ -222,11 +222,11 @@ class Design(ABC, Generic[AnyNorm]):
         rows, columns, entries = [contexts], [own], [np.ones(len(contexts))]
         if self.is_one_hot:
             references = self.gating.references
-            rows += [references, references[contexts // n_contexts]]
+            rows += [references, references[self.gating.units[contexts]]]
             columns += [np.full(n_units, len(contexts)), own]
             entries += [np.ones(n_units), np.full(len(contexts), -1.0)]
         places = np.concatenate(rows), np.concatenate(columns)
-        shape = n_units * n_contexts, gates.shape[1]
+        shape = len(self.gating.units), gates.shape[1]
         decoding = csr_matrix((np.concatenate(entries), places), shape)
         gates.setflags(write=False)  # threads may share them
         return gates, decoding, self._factors(decoding)
@@ -234,11 +234,12 @@ class Design(ABC, Generic[AnyNorm]):
     def decoded(self, coded: np.ndarray) -> np.ndarray:
         """Weights or sums over all contexts from those over the coded gates, their first axis."""
         flat = self.coded[1] @ coded.reshape(len(coded), -1)
-        return flat.reshape(*self.activations.shape[1:], *coded.shape[1:])
+        of_units = padded(flat, self.gating.n_contexts)
+        return of_units.reshape(*self.activations.shape[1:], *coded.shape[1:])
 
     def coded_sums(self, sums: np.ndarray) -> np.ndarray:
         """Sums over the coded gates from those of all contexts, shape (n_gates, 1, n_features)."""
-        coded = sums.reshape(-1, 1, sums.shape[2])[coded_gates(self.gating)]
+        coded = flattened(sums, self.gating.n_contexts)[coded_gates(self.gating), None]
         return np.concatenate([coded, sums[:1].sum(axis=1)[None]]) if self.is_one_hot else coded
 
     @abstractmethod
@@ -398,7 +399,7 @@ class Design(ABC, Generic[AnyNorm]):
         """
         n_rows = self.n_samples if rows is None else len(rows)
         largest = float(np.max(np.abs(zeta), initial=0.0)) or 1.0
-        weights = (zeta / largest).astype(self._rough_precision)
+        weights = flattened((zeta / largest).astype(self._rough_precision), self.gating.n_contexts)
         values = np.empty(n_rows)
         for block in gated.row_blocks(n_rows, max(self.n_open_gates, self.n_features)):
             wanted = block if rows is None else rows[block]
@@ -410,12 +411,12 @@ class Design(ABC, Generic[AnyNorm]):
         on = np.flatnonzero(coef)
         largest = float(np.max(np.abs(coef), initial=0.0)) or 1.0
         coef = (coef / largest).astype(self._rough_precision)
-        total = np.zeros((*self.activations.shape[1:], self.n_features))
+        total = np.zeros((len(self.gating.units), self.n_features))
         for block in gated.row_blocks(len(on), max(self.n_open_gates, self.n_features)):
             rows = on[block]
             total += self.gating[rows].sums(self._rough_inputs(rows), coef[rows])
         total *= largest * self.max_input_norm
-        return total
+        return padded(total, self.gating.n_contexts)
 
     @property
     def _rough_precision(self) -> Precision:

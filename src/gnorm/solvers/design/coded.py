@@ -124,14 +124,14 @@ class CodedFeatures:
         r"""Compute :math:`\Phi^\top b`, shape (size,)."""
         total = np.empty(self.size)
         for block, part in self._parts(total):
-            part[:] = block.gating.sums(block.X, coef)[:, 0]
+            part[:] = block.gating.sums(block.X, coef)
         return total
 
     def values(self, zeta: np.ndarray) -> np.ndarray:
         r"""Compute :math:`\Phi \zeta`, shape (n_samples,)."""
         values = np.zeros(self._design.n_samples)
         for block, part in self._parts(zeta):
-            values += block.gating.values(block.X, part[:, None])
+            values += block.gating.values(block.X, part)
         return values
 
     def squares(self, V: np.ndarray) -> np.ndarray:
@@ -168,7 +168,7 @@ class CodedFeatures:
             of_units = block.design.decoded(part)
             own = np.zeros((*of_units.shape[:2], design.n_features))
             own[:, :, block.features] = of_units
-            total[block.kernels] += own
+            total[block.kernels, : own.shape[1]] += own
         return total
 
     def of(self, sums: np.ndarray) -> np.ndarray:

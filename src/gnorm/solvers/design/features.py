@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from gnorm import gated
-from gnorm.gating import Activations
+from gnorm.gating import Activations, flattened
 from gnorm.norms import GroupNorm, Norm
 from gnorm.solvers.design.group import GroupDesign
 
@@ -63,7 +63,7 @@ class FeatureDesign(GroupDesign):
             return super().decision_values(zeta)
         gates, decoding, _ = self.coded
         n_outputs, n_gates = zeta.shape[3], gates.shape[1]
-        flat = decoding.T @ zeta.reshape(decoding.shape[0], -1)
+        flat = decoding.T @ flattened(zeta.reshape(*zeta.shape[:2], -1), self.gating.n_contexts)
         weights = flat.reshape(n_gates, self.n_features, n_outputs).transpose(1, 0, 2)
         weights = np.ascontiguousarray(weights).reshape(self.n_features, -1)
         values = np.empty((self.n_samples, n_outputs))

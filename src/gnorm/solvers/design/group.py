@@ -86,7 +86,7 @@ class GroupDesign(Design[GroupNorm]):
         reused = {} if out is None else {"c": out, "overwrite_c": 1}
         S: np.ndarray = syrk(1.0, scaled.T, trans=1, lower=1, **reused)
         if self.gating.rare is not None:
-            rare = self.gating.rare @ diags(np.repeat(roots, self.activations.shape[2]))
+            rare = self.gating.rare @ diags(roots[self.gating.units])
             agreeing = tril(rare @ rare.T).tocoo()
             S[agreeing.row, agreeing.col] += agreeing.data.astype(precision)
         # the transpose of the symmetric matrix only aligns memory order
@@ -104,7 +104,7 @@ class GroupDesign(Design[GroupNorm]):
 
     def _factors(self, decoding: csr_matrix) -> Factors:
         rows = np.flatnonzero(np.diff(decoding.indptr))  # of contexts that are open in no sample
-        units = rows // self.activations.shape[2]
+        units = self.gating.units[rows]
         scales = np.sqrt(self._inverse_squares)[units]
         return Factors(decoding[rows].toarray() * scales[:, None], units, self.n_kernels)
 
@@ -150,10 +150,10 @@ def _coded(gating: Gating, precision: Precision) -> _Codes:
     products are those of the unit vectors less :math:`1/C`: one column a unit less, so that the
     products cost half for two contexts. Other gates are their own code.
     """
-    n_samples, n_units, n_contexts = gating.shape
-    n_columns = np.bincount(gating.columns // n_contexts, minlength=n_units)
+    n_samples, n_units, _ = gating.shape
+    n_columns = np.bincount(gating.units[gating.columns], minlength=n_units)
     firsts = np.cumsum(n_columns) - n_columns
-    is_whole = np.bincount(gating.open // n_contexts, minlength=n_units) == n_columns
+    is_whole = np.bincount(gating.units[gating.open], minlength=n_units) == n_columns
     is_simplex = is_whole & gating.is_one_hot & (n_columns > 1)
     blocks: list[np.ndarray] = []
     parts: list[tuple[slice, Any]] = []

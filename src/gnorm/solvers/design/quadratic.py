@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from gnorm.gating import Activations
+from gnorm.gating import Activations, padded
 from gnorm.norms import QuadraticNorm
 from gnorm.solvers.design.base import Design
 from gnorm.solvers.design.coded import Factors
@@ -52,7 +52,7 @@ class QuadraticDesign(Design[QuadraticNorm]):
         return self.decision_values(self.norm.recovered(sums, np.ones(1)))[..., None]
 
     def _factors(self, decoding: csr_matrix) -> Factors:
-        dense = decoding.toarray().reshape(*self.activations.shape[1:], -1)
+        dense = padded(decoding.toarray(), self.gating.n_contexts)
         values, vectors = np.linalg.eigh(self.norm.gate_metric(dense))
         rows = (np.sqrt(np.maximum(values, 0.0)) * vectors).T
         return Factors(rows, np.zeros(len(rows), dtype=np.intp), 1)
