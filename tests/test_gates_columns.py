@@ -72,6 +72,23 @@ def test_gates_that_open_several_contexts_tell_no_open_ones():
         assert not hasattr(gates.fit(X), "open_contexts")
 
 
+class ToldAsArray(OpenGates):
+    """Gates of others, with a method of that name that tells something else."""
+
+    def open_contexts(self, X):
+        return np.asarray(super().transform(X))
+
+
+@pytest.mark.parametrize(
+    "gates", [JoinedGates([ToldAsArray(), OpenGates()]), SelectedGates(ToldAsArray(), [0])]
+)
+def test_open_contexts_of_others_are_checked(gates):
+    with pytest.raises(
+        TypeError, match="expected OpenContexts from open_contexts of ToldAsArray, got ndarray"
+    ):
+        gates.fit(np.zeros((3, 1))).open_contexts(np.zeros((3, 1)))
+
+
 def test_activations_that_a_subclass_changes_are_those_that_are_taken():
     class Merged(CategoryGates):
         def transform(self, X):

@@ -248,9 +248,22 @@ def validate_columns(gates: Any, X: Any, *, reset: bool, **options: Any) -> Any:
 
 
 def activations_of(gates: Any, X: Any) -> Any:
-    """Activations by fitted gates, as open contexts where the gates can tell these."""
-    open_contexts = getattr(gates, "open_contexts", None)
-    return gates.transform(X) if open_contexts is None else open_contexts(X)
+    """Activations by fitted gates, as open contexts where the gates can tell these.
+
+    Raises
+    ------
+    TypeError
+        If they tell something else.
+    """
+    if not hasattr(gates, "open_contexts"):
+        return gates.transform(X)
+    found = gates.open_contexts(X)
+    if not isinstance(found, OpenContexts):
+        raise TypeError(
+            f"expected OpenContexts from open_contexts of {type(gates).__name__}, "
+            f"got {type(found).__name__}"
+        )
+    return found
 
 
 class PartitionGates(Gates):

@@ -13,6 +13,7 @@ from gnorm.gates.base import (
     BoolArray,
     FloatArray,
     Gates,
+    activations_of,
     context_names,
     unit_names,
     validate_columns,
@@ -102,7 +103,7 @@ class SelectedGates(Gates):
         return hasattr(self.gates_, "open_contexts")
 
     def _open_contexts(self, X: Any) -> OpenContexts:
-        contexts = self.gates_.open_contexts(X).contexts
+        contexts = activations_of(self.gates_, X).contexts
         return OpenContexts(contexts[:, self._units], [len(names) for names in self.context_names_])
 
     def _n_units(self) -> int:
