@@ -242,6 +242,23 @@ def test_no_fit_without_shrinkage_is_said():
     assert list(found.selected_names_) == ["s3"]
 
 
+@pytest.mark.parametrize("relax", [True, "cv"])
+@pytest.mark.parametrize(
+    ("Cs", "error", "sentence"),
+    [
+        ([1.0, -1.0], ValueError, "expected Cs > 0, got -1.0"),
+        ([], ValueError, "expected Cs of shape"),
+        ([1.0, np.inf], ValueError, "expected finite Cs for the loss .*, got inf"),
+        (0, ValueError, "Cs == 0, must be >= 1"),
+        ("many", TypeError, "Cs must be an instance of int"),
+    ],
+)
+def test_Cs_are_checked_also_where_none_is_chosen(relax, Cs, error, sentence):
+    X, _, target = table(20)
+    with pytest.raises(error, match=sentence):
+        selector(REGRESSOR, relax=relax, Cs=Cs).fit(X, target)
+
+
 @pytest.mark.parametrize("relax", [False, "True", 1, None, "CV"])
 def test_values_of_relax(relax):
     X, _, target = table(40)

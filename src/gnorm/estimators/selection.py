@@ -21,6 +21,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 
 from gnorm.estimators.base import of_all_samples
 from gnorm.estimators.data import TrainingData, all_or_nothing, in_parallel
+from gnorm.losses import Loss
 from gnorm.solvers import NotSeparableError, Solution, Status
 from gnorm.solvers.api import share_gram
 from gnorm.solvers.path import check_Cs, least_C, solve_path
@@ -29,6 +30,7 @@ from gnorm.solvers.problem import Problem
 __all__ = [
     "PathCV",
     "RoutedCV",
+    "given_Cs",
     "grid_of",
     "on_part",
     "path_of",
@@ -220,15 +222,23 @@ def splits_of(
     return parts
 
 
+def given_Cs(given: Any, loss: Loss) -> np.ndarray | None:
+    """Return the Cs that are given, increasing, None where it is how many; raise if neither."""
+    if not hasattr(given, "__len__") or isinstance(given, str):
+        check_scalar(given, "Cs", Integral, min_val=1)
+        return None
+    Cs = check_Cs(given)
+    if np.isinf(Cs[-1]) and not loss.allows_infinite_C:
+        raise ValueError(f"expected finite Cs for the loss {loss!r}, got inf")
+    return Cs
+
+
 def grid_of(given: Any, model: Any, data: TrainingData) -> np.ndarray:
     """Return the Cs to choose from, increasing, for an estimator that may be fitted for it."""
     loss = model._loss_of(data)
-    if hasattr(given, "__len__") and not isinstance(given, str):
-        Cs = check_Cs(given)
-        if np.isinf(Cs[-1]) and not loss.allows_infinite_C:
-            raise ValueError(f"expected finite Cs for the loss {loss!r}, got inf")
+    Cs = given_Cs(given, loss)
+    if Cs is not None:
         return Cs
-    check_scalar(given, "Cs", Integral, min_val=1)
     model._see_columns(data)
     model._fit_gates(data)
     design, merged = model._prepare(data)

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from gnorm.estimators.data import TrainingData, all_or_nothing, in_parallel
 from gnorm.estimators.selection import (
     RoutedCV,
+    given_Cs,
     grid_of,
     on_part,
     scores_of,
@@ -249,6 +250,7 @@ class UnitSelectionCV(RoutedCV, MetaEstimatorMixin, BaseEstimator):
         whole, all_data, names = fitted(model, data)
         if self.n_units_to_select != "cv":
             check_count_of_units(most, len(names))
+        given_Cs(self.Cs, model._loss_of(data))  # also where none is chosen
         Cs = None if is_unshrunk else grid_of(self.Cs, clone(model), data)
         self.n_tried_ = np.arange(most + 1) if self.n_units_to_select == "cv" else np.array([most])
         scorer = self._scorer()
