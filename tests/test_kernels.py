@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
 from gnorm.datasets import load_binary_digits
-from gnorm.gates import HyperplaneGates
+from gnorm.gates import HyperplaneGates, OpenContexts
 from gnorm.kernels import (
     GateKernel,
     agreement,
@@ -65,6 +65,19 @@ def test_agreement_of_any_gates():
     left, right = rng.random((5, 3, 4)) < 0.5, rng.random((6, 3, 4)) < 0.5
     expected = (left[:, None] & right[None]).sum(axis=(2, 3))
     assert_array_equal(agreement(left, right), expected)
+
+
+def test_kernels_of_open_contexts_are_those_of_the_array():
+    rng = np.random.default_rng(0)
+    X, levels = rng.normal(size=(11, 3)), [2, 3, 50]
+    gates, others = (OpenContexts(rng.integers(levels, size=(n, 3)), levels) for n in (6, 5))
+    for kernel in NORMS.values():
+        of_arrays = kernel(X[:6], np.asarray(gates), X[6:], np.asarray(others))
+        for left, right in ((gates, others), (gates, np.asarray(others))):
+            assert_array_equal(kernel(X[:6], left, X[6:], right), of_arrays)
+        assert_array_equal(kernel(X[:6], gates), kernel(X[:6], np.asarray(gates)))
+    wider = OpenContexts(others.contexts, [2, 4, 50])
+    assert_array_equal(agreement(gates, wider), agreement(gates, others))
 
 
 def test_agreement_needs_three_axes():

@@ -24,6 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
+from gnorm.gating import Gating, OpenContexts, opened
+
 __all__ = [
     "GateKernel",
     "agreement",
@@ -81,7 +83,9 @@ def squared_row_norms(X: Any) -> np.ndarray:
     return np.einsum("nd,nd->n", X, X)
 
 
-def agreement(activations: ArrayLike, activations_Y: ArrayLike | None = None) -> np.ndarray:
+def agreement(
+    activations: ArrayLike | OpenContexts, activations_Y: ArrayLike | OpenContexts | None = None
+) -> np.ndarray:
     """Count the contexts that two samples have on in common.
 
     Parameters
@@ -96,38 +100,38 @@ def agreement(activations: ArrayLike, activations_Y: ArrayLike | None = None) ->
     ndarray of shape (n_samples_X, n_samples_Y)
         For one-hot gates the number of units that agree.
     """
-
-    def flat(gates: ArrayLike) -> np.ndarray:
-        """Gates as numbers, shape (n_samples, n_units * n_contexts).
-
-        Raises
-        ------
-        ValueError
-            If they do not have three axes.
-        """
-        gates = np.asarray(gates)
-        if gates.ndim != 3:
-            raise ValueError(
-                "expected activations of shape (n_samples, n_units, n_contexts), "
-                f"got shape {gates.shape}"
-            )
-        # counts up to 2^24 are exact in single precision, at half the cost
-        return np.ascontiguousarray(gates.reshape(len(gates), -1), dtype=np.float32)
-
-    left = flat(activations)
-    if activations_Y is None:
-        return (left @ left.T).astype(float)
-    right = flat(activations_Y)
-    if np.shape(activations)[1:] != np.shape(activations_Y)[1:]:
+    if activations_Y is not None and np.shape(activations)[1:] != np.shape(activations_Y)[1:]:
         raise ValueError(
             "expected activations of as many units and contexts on both sides, got "
             f"{np.shape(activations)[1:]} and {np.shape(activations_Y)[1:]}"
         )
-    return (left @ right.T).astype(float)
+    both = [activations] if activations_Y is None else [activations, activations_Y]
+    coded = [gates for gates in both if isinstance(gates, OpenContexts)]
+    if len(coded) == len(both) and np.array_equal(coded[0].n_contexts, coded[-1].n_contexts):
+        on = Gating(coded[0]).open  # what is open in no row has no part in it
+        flat = [opened(gates, on) for gates in coded]
+    else:
+        flat = [_flat(gates) for gates in both]
+    # counts up to 2^24 are exact in single precision, at half the cost
+    flat = [gates.astype(np.float32) for gates in flat]
+    return (flat[0] @ flat[-1].T).astype(float)
+
+
+def _flat(activations: ArrayLike | OpenContexts) -> np.ndarray:
+    gates = np.asarray(activations)
+    if gates.ndim != 3:
+        raise ValueError(
+            "expected activations of shape (n_samples, n_units, n_contexts), "
+            f"got shape {gates.shape}"
+        )
+    return gates.reshape(len(gates), -1)
 
 
 def predictor_l2_kernel(
-    X: Any, activations: ArrayLike, Y: Any = None, activations_Y: ArrayLike | None = None
+    X: Any,
+    activations: ArrayLike | OpenContexts,
+    Y: Any = None,
+    activations_Y: ArrayLike | OpenContexts | None = None,
 ) -> np.ndarray:
     r"""Kernel :math:`\langle x, x' \rangle (1 - H + C a(x, x'))` of the L2 norm of the predictors.
 
@@ -153,7 +157,10 @@ def predictor_l2_kernel(
 
 
 def plain_kernel(
-    X: Any, activations: ArrayLike, Y: Any = None, activations_Y: ArrayLike | None = None
+    X: Any,
+    activations: ArrayLike | OpenContexts,
+    Y: Any = None,
+    activations_Y: ArrayLike | OpenContexts | None = None,
 ) -> np.ndarray:
     r"""Kernel :math:`\langle x, x' \rangle a(x, x')` of the norm :math:`\|\zeta\|_2`.
 
@@ -176,7 +183,10 @@ def plain_kernel(
 
 
 def shallow_kernel(
-    X: Any, activations: ArrayLike, Y: Any = None, activations_Y: ArrayLike | None = None
+    X: Any,
+    activations: ArrayLike | OpenContexts,
+    Y: Any = None,
+    activations_Y: ArrayLike | OpenContexts | None = None,
 ) -> np.ndarray:
     r"""Kernel :math:`\langle x, x' \rangle [a(x, x') = H]` of the shallow GLN.
 
@@ -201,7 +211,12 @@ def shallow_kernel(
     return gram(X, Y) * (agreement(activations, activations_Y) == n_units)
 
 
-def _check_lengths(X: Any, activations: ArrayLike, Y: Any, activations_Y: ArrayLike | None) -> None:
+def _check_lengths(
+    X: Any,
+    activations: ArrayLike | OpenContexts,
+    Y: Any,
+    activations_Y: ArrayLike | OpenContexts | None,
+) -> None:
     for inputs, gates in ((X, activations), (Y, activations_Y)):
         if inputs is None or gates is None:
             continue
@@ -212,8 +227,14 @@ def _check_lengths(X: Any, activations: ArrayLike, Y: Any, activations_Y: ArrayL
             )
 
 
-def _check_one_hot(activations: ArrayLike | None) -> None:
-    if activations is not None and not np.all(np.sum(activations, axis=-1) == 1):
+def _check_one_hot(activations: ArrayLike | OpenContexts | None) -> None:
+    if activations is None:
+        return
+    if isinstance(activations, OpenContexts):
+        n_open = activations.sum(axis=2)
+    else:
+        n_open = np.sum(activations, axis=-1)
+    if not np.all(n_open == 1):
         raise ValueError(
             "expected activations with exactly one context on per unit, got none or several; "
             "without that this is no kernel"
@@ -261,8 +282,9 @@ class GateKernel:
 
     def __call__(self, X: Any, Y: Any = None) -> np.ndarray:
         """Evaluate the kernel between the rows of ``X`` and of ``Y``."""
-        activations = self.gates.transform(X)
-        activations_Y = None if Y is None or Y is X else self.gates.transform(Y)
+        activate = getattr(self.gates, "open_contexts", self.gates.transform)
+        activations = activate(X)
+        activations_Y = None if Y is None or Y is X else activate(Y)
         return _KERNELS[self.norm](X, activations, None if Y is X else Y, activations_Y)
 
     def __repr__(self) -> str:

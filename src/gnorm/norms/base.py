@@ -243,8 +243,12 @@ class QuadraticNorm(UnitNorm):
     """A norm with one kernel for all units together."""
 
     @abstractmethod
-    def kernel(self, X: Any, activations: np.ndarray) -> np.ndarray:
-        """Kernel matrix of the samples, shape (n_samples, n_samples)."""
+    def kernel(self, X: Any, activations: Activations) -> np.ndarray:
+        """Kernel matrix of the samples, shape (n_samples, n_samples).
+
+        Of gates that open one context a unit the activations may be
+        :class:`~gnorm.gates.OpenContexts`; ``np.asarray`` makes an array of them.
+        """
 
     @abstractmethod
     def largest_kernel(self, n_units: int, n_contexts: int) -> float:

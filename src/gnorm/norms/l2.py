@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from gnorm import kernels
 from gnorm.gated import FloatArray, frobenius_norms
+from gnorm.gating import Activations
 from gnorm.norms.base import Network, QuadraticNorm, check_weights
 from gnorm.norms.simplex import check_threshold
 
@@ -58,7 +59,7 @@ class L2(QuadraticNorm):
         r"""Weights :math:`\zeta = V`."""
         return shares[0] * sums
 
-    def kernel(self, X: Any, activations: np.ndarray) -> np.ndarray:
+    def kernel(self, X: Any, activations: Activations) -> np.ndarray:
         """Kernel matrix, shape (n_samples, n_samples)."""
         return kernels.plain_kernel(X, activations)
 

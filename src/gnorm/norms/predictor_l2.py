@@ -100,7 +100,7 @@ class PredictorL2(QuadraticNorm):
         kept = left / (left + n_units * share)
         return exchanged + left * deviations + kept * beta_bar / n_units
 
-    def kernel(self, X: Any, activations: np.ndarray) -> np.ndarray:
+    def kernel(self, X: Any, activations: Activations) -> np.ndarray:
         """Kernel matrix, shape (n_samples, n_samples)."""
         return kernels.predictor_l2_kernel(X, activations)
 

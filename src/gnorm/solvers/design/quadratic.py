@@ -28,7 +28,7 @@ class QuadraticDesign(Design[QuadraticNorm]):
         self.gram = Gram(self._gram, self.max_input_norm)
 
     def _gram(self, precision: Precision, length: float) -> np.ndarray:
-        kernel = self.norm.kernel(self.X, np.asarray(self.activations))
+        kernel = self.norm.kernel(self.X, self.activations)
         if precision is not np.float64:
             kernel /= length**2
         return kernel.astype(precision, copy=False)
