@@ -1,0 +1,270 @@
+"""Units of very different numbers of contexts: what is kept of them has a row for each context."""
+
+import copy
+import pickle
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from gnorm import (
+    FReLUClassifier,
+    GLNNormClassifier,
+    GLNNormRegressor,
+    gated,
+    gln_norm_path,
+    norms,
+    solve,
+)
+from gnorm.gates import CategoryGates, JoinedGates, OpenContexts, OpenGates
+from gnorm.gating import ContextWeights, flattened, padded
+from gnorm.solvers.design import make_design
+
+LEVELS = np.array([2, 1, 7, 3])
+N_FEATURES = 3
+
+
+@pytest.fixture
+def zeta():
+    """Weights that are zero where there is no context."""
+    exists = np.arange(LEVELS.max()) < LEVELS[:, None]
+    return np.random.default_rng(0).normal(size=(4, 7, N_FEATURES)) * exists[:, :, None]
+
+
+def samples(n_samples=90, *, is_closed=False):
+    """Inputs and open contexts, of uneven units and of units filled up to the largest."""
+    rng = np.random.default_rng(1)
+    contexts = rng.integers(-int(is_closed), LEVELS, size=(n_samples, 4))
+    X = rng.normal(size=(n_samples, N_FEATURES))
+    return X, OpenContexts(contexts, LEVELS), OpenContexts(contexts, 7)
+
+
+def labelled(n_samples=90):
+    X, uneven, even = samples(n_samples)
+    slope = X[:, 0] * (uneven.contexts[:, 0] - 0.5) + 0.3 * X[:, 1]
+    return X, slope + 0.1 * np.random.default_rng(2).normal(size=n_samples), uneven, even
+
+
+# ------------------------------------------------------------------------------- rows and arrays
+
+
+def test_weights_are_rows_of_the_contexts_that_there_are(zeta):
+    weights = ContextWeights.from_array(zeta, LEVELS)
+    assert weights.rows.shape == (LEVELS.sum(), N_FEATURES)
+    assert weights.shape == zeta.shape
+    assert repr(weights) == "<ContextWeights of shape (4, 7, 3)>"
+    assert_array_equal(weights, zeta)
+    assert_array_equal(np.asarray(weights, dtype=np.float32), zeta.astype(np.float32))
+    for h, count in enumerate(LEVELS):
+        assert_array_equal(weights.of_unit(h), zeta[h, :count])
+    assert_array_equal(norms.unit_norms(weights), norms.unit_norms(zeta))
+    with pytest.raises(TypeError, match="expected weights of several outputs, got <ContextWeights"):
+        weights[0]
+    with pytest.raises(ValueError, match="expected copy other than False"):
+        weights.__array__(copy=False)
+
+
+def test_outputs_are_the_first_axis(zeta):
+    both = np.stack([zeta, 2 * zeta])
+    weights = ContextWeights.from_array(both, LEVELS)
+    assert weights.shape == both.shape
+    assert len(weights) == 2
+    assert weights.rows.flags.c_contiguous
+    assert_array_equal(weights, both)
+    for own, expected in zip(weights, both, strict=True):
+        assert_array_equal(own, expected)
+    assert_array_equal(weights.of_unit(2), both[:, 2])
+
+
+def test_even_weights_are_views(zeta):
+    weights = ContextWeights.from_array(zeta)
+    assert np.shares_memory(weights.rows, zeta)
+    assert np.shares_memory(np.asarray(weights), zeta)
+    assert not np.shares_memory(weights.__array__(copy=True), zeta)
+
+
+@pytest.mark.parametrize("n_contexts", [LEVELS, np.full(4, 7), np.array([0, 7, 0, 2])])
+def test_rows_go_to_their_places_and_back(n_contexts):
+    rows = np.random.default_rng(0).normal(size=(2, n_contexts.sum(), N_FEATURES))
+    zeta = padded(rows, n_contexts)
+    assert zeta.shape == (2, 4, 7, N_FEATURES)
+    assert_array_equal(flattened(zeta, n_contexts), rows)
+    assert np.count_nonzero(zeta) == rows.size
+
+
+# ----------------------------------------------------------------------------------- predictions
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+@pytest.mark.parametrize("evaluate", [gated.decision_values, gated.unit_values])
+def test_values_are_those_of_the_array_to_the_last_bit(zeta, evaluate, is_closed):
+    X, uneven, even = samples(is_closed=is_closed)
+    weights = ContextWeights.from_array(zeta, LEVELS)
+    expected = evaluate(X, even, zeta)
+    for gates, own in ((uneven, weights), (uneven, zeta), (even, weights)):
+        assert_array_equal(evaluate(X, gates, own), expected)
+    assert_allclose(evaluate(X, np.asarray(uneven), weights), expected, atol=1e-12)
+    coef = X[:, 0]
+    assert_array_equal(gated.accumulate(X, uneven, coef), gated.accumulate(X, even, coef))
+
+
+def test_values_of_no_samples(zeta):
+    X, uneven, _ = samples()
+    assert gated.decision_values(X[:0], uneven[:0], zeta).shape == (0,)
+
+
+def test_weights_that_do_not_fit_are_refused(zeta):
+    X, uneven, _ = samples()
+    with pytest.raises(ValueError, match=r"activations with 4 units of 6 contexts, .*4 and 7"):
+        gated.decision_values(X, uneven, zeta[:, :6])
+    weights = ContextWeights.from_array(np.where(zeta == zeta[0, 0, 0], np.nan, zeta), LEVELS)
+    with pytest.raises(ValueError, match="expected finite zeta"):
+        gated.decision_values(X, uneven, weights)
+
+
+# ------------------------------------------------------------------------------------- solutions
+
+
+@pytest.mark.parametrize("unit_features", [None, np.arange(N_FEATURES) != np.arange(4)[:, None]])
+@pytest.mark.parametrize("method", ["interior-point", "working-set", "primal"])
+@pytest.mark.parametrize("loss", ["squared_error", "hinge"])
+def test_solutions_are_those_of_filled_up_units_to_the_last_bit(loss, method, unit_features):
+    X, y, uneven, even = labelled()
+    y = np.where(y > 0, 1.0, -1.0) if loss == "hinge" else y
+    found, expected = (
+        solve(X, y, gates, loss=loss, C=0.5, method=method, unit_features=unit_features)
+        for gates in (uneven, even)
+    )
+    assert found.weights.rows.shape == (LEVELS.sum(), N_FEATURES)
+    assert_array_equal(found.dual_coef, expected.dual_coef)
+    assert_array_equal(found.weights.rows, flattened(expected.zeta, LEVELS))
+    assert_allclose(found.unit_norms, norms.unit_norms(found.zeta), rtol=1e-12)
+    assert_array_equal(found.decision_values(X, uneven), expected.decision_values(X, even))
+
+
+@pytest.mark.parametrize("norm", [None, "l2", "predictor_l2", "l1", "nuclear"])
+def test_solutions_of_several_outputs_and_other_norms(norm):
+    X, y, uneven, even = labelled(40)
+    loss = "multinomial" if norm in (None, "nuclear") else "squared_error"
+    y = np.digitize(y, [-0.4, 0.4]) if loss == "multinomial" else y
+    found, expected = (
+        solve(X, y, gates, loss=loss, C=0.5, norm=norm, tol=1e-5) for gates in (uneven, even)
+    )
+    assert found.zeta.shape == expected.zeta.shape
+    assert_allclose(found.norm, expected.norm, rtol=1e-6)
+    assert_allclose(found.decision_values(X, uneven), expected.decision_values(X, even), atol=1e-3)
+
+
+def test_coded_gates_and_kernels_are_those_of_filled_up_units():
+    X, uneven, even = samples()
+    for name in ("group", "l2", "predictor_l2"):
+        left, right = (make_design(norms.get_norm(name), X, gates) for gates in (uneven, even))
+        assert_array_equal(left.coded[0], right.coded[0])
+        sums = left.sums(X[:, 0])
+        assert_array_equal(sums, right.sums(X[:, 0]))
+        assert_array_equal(left.coded_sums(sums), right.coded_sums(sums))
+        unit = np.ones(left.n_kernels)
+        assert_allclose(
+            left.weighted_gram(unit, np.float64), right.weighted_gram(unit, np.float64), atol=1e-12
+        )
+
+
+def test_a_solution_that_kept_the_array_is_read():
+    X, y, uneven, _ = labelled(40)
+    for loss, targets in (("squared_error", y), ("multinomial", np.digitize(y, [-0.4, 0.4]))):
+        solution = solve(X, targets, uneven, loss=loss, C=0.5, tol=1e-4)
+        before = {name: value for name, value in vars(solution).items() if name != "weights"}
+        again = copy.copy(solution)
+        again.__dict__.clear()
+        again.__setstate__(before | {"zeta": np.array(solution.zeta)})
+        assert_array_equal(again.zeta, solution.zeta)
+        assert_array_equal(again.decision_values(X, uneven), solution.decision_values(X, uneven))
+        again = pickle.loads(pickle.dumps(solution))
+        assert_array_equal(again.zeta, solution.zeta)
+
+
+# ------------------------------------------------------------------------------------ estimators
+
+
+@pytest.fixture(scope="module")
+def table():
+    """60 samples of 50 columns of 3 levels, one of 5,000 and two numbers; gates, and targets."""
+    rng = np.random.default_rng(3)
+    codes = np.column_stack([rng.integers(3, size=(5_000, 50)), np.arange(5_000)])
+    gates = JoinedGates([OpenGates(), FrozenEstimator(CategoryGates().fit(codes))])
+    numbers = rng.normal(size=(60, 2))
+    return np.hstack([codes[:60], numbers]), numbers[:, 0] * (codes[:60, 0] - 1.0), gates
+
+
+SHAPE = (52, 5_000, 3)  # units, contexts and features with the constant one
+PADDED = 8 * np.prod(SHAPE) / 1e6  # megabytes
+
+
+def megabytes(work):
+    """Most memory that a call takes."""
+    work()  # imports, and what else is done once
+    tracemalloc.start()
+    work()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 1e6
+
+
+def test_a_fit_is_as_large_as_its_levels(table):
+    X, y, gates = table
+    model = GLNNormRegressor(gates=gates, segment=slice(51), tol=1e-3).fit(X, y)
+    assert model.zeta_.shape == (1, *SHAPE)
+    assert model.context_intercepts_.shape == (1, *SHAPE[:2])
+    assert len(pickle.dumps(model)) / 1e6 < PADDED / 20
+    for work in (
+        lambda: pickle.loads(pickle.dumps(model)),
+        lambda: copy.deepcopy(model),
+        lambda: model.predict(X),
+        lambda: model.effects_,
+        lambda: model.unit_importances_,
+    ):
+        assert megabytes(work) < PADDED / 2
+
+
+def test_a_path_is_as_large_as_its_levels(table):
+    X, y, gates = table
+    gates = gates.fit(X[:, :51]).open_contexts(X[:, :51])
+    path = gln_norm_path(X[:, 51:], y, gates, [0.1, 1.0, 10.0], loss="squared_error")
+    assert path.solutions[0].zeta.shape == (52, 5_000, 2)
+    assert len(pickle.dumps(path)) / 1e6 < PADDED / 10
+
+
+@pytest.mark.parametrize("kind", [GLNNormRegressor, GLNNormClassifier, FReLUClassifier])
+def test_estimators_that_kept_the_arrays_are_read(table, kind):
+    X, y, gates = table
+    y = y if kind is GLNNormRegressor else np.digitize(y, [-0.5, 0.5])
+    model = kind(gates=gates, segment=slice(51), tol=1e-2, warm_start=True).fit(X, y)
+    state = dict(model.__getstate__())
+    del state["_zeta_"]
+    state["zeta_"] = model.zeta_.copy()
+    state["context_intercepts_"] = model.context_intercepts_
+    state["_previous"] = replace(state["_previous"], zeta=state["zeta_"])
+    again = kind()
+    again.__setstate__(state)
+    check_is_fitted(again)
+    assert_array_equal(again.zeta_, model.zeta_)
+    assert_array_equal(again.context_intercepts_, model.context_intercepts_)
+    assert_array_equal(again._outputs(X), model._outputs(X))
+    for own, expected in zip(again.effects_.deviations, model.effects_.deviations, strict=True):
+        assert_array_equal(own, expected)
+    again.fit(X, y)  # from where the last ended
+    assert again.n_iter_.max() <= model.n_iter_.max()
+    assert again._zeta_.rows.shape[1] == 1 + 150 + 5_000
+
+
+def test_an_estimator_that_is_not_fitted_has_no_weights():
+    model = GLNNormRegressor()
+    for name in ("zeta_", "context_intercepts_"):
+        assert not hasattr(model, name)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(model)
