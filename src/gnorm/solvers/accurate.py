@@ -92,7 +92,7 @@ def accurate_sums(design: Design[Any], coef: np.ndarray) -> tuple[np.ndarray, np
             high, rounded = two_sum(high, part)
             low += rounded
             error += UNIT * (np.abs(rounded) + np.abs(low))
-    sums, bounds = np.zeros((2, len(design.gating.units), design.n_features))
+    sums, bounds = np.zeros((2, design.n_gates, design.n_features))
     of_open = high + low
     sums[design.gating.open] = of_open
     bounds[design.gating.open] = error + UNIT * np.abs(of_open)

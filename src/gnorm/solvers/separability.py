@@ -18,6 +18,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, lstsq
 
 from gnorm import gated
+from gnorm.gating import flattened
 from gnorm.solvers.accurate import UNIT, accurate_sums, two_sum
 from gnorm.solvers.pairs import paired
 from gnorm.solvers.problem import Problem
@@ -130,14 +131,15 @@ def _fine_correction(
     problem: Problem, b: np.ndarray, V: np.ndarray, mass: np.ndarray, limit: float
 ) -> np.ndarray:
     """Solve for s as :func:`_correction` does, feature by feature in the unit of its terms."""
-    n_samples, n_features = len(b), mass.size
+    design = problem.design
+    n_samples, n_features = len(b), design.n_gates * design.n_features
     n_entries = n_samples * n_features
     if not is_small(n_entries, limit) or n_entries * min(n_samples, n_features) > _MOST_STEPS:
         return _correction(problem, b, np.arange(n_samples), V)
-    kept = mass.ravel() > 0
-    units = mass.ravel()[kept]
-    terms = gated_features(problem.design)[:, kept] * b[:, None] / units
-    found = lstsq(terms.T, V.ravel()[kept] / units, cond=_RANK)[0]
+    V, mass = (flattened(sums, design.gating.n_contexts).ravel() for sums in (V, mass))
+    kept = mass > 0
+    terms = gated_features(design)[:, kept] * b[:, None] / mass[kept]
+    found = lstsq(terms.T, V[kept] / mass[kept], cond=_RANK)[0]
     return np.asarray(found)
 
 

@@ -16,6 +16,7 @@ from scipy.linalg import svd
 from scipy.optimize import linprog
 from scipy.sparse import issparse
 
+from gnorm.gating import opened, padded
 from gnorm.solvers.accurate import UNIT, accurate_outputs
 from gnorm.solvers.design import Design
 from gnorm.solvers.problem import Problem
@@ -72,9 +73,9 @@ def separation(
     )
     if result.status != 0:
         return None, None
-    zeta = np.zeros(design.n_gates * design.n_features)
-    zeta[kept] = (result.x[:-1] / lengths[:rank]) @ W[:rank] * of_columns
-    zeta = zeta.reshape(*design.activations.shape[1:], -1)
+    flat = np.zeros(design.n_gates * design.n_features)
+    flat[kept] = (result.x[:-1] / lengths[:rank]) @ W[:rank] * of_columns
+    zeta = padded(flat.reshape(design.n_gates, -1), design.gating.n_contexts)
     outputs, error = accurate_outputs(design, zeta)
     if np.all(problem.y[rows] * outputs > error):
         return zeta, None
@@ -86,10 +87,10 @@ def separation(
 def gated_features(design: Design[Any]) -> np.ndarray:
     """Return the features of all gates side by side, shape (n_samples, n_gates * n_features)."""
     X = design.X.toarray() if issparse(design.X) else design.X
-    gates = np.asarray(design.activations).reshape(len(X), -1)
+    gates = opened(design.activations, np.arange(design.n_gates))
     features = gates[:, :, None] * X[:, None, :]
     if design.unit_features is not None:
-        features *= np.repeat(design.unit_features, design.activations.shape[2], axis=0)
+        features *= design.unit_features[design.gating.units]
     return features.reshape(len(X), -1)
 
 

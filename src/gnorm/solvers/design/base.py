@@ -102,8 +102,8 @@ class Design(ABC, Generic[AnyNorm]):
 
     @property
     def n_gates(self) -> int:
-        """Gates of all units together, n_units * n_contexts."""
-        return int(self.activations.shape[1] * self.activations.shape[2])
+        """Gates of all units together, open or not."""
+        return len(self.gating.units)
 
     @property
     def n_features(self) -> int:
@@ -226,7 +226,7 @@ class Design(ABC, Generic[AnyNorm]):
             columns += [np.full(n_units, len(contexts)), own]
             entries += [np.ones(n_units), np.full(len(contexts), -1.0)]
         places = np.concatenate(rows), np.concatenate(columns)
-        shape = len(self.gating.units), gates.shape[1]
+        shape = self.n_gates, gates.shape[1]
         decoding = csr_matrix((np.concatenate(entries), places), shape)
         gates.setflags(write=False)  # threads may share them
         return gates, decoding, self._factors(decoding)
@@ -411,7 +411,7 @@ class Design(ABC, Generic[AnyNorm]):
         on = np.flatnonzero(coef)
         largest = float(np.max(np.abs(coef), initial=0.0)) or 1.0
         coef = (coef / largest).astype(self._rough_precision)
-        total = np.zeros((len(self.gating.units), self.n_features))
+        total = np.zeros((self.n_gates, self.n_features))
         for block in gated.row_blocks(len(on), max(self.n_open_gates, self.n_features)):
             rows = on[block]
             total += self.gating[rows].sums(self._rough_inputs(rows), coef[rows])
