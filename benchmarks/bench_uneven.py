@@ -2,15 +2,16 @@
 
 50 columns, one of which changes the rule of some numbers and a constant, and an open unit; squared
 error, C = 0.01, to a gap of 1e-5. With 2,000 samples and 10 numbers the columns have 4 levels each,
-or 3 and one of them 500, or 2 to 500 in equal steps; with 50,000 samples and one number 3 levels,
-and a further column 500, or 5,000, which is measured to the gates in the form that a solve takes.
+or 3 and one of them 500, or 2 to 500 in equal steps, or 3 and a further one 5,000, of which 1,600
+occur, also with 100 numbers; with 50,000 samples and one number 3 levels, and a further column 500,
+or 5,000, which is measured to the gates in the form that a solve takes.
 
     python benchmarks/bench_uneven.py [NAME ...]
 
 Printed for each: levels in all and the method; seconds of processor time on one thread and most
 memory beside the table (Linux, in a process of its own) of `fit`, then of `predict` on the same
-samples; what the activations take as an array of bool and as open contexts, and the pickled
-estimator, in MB.
+samples; what the activations take as an array of bool and as open contexts, the pickled estimator
+and its weights as an array, in MB.
 """
 
 import argparse
@@ -30,6 +31,8 @@ CASES = {  # samples, numbers, levels
     "4 each": (2_000, 10, np.full(50, 4)),
     "3 each, one 500": (2_000, 10, np.append(np.full(49, 3), 500)),
     "2 to 500": (2_000, 10, np.linspace(2, 500, 50).astype(int)),
+    "3 each, one 5,000": (2_000, 10, np.append(np.full(50, 3), 5_000)),
+    "wide, one 5,000": (2_000, 100, np.append(np.full(50, 3), 5_000)),
     "tall, one 500": (50_000, 1, np.append(np.full(50, 3), 500)),
     "tall, one 5,000": (50_000, 1, np.append(np.full(50, 3), 5_000)),
 }
@@ -75,7 +78,8 @@ def of_case(name):
     gating = Gating(activations_of(model.gates_, table[:, : len(levels)]))
     return (
         f"{name:<18}{levels.sum():6} levels  fit {of_fit}, predict {of_predict}, "
-        f"{sizes_of(gating)}, estimator {len(pickle.dumps(model)) / 1e6:.2f} MB"
+        f"{sizes_of(gating)}, estimator {len(pickle.dumps(model)) / 1e6:.2f} MB, "
+        f"weights as an array {model.zeta_.nbytes / 1e6:.1f}"
     )
 
 

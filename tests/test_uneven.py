@@ -16,6 +16,7 @@ from gnorm import (
     FReLUClassifier,
     GLNNormClassifier,
     GLNNormRegressor,
+    ShallowGLNSVC,
     gated,
     gln_norm_path,
     norms,
@@ -282,6 +283,35 @@ def test_estimators_that_kept_the_arrays_are_read(table, kind):
     again.fit(X, y)  # from where the last ended
     assert again.n_iter_.max() <= model.n_iter_.max()
     assert again._zeta_.rows.shape[1] == 1 + 150 + 5_000
+
+
+class AsArray(CategoryGates):
+    """The same gates, which tell no open contexts."""
+
+    def transform(self, X):
+        return super().transform(X)
+
+
+def test_global_contexts_are_those_of_the_array():
+    rng = np.random.default_rng(0)
+    codes, numbers = rng.integers([2, 40], size=(80, 2)), rng.normal(size=(80, 2))
+    X, y = np.hstack([codes, numbers]), numbers[:, 0] * (codes[:, 0] - 0.5) > 0
+    new = X + [0, 60, 0, 0] * (rng.random(80) < 0.2)[:, None]
+    found, expected = (
+        ShallowGLNSVC(gates=kind(), segment=[0, 1], C=1.0).fit(X, y)
+        for kind in (CategoryGates, AsArray)
+    )
+    assert_array_equal(found.contexts_, expected.contexts_)
+    assert_array_equal(found.zeta_, expected.zeta_)
+    assert_array_equal(found.decision_function(new), expected.decision_function(new))
+
+
+def test_global_contexts_of_new_samples_take_no_array():
+    codes = np.column_stack([np.arange(1_000) % 2, np.arange(1_000)])
+    gates = FrozenEstimator(CategoryGates().fit(codes))
+    X = np.column_stack([codes, np.sin(codes.sum(axis=1))])
+    model = ShallowGLNSVC(gates=gates, segment=[0, 1], tol=0.1).fit(X[:30], X[:30, 2] > 0)
+    assert megabytes(lambda: model.predict(np.tile(X, (4, 1)))) < 4_000 * 2 * 1_000 / 1e6
 
 
 def test_an_estimator_that_is_not_fitted_has_no_weights():

@@ -9,7 +9,7 @@ import numpy as np
 from gnorm.estimators.base import ContextGates, OnOffGates
 from gnorm.estimators.classifiers import GatedClassifier
 from gnorm.estimators.data import TrainingData
-from gnorm.gating import OpenContexts
+from gnorm.gating import Activations, OpenContexts
 from gnorm.losses import Hinge, Loss
 from gnorm.norms import Norm
 
@@ -740,12 +740,17 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
         self.verbose = verbose
 
     def _fit_activations(self, X: Any) -> OpenContexts:
-        activations = np.asarray(super()._activations(X))
-        self.contexts_ = np.unique(activations, axis=0)
+        activations = super()._activations(X)
+        rows = activations
+        if isinstance(activations, OpenContexts):  # in the order of their arrays: none, the last...
+            codes = activations.contexts.astype(np.intp)
+            rows = np.where(codes < 0, 0, activations.shape[2] - codes)
+        _, first = np.unique(rows, axis=0, return_index=True)
+        self.contexts_ = np.asarray(activations[first])
         return self._one_unit(activations)
 
     def _activations(self, X: Any) -> OpenContexts:
-        return self._one_unit(np.asarray(super()._activations(X)))
+        return self._one_unit(super()._activations(X))
 
     def _shared_rules(self) -> None:
         """Nothing is shared between contexts."""
@@ -761,8 +766,14 @@ class ShallowGLNSVC(ContextGates, _MaxMargin):
         ]
         return np.array(["context"], dtype=object), [np.array(joined, dtype=object)]
 
-    def _one_unit(self, activations: np.ndarray) -> OpenContexts:
+    def _one_unit(self, activations: Activations) -> OpenContexts:
         """One unit, one context for each global context seen in training."""
-        known = {context.tobytes(): i for i, context in enumerate(self.contexts_)}
-        index = np.array([known.get(context.tobytes(), -1) for context in activations])
+        contexts = self.contexts_
+        rows: Any = activations
+        if isinstance(activations, OpenContexts):
+            rows = activations.contexts
+            contexts = np.where(contexts.any(axis=2), contexts.argmax(axis=2), -1)
+            contexts = contexts.astype(rows.dtype)
+        known = {context.tobytes(): i for i, context in enumerate(contexts)}
+        index = np.array([known.get(context.tobytes(), -1) for context in rows])
         return OpenContexts(index[:, None], len(known))
