@@ -43,6 +43,7 @@ from gnorm.gating import (
 
 __all__ = [
     "BLOCK_ENTRIES",
+    "ContextWeights",
     "NotRealizableError",
     "accumulate",
     "as_array",

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
-from gnorm.gating import Gating, OpenContexts, opened
+from gnorm.gating import Gating, OpenContexts, open_counts, opened
 
 __all__ = [
     "GateKernel",
@@ -231,7 +231,7 @@ def _check_one_hot(activations: ArrayLike | OpenContexts | None) -> None:
     if activations is None:
         return
     if isinstance(activations, OpenContexts):
-        n_open = activations.sum(axis=2)
+        n_open = open_counts(activations)
     else:
         n_open = np.sum(activations, axis=-1)
     if not np.all(n_open == 1):
