@@ -105,7 +105,7 @@ class ContextWeights:
 
     @classmethod
     def from_array(cls, zeta: FloatArray, n_contexts: NDArray[np.intp] | None = None) -> Self:
-        """Take the contexts that there are, all by default, see :func:`flattened`."""
+        """Take the contexts that there are, by default all that there is place for."""
         if n_contexts is None:
             n_contexts = np.full(zeta.shape[-3], zeta.shape[-2])
         return cls(np.ascontiguousarray(flattened(zeta, n_contexts)), n_contexts)
