@@ -192,7 +192,9 @@ class OpenContexts:
         self.n_contexts = np.broadcast_to(counts, numbers.shape[1]).astype(np.intp)
         if len(numbers):
             least, most = numbers.min(axis=0), numbers.max(axis=0)
-            for h in np.flatnonzero((least < -1) | (most >= self.n_contexts)):
+            wrong = np.flatnonzero((least < -1) | (most >= self.n_contexts))
+            if len(wrong):
+                h = wrong[0]
                 raise ValueError(
                     f"expected contexts from -1, for none, to {self.n_contexts[h] - 1} of unit "
                     f"{h}, got {least[h]} to {most[h]}"
