@@ -622,11 +622,15 @@ def from_predictors(beta: ArrayLike, tol: float = 1e-8) -> FloatArray:
 
 
 def _share_mean(beta_bar: FloatArray, deviations: FloatArray) -> FloatArray:
-    """Weights with these main effects, every unit with a share of the mean like its spread."""
+    """Weights with these main effects, every unit with a share of the mean like its spread.
+
+    They take the place of the deviations, as what a solve keeps beside each other is what it takes.
+    """
     spreads = frobenius_norms(deviations)
     total = spreads.sum()
     shares = spreads / total if total > 0 else np.full(len(spreads), 1 / len(spreads))
-    return deviations + shares[:, None, None] * beta_bar
+    deviations += shares[:, None, None] * beta_bar
+    return deviations
 
 
 def canonical(zeta: ArrayLike) -> FloatArray:
