@@ -1,9 +1,9 @@
 """Two-layer ReLU networks of any width, solved over all neurons: time, gap and size.
 
-python benchmarks/bench_relu.py [name ...]
+python benchmarks/bench_relu.py [--rows hard-50 ...]
 """
 
-import sys
+import argparse
 import warnings
 
 import numpy as np
@@ -43,10 +43,13 @@ PROBLEMS = {
 }
 
 
-def main(names):
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", nargs="+", choices=list(PROBLEMS), default=list(PROBLEMS))
+    rows = parser.parse_args().rows
     warnings.simplefilter("ignore")  # the gap is in the table
     print(f"{'problem':>12} {'seconds':>8} {'rounds':>6} {'neurons':>7} {'norm':>10} {'gap':>8}")
-    for name in names or PROBLEMS:
+    for name in rows:
         (X, y), options = PROBLEMS[name]
         solution = relu_max_margin(X, y, **options)
         print(
@@ -57,4 +60,4 @@ def main(names):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

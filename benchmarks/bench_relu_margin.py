@@ -13,7 +13,7 @@ beside this file. All values are R^2 / 2 + loss, by the same lines; points outsi
 are also evaluated as networks.
 """
 
-import sys
+import argparse
 import warnings
 from pathlib import Path
 from time import perf_counter
@@ -140,5 +140,8 @@ def run_scnn():
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    for name in sys.argv[1:]:
-        {"gnorm": run_gnorm, "admm": run_admm, "scnn": run_scnn}[name]()
+    solvers = {"gnorm": run_gnorm, "admm": run_admm, "scnn": run_scnn}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("solvers", nargs="+", choices=list(solvers))
+    for name in parser.parse_args().solvers:
+        solvers[name]()

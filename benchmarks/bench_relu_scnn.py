@@ -21,7 +21,7 @@ set so that R / (N C) of gnorm's solution is that lambda, which the rows tell; C
 steps before. Values are lambda R + sum_n (f(x_n) - y_n)^2 / (2 N), as scnn prints them.
 """
 
-import sys
+import argparse
 import warnings
 from pathlib import Path
 from time import perf_counter
@@ -230,12 +230,16 @@ def run_scnn_examples(is_own):
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    print(f"{'size':>10} {'':>6} {'solver':>12} {'seconds':>8} {'objective':>14}")
-    {
+    tables = {
         "gnorm": run_gnorm,
         "scnn": run_scnn,
         "stored": store_examples,
         "gnorm-examples": run_gnorm_examples,
         "scnn-examples": lambda: run_scnn_examples(is_own=False),
         "scnn-examples-own": lambda: run_scnn_examples(is_own=True),
-    }[sys.argv[1]]()
+    }
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("table", choices=list(tables))
+    table = parser.parse_args().table
+    print(f"{'size':>10} {'':>6} {'solver':>12} {'seconds':>8} {'objective':>14}")
+    tables[table]()

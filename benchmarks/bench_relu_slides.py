@@ -1,6 +1,6 @@
 """Whether sliding neurons saves rounds: three ways to move those in use after each master problem.
 
-    python benchmarks/bench_relu_slides.py [problem ...]
+    python benchmarks/bench_relu_slides.py [--rows hard-150 ...]
 
 "none" adds the local maxima of the search alone, "ascent" also the ends of ascents from the neurons
 in use under the present dual point, "joint" also the directions of the best weights of the gated
@@ -8,7 +8,7 @@ network that has their patterns: there positions and coefficients move together,
 in their cells that is the best network of these patterns.
 """
 
-import sys
+import argparse
 import warnings
 
 import numpy as np
@@ -84,10 +84,13 @@ CASES = {
 }
 
 
-def main(names):
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", nargs="+", choices=list(CASES), default=list(CASES))
+    rows = parser.parse_args().rows
     warnings.simplefilter("ignore")  # the gap is in the table
     print(f"{'problem':>10} {'slide':>7} {'rounds':>6} {'seconds':>8} {'objective':>14} {'gap':>8}")
-    for name in names or CASES:
+    for name in rows:
         (X, y), options = CASES[name]
         for way in SLIDES:
             columns._Generation.exchange = sliding(way)
@@ -100,4 +103,4 @@ def main(names):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

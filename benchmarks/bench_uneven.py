@@ -6,7 +6,7 @@ or 3 and one of them 500, or 2 to 500 in equal steps, or 3 and a further one 5,0
 occur, also with 100 numbers; with 50,000 samples and one number 3 levels, and a further column 500,
 or 5,000, which is measured to the gates in the form that a solve takes.
 
-    python benchmarks/bench_uneven.py [NAME ...]
+    python benchmarks/bench_uneven.py [--rows NAME ...]
 
 Printed for each: levels in all and the method; seconds of processor time on one thread and most
 memory beside the table (Linux, in a process of its own) of `fit`, then of `predict` on the same
@@ -92,11 +92,11 @@ def sizes_of(gating):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", default=list(CASES), metavar="NAME")
+    parser.add_argument("--rows", nargs="+", choices=list(CASES), default=list(CASES))
     warm = GLNNormRegressor(gates=OpenGates())
     warm.fit(np.ones((2, 1)), [0.0, 1.0]).predict(np.ones((2, 1)))  # imports what a fit needs
     with Pool(1, maxtasksperchild=1) as pool:
-        for name in parser.parse_args().names:
+        for name in parser.parse_args().rows:
             print(pool.apply(of_case, (name,)), flush=True)
 
 
