@@ -17,7 +17,7 @@ from gnorm.relu.columns import Best, Drawn, Search, generate
 from gnorm.relu.exact import MOST_FEATURES, exact_oracle, is_quick, walk_bytes
 from gnorm.relu.free_bias import FreeBias, in_unit
 from gnorm.relu.master import problem_of
-from gnorm.relu.oracle import Lines
+from gnorm.relu.oracle import Lines, principal_axes
 from gnorm.relu.patterns import Cells, check_patterns
 from gnorm.relu.reduction import folded
 from gnorm.relu.solution import ReLUSolution, ReLUStatus, relu_values
@@ -270,9 +270,8 @@ def _free_basis(X: np.ndarray, penalize_bias: bool, penalize_linear: bool) -> np
     if penalize_linear:
         constant = np.eye(X.shape[1])[:, -1:]
         return constant[:, :0] if penalize_bias else constant / X[0, -1]
-    _, sizes, axes = np.linalg.svd(X, full_matrices=False)
-    kept = sizes > sizes[0] * max(X.shape) * np.finfo(float).eps
-    basis: np.ndarray = axes[kept].T / sizes[kept] * np.sqrt(len(X))
+    sizes, axes = principal_axes(X)
+    basis: np.ndarray = axes.T / sizes * np.sqrt(len(X))
     return basis
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gnorm.relu.oracle import BLOCK, STATIC_COPIES, Circle, Oracle, Point, Sphere
+from gnorm.relu.oracle import BLOCK, STATIC_COPIES, Circle, Oracle, Point, Sphere, principal_axes
 from gnorm.relu.space import Space
 
 __all__ = ["MOST_FEATURES", "exact_oracle", "is_quick", "walk_bytes"]
@@ -75,9 +75,8 @@ def _walk(X: np.ndarray) -> Oracle:
     n_features = X.shape[1]
     if n_features < 4:
         return (Point, Circle, Sphere)[n_features - 1](X)
-    _, sizes, axes = np.linalg.svd(X, full_matrices=False)
-    basis = axes[sizes > sizes[0] * max(X.shape) * np.finfo(float).eps]
-    return Space(X) if len(basis) == 4 else _Span(X, basis if len(basis) else axes[:1])
+    _, axes = principal_axes(X)
+    return Space(X) if len(axes) == 4 else _Span(X, axes if len(axes) else np.eye(1, 4))
 
 
 class _Span(Oracle):

@@ -41,6 +41,7 @@ __all__ = [
     "Sphere",
     "crossing_angles",
     "distinct",
+    "principal_axes",
 ]
 
 _PARALLEL = 1e-13  # sine of the angle below which two samples are on one line
@@ -54,6 +55,26 @@ STATIC_COPIES = 7.5  # arrays of the size of all crossings that are kept
 # Spacing of the grid on which directions count as one: of the cloud of vertices around a maximum
 # few bring anything. Without it the row hard-500 of benchmarks/bench_relu.py takes twice as long.
 _SAME = 1e-3
+
+
+def principal_axes(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal axes of the span of samples, and the sizes of these along each.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Samples.
+
+    Returns
+    -------
+    sizes : ndarray of shape (rank,)
+        Singular values above what rounding may make of zero, the largest first.
+    axes : ndarray of shape (rank, n_features)
+        Right singular vectors.
+    """
+    _, sizes, axes = np.linalg.svd(X, full_matrices=False)
+    kept = sizes > sizes[0] * max(X.shape) * np.finfo(float).eps
+    return sizes[kept], axes[kept]
 
 
 class Found(NamedTuple):

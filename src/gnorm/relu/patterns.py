@@ -38,7 +38,7 @@ from scipy.optimize import linprog, nnls
 from scipy.sparse import block_diag, csr_matrix, hstack, vstack
 from sklearn.utils import check_array, check_random_state
 
-from gnorm.relu.oracle import Found, Lines, distinct
+from gnorm.relu.oracle import Found, Lines, distinct, principal_axes
 from gnorm.relu.start import NoNetworkOfPatternsError
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.validation import check_count
@@ -103,8 +103,7 @@ def activation_patterns(
     if n_patterns is not None:
         U = check_random_state(random_state).normal(size=(n_patterns, X.shape[1]))
     else:
-        _, sizes, axes = np.linalg.svd(X, full_matrices=False)
-        basis = axes[sizes > sizes[0] * max(X.shape) * np.finfo(float).eps]
+        _, basis = principal_axes(X)
         if len(basis) == 0:  # samples that are all zero
             return np.zeros((len(X), 0), dtype=bool)
         lines = Lines(X @ basis.T)
