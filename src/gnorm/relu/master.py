@@ -50,7 +50,6 @@ __all__ = [
     "solve_master",
 ]
 
-_LEAST_START = 0.1  # share of the mean that every coefficient gets that has a bound at 0
 _START_SLACK = 0.5  # slack of the largest sum at the start, relative
 _ROUNDING = 1e-13  # of a sum, relative to that of the sizes of its terms
 _FITTED = 1e-13  # distance of free functions from targets, relative, that is rounding
@@ -160,7 +159,7 @@ class Master(NewtonSystem):
         """Start inside of all bounds, near a dual point if one is given."""
         variables = self.coefficients
         coef = self._steepest() if guess is None else guess / self.scale
-        x = variables.inside(coef, _LEAST_START * max(float(np.mean(np.abs(coef))), 1e-3))
+        x = variables.inside(coef)
         sums = variables.total(x) @ self.A
         length = self.best_length(x, max(float(np.max(sums)), 0.0) * self._root_unit)
         if 0 < length < 1 and self.problem.loss.has_open_domain:
@@ -208,11 +207,6 @@ class Master(NewtonSystem):
         largest = max(float(np.max(moved @ self.columns)), 0.0)
         return Dual(moved, dual_value(self.problem, moved, largest)[0])
 
-    def ray_residual(self, state: State) -> float:
-        """Infinite: whether a hard margin has a solution is not for some neurons to say."""
-        _ = state
-        return np.inf
-
     def recovered(self, primal: Primal) -> tuple[np.ndarray, np.ndarray] | np.ndarray:
         """Coefficients of the columns, then those of the free functions."""
         return primal.length * self._root_unit * np.concatenate(primal.recovery)
@@ -224,22 +218,16 @@ class Master(NewtonSystem):
         self.state = state
         with np.errstate(all="ignore"):  # a quotient out of range ends it below
             self._root = np.sqrt(state.mu / state.s)
-            self.weights = 1.0 / self.coefficients.linearise(state, state.outputs)
-        if not (np.isfinite(self.weights).all() and np.isfinite(self._root).all()):
-            return False
-        return self._factorise()
+            diagonal = self.coefficients.linearise(state, state.outputs)
+        return bool(np.isfinite(self._root).all()) and self._factorise(diagonal)
 
-    def refactor(self, change: State) -> bool:
-        """Factorise anew with the slopes on the side to which a direction goes."""
-        diagonal = self.coefficients.with_tangents(self.state, change.x)
-        if diagonal is None:
+    def _factorise(self, diagonal: np.ndarray) -> bool:
+        """Factorise the matrix of the changes of all coefficients; False if it is not finite."""
+        with np.errstate(all="ignore"):
+            weights = 1.0 / diagonal
+        if not np.isfinite(weights).all():
             return False
-        self.weights = 1.0 / diagonal
-        return self._factorise()
-
-    def _factorise(self) -> bool:
-        """Factorise the matrix of the changes of all coefficients."""
-        diagonal = np.append(1.0 / self.weights, 1.0)  # of the samples, and of t
+        diagonal = np.append(1.0 / weights, 1.0)  # of the samples, and of t
         slope = np.append(1.0 / self._root**2, np.zeros(self.Z.shape[1]))
         self.system = SaddleSystem(self._both, diagonal, slope)
         return self.system.is_regular
@@ -272,14 +260,6 @@ class Master(NewtonSystem):
             sums=dsums,
             **self.coefficients.expanded(now, dx, doutputs, to_z, to_u),
         )
-
-    def corrected(
-        self, change: State, targets: Products, further: Products, predictor: State
-    ) -> State:
-        """Direction for ``targets`` and ``further`` ones, given that for the first alone."""
-        _ = change
-        p, v, s = (x + y for x, y in zip(targets, further, strict=True))
-        return self.direction((p, v, s), predictor)
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ from gnorm.solvers.problem import Problem
 
 __all__ = ["Coefficients"]
 
+_LEAST_START = 0.1  # share of the mean that every coefficient gets that has a bound at 0
 _MOST_DIAGONAL = 1e30  # beyond it a variable does not move, and single precision ends at 3e38
 
 Index = slice | np.ndarray
@@ -68,6 +69,11 @@ class Coefficients:
         self.at_lower = _index_of(np.isfinite(lower) & has_multiplier)
         self.at_upper = _index_of(np.isfinite(upper) & has_multiplier)
 
+    @property
+    def has_barrier(self) -> bool:
+        """Whether ends of an open domain hold coefficients inside."""
+        return self.loss.has_open_domain
+
     def total(self, x: np.ndarray) -> np.ndarray:
         """Coefficients of the samples, shape (n_samples,)."""
         if len(self.signs) == 1:
@@ -106,11 +112,13 @@ class Coefficients:
 
     # -- points ----------------------------------------------------------------------------------
 
-    def inside(self, coef: np.ndarray, least: float) -> np.ndarray:
+    def inside(self, coef: np.ndarray) -> np.ndarray:
         """Parts of given coefficients of the samples, moved well inside of the bounds.
 
-        Those that a sample could have of either sign get at least a length `least` each.
+        Those that have a bound at 0, and both that a sample could have of either sign, get at least
+        a share of the mean length.
         """
+        least = _LEAST_START * max(float(np.mean(np.abs(coef))), 1e-3)
         if len(self.signs) > 1:
             parts = self.split(coef)
             return np.minimum(parts, self.upper / 2) + np.minimum(least, self.upper / 4)
@@ -159,7 +167,7 @@ class Coefficients:
 
     def barrier_reach(self, x: np.ndarray, change: np.ndarray) -> float:
         """Step at which the first coefficient comes to the end of an open domain."""
-        if not self.loss.has_open_domain:
+        if not self.has_barrier:
             return np.inf
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             to_bound = np.where(change < 0, (self.lower - x) / change, (self.upper - x) / change)
@@ -167,7 +175,7 @@ class Coefficients:
 
     def kept_inside(self, x: np.ndarray, moved: np.ndarray, share: float) -> np.ndarray:
         """Where coefficients move to, but each at most a share of its way to an open end."""
-        if not self.loss.has_open_domain:
+        if not self.has_barrier:
             return moved
         return np.clip(moved, x + share * (self.lower - x), x + share * (self.upper - x))
 
@@ -237,7 +245,7 @@ class Coefficients:
 
         None if it moves none so. The secant of such a sample may be far too flat on that side.
         """
-        if not self.loss.has_open_domain:
+        if not self.has_barrier:
             return None
         is_against = (change * self._way < 0) & (self._slope < self._curvature)
         if not np.any(is_against):

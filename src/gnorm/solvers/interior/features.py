@@ -37,7 +37,7 @@ from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dposv, dpotrf, dpotrs
 
 from gnorm.solvers.interior.state import Products, State, checked
-from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal
+from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal, least_ridge
 from gnorm.solvers.problem import Problem
 
 __all__ = ["FeatureSystem"]
@@ -45,11 +45,9 @@ __all__ = ["FeatureSystem"]
 _REFINEMENTS = 8  # most conjugate-gradient steps on a Newton system
 _ACCURACY = 1e-6  # of its solution, in the norm of its matrix
 _JITTER = 1e-14  # relative, on the diagonal of the Newton matrix
-_START_RIDGE = 1e-5  # of the regression at the start where margins are hard, relative
 # Of the slopes at the start of a loss that goes on beyond the labels: bench_losses.py, the row tall
 # with 200,000 samples, takes 9 iterations and 11 without.
 _BEYOND = 2.0
-_LEAST_START = 0.1  # share of the mean that every coefficient gets that has a bound at 0
 _LEAST_MULTIPLIER = 0.5  # of a bound at the start, in units of the outputs
 
 
@@ -101,7 +99,7 @@ class FeatureSystem(NewtonSystem):
         n_kernels = self.problem.design.n_kernels
         mu = np.full(n_kernels, 1.0 / n_kernels)
         coef, zeta, outputs = self._ridge(mu)
-        x = variables.inside(coef, _LEAST_START * max(float(np.mean(np.abs(coef))), 1e-3))
+        x = variables.inside(coef)
         V = self.sums(variables.total(x))
         if problem.loss.has_open_domain:  # outputs must be those of the coefficients
             longest = float(np.sqrt(self.value_unit * np.max(self.coded.squares(V))))
@@ -190,7 +188,7 @@ class FeatureSystem(NewtonSystem):
         matrix = root.in_coordinates(S)
         matrix *= unit
         if hard.any():
-            least = float(np.trace(matrix)) / len(y) * _START_RIDGE
+            least = least_ridge(float(np.trace(matrix)) / len(y))
             if least > 1e-100:  # there are features to speak of
                 matrix /= least
                 weights /= least
@@ -260,8 +258,9 @@ class FeatureSystem(NewtonSystem):
         with np.errstate(all="ignore"):  # a quotient out of range ends it below
             self.w = state.mu / state.s
             self.centre = self.w / self.w.sum() @ self.p
-            self.weights = 1.0 / self.coefficients.linearise(state, state.outputs)
-        if not (np.isfinite(self.weights).all() and np.isfinite(self.w).all()):
+            diagonal = self.coefficients.linearise(state, state.outputs)
+            is_finite = np.isfinite(1.0 / diagonal).all() and np.isfinite(self.w).all()
+        if not is_finite:
             return False
 
         self.root = self.coded.root(state.mu)
@@ -269,17 +268,10 @@ class FeatureSystem(NewtonSystem):
         self.U, self.singular, self.Wt = np.linalg.svd(
             (np.sqrt(self.w)[:, None] * Q).T, full_matrices=False
         )
-        return self._factorise()
+        return self._factorise(diagonal)
 
-    def refactor(self, change: State) -> bool:
-        """Factorise anew with the slopes on the side to which a direction goes."""
-        diagonal = self.coefficients.with_tangents(self.state, change.x)
-        if diagonal is None:
-            return False
+    def _factorise(self, diagonal: np.ndarray) -> bool:
         self.weights = 1.0 / diagonal
-        return self._factorise()
-
-    def _factorise(self) -> bool:
         self.S = self.cholesky = np.empty(0)  # what they held before makes room
         self.S_unit, self.S = self.feature_gram(self.weights)
         matrix = self.root.in_coordinates(self.S)
@@ -333,13 +325,6 @@ class FeatureSystem(NewtonSystem):
             sums=dV,
             **self.coefficients.expanded(now, change, doutputs, to_z, to_u),
         )
-
-    def corrected(
-        self, change: State, targets: Products, further: Products, predictor: State
-    ) -> State:
-        """Solve for all targets together: what is refined is refined for all."""
-        p, v, s = (target + more for target, more in zip(targets, further, strict=True))
-        return self.direction((p, v, s), predictor)
 
     def _solve(
         self, rhs: np.ndarray, shift: np.ndarray, n_refinements: int

@@ -64,7 +64,7 @@ from scipy.special import log_softmax
 
 from gnorm.solvers.interior.coefficients import Coefficients
 from gnorm.solvers.interior.state import Products, State, checked
-from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal
+from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal, ridge_regression
 from gnorm.solvers.problem import Problem
 
 __all__ = ["MultinomialSystem", "bytes_needed"]
@@ -73,7 +73,6 @@ _JITTER = 1e-15  # relative, on the diagonal of a factored matrix
 _LEAST_SHARE = 0.3  # of the probability of the outputs, from which on a secant is taken
 _LEAST_PROBABILITY = 1e-290  # of the outputs, for quotients by it to be finite
 _MOST_SLOPE = 1e30  # beyond it a coefficient does not move
-_RIDGE = 1e-5  # of the regression for the length of the start, relative
 _START_SHARE = 0.5  # most of the coefficients of the predictor of zeros at the start
 _START_SLACK = 2.25  # bound of the squared norms over the largest at the start
 _NOTHING = np.empty(0)
@@ -92,15 +91,7 @@ def bytes_needed(problem: Problem) -> float:
 class _FreeCoefficients(Coefficients):
     """Dual coefficients that may leave their domain along the path, one row after the other."""
 
-    def barrier_reach(self, x: np.ndarray, change: np.ndarray) -> float:
-        """Infinite: no end of the domain is in the way."""
-        _ = x, change
-        return np.inf
-
-    def kept_inside(self, x: np.ndarray, moved: np.ndarray, share: float) -> np.ndarray:
-        """Coefficients as they moved."""
-        _ = x, share
-        return moved
+    has_barrier = False
 
     def rounded(self, state: State, threshold: float) -> np.ndarray:
         """Coefficients as they are: none goes to an end of its domain."""
@@ -208,18 +199,10 @@ class MultinomialSystem(NewtonSystem):
         return _state(mu=mu, x=x, s=s, t=t)
 
     def _typical_coefficient(self) -> float:
-        """Half the mean coefficient that brings all outputs to the steepest ones, nearly.
-
-        By ridge regression: a start that is too short is far from the path.
-        """
+        """Half the mean coefficient that brings all outputs to the steepest ones, nearly."""
         S = self._weighted_gram(np.full(self.problem.design.n_kernels, 1.0))
-        diagonal = np.einsum("ii->i", S)
-        diagonal += _RIDGE * np.mean(diagonal) + np.finfo(float).tiny
-        cholesky, failed_at = dpotrf(S, lower=1, overwrite_a=1, clean=0)
-        if failed_at or not np.max(diagonal) > 1e-30:  # no features to speak of
-            return 0.5
-        coef = dpotrs(cholesky, self._steepest(), lower=1)[0]
-        return max(0.5, 0.5 * float(np.mean(np.max(np.abs(coef), axis=1))))
+        coef = ridge_regression(S, self._steepest(), 0.0)
+        return 0.5 if coef is None else max(0.5, 0.5 * float(np.mean(np.max(np.abs(coef), axis=1))))
 
     def settled(self, state: State) -> State:
         r"""Raise t to where no slack is shorter and :math:`\tfrac12 \|V_h\|^2 + s_h = t` holds.
@@ -249,11 +232,6 @@ class MultinomialSystem(NewtonSystem):
     def _outputs(self, state: State) -> np.ndarray:
         return (self._gradients(state.x) @ state.mu).reshape(self.shape)
 
-    def ray_residual(self, state: State) -> float:
-        """Infinite: no margin is hard."""
-        _ = state
-        return np.inf
-
     def primal(self, state: State, mu: np.ndarray | None = None) -> Primal:
         """Evaluate the predictor recovered from the coefficients and the shares of a state."""
         mu = state.mu if mu is None else mu
@@ -276,10 +254,6 @@ class MultinomialSystem(NewtonSystem):
     def _rows(self, x: np.ndarray) -> np.ndarray:
         """Coefficients in the units of the problem, shape (n_samples, n_outputs)."""
         return self.scale * x.reshape(self.shape)
-
-    def recovered(self, primal: Primal) -> tuple[np.ndarray, np.ndarray]:
-        """Return coefficients and shares, from which a certificate recovers the weights."""
-        return primal.recovery
 
     # -- steps -----------------------------------------------------------------------------------
 
@@ -308,11 +282,6 @@ class MultinomialSystem(NewtonSystem):
         entries *= 1.0 + len(inner) * np.finfo(float).eps
         self._inner, failed_at = dpotrf(inner, lower=1)
         return bool(failed_at == 0)
-
-    def refactor(self, change: State) -> bool:
-        """Keep the slopes: no end of the domain blocks a step."""
-        _ = change
-        return False
 
     def direction(self, targets: Products, predictor: State | None = None) -> State:
         """Newton direction, see :class:`NewtonSystem`."""

@@ -27,13 +27,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import get_lapack_funcs
 
 from gnorm.solvers.certify import Affine
 from gnorm.solvers.design.gram import Precision
 from gnorm.solvers.interior.factor import Factor
 from gnorm.solvers.interior.state import Products, State, checked
-from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal
+from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal, ridge_regression
 from gnorm.solvers.problem import Problem
 
 __all__ = ["Pinned", "SampleSystem"]
@@ -41,8 +40,7 @@ __all__ = ["Pinned", "SampleSystem"]
 # Cancellation of the squared features below which the Gram matrix has too few digits.
 _CANCELLATION = {np.float64: 1e-7, np.float32: 1e-5}
 _FINE = 1e-7  # relative gap below which steps from Gram matrices alone lose their way
-_LEAST_START = 0.1  # share of the mean that every coefficient gets that has a bound at 0
-_RIDGE = 1e-5  # of the regression for the length of the start, relative
+_LEAST_MULTIPLIER = 0.1  # of a bound at the start beside a guess, in units of the outputs
 _START_SLACK = 1.1  # length of the start over that of its longest unit, squared, beside a guess
 _FEW = 500  # samples up to which steps always take the curvature of the constraints along
 _SHORT_STEP = 0.3  # below it they do so on any number of samples
@@ -136,8 +134,8 @@ class SampleSystem(NewtonSystem):
         if guess is None:
             coef, least, slack = self._ridge(), 0.5, 2.25
         else:
-            coef, least, slack = guess / self.scale, _LEAST_START, _START_SLACK
-        x = variables.inside(coef, _LEAST_START * max(float(np.mean(np.abs(coef))), 1e-3))
+            coef, least, slack = guess / self.scale, _LEAST_MULTIPLIER, _START_SLACK
+        x = variables.inside(coef)
         coef, P = self._at(x)
         if self.problem.loss.has_open_domain:
             x = x * self.best_length(x, float(np.max(self._dual_norms(coef, P))))
@@ -182,31 +180,16 @@ class SampleSystem(NewtonSystem):
         return State(**own, s=s, mu=mu, t=t)
 
     def _ridge(self) -> np.ndarray:
-        """Residuals of a ridge regression of the targets, with equal shares of the kernels.
-
-        They are dual coefficients whose features nearly cancel, as those of the solution do. A
-        start that is too short is far from the path: where features cancel or classes overlap,
-        coefficients are larger by orders of magnitude than a predictor of their length suggests.
-        """
+        """Residuals of a ridge regression of the targets, with equal shares of the kernels."""
         design, problem = self.problem.design, self.problem
         n_kernels, y = design.n_kernels, problem.y / self.unit
         weights = np.full(n_kernels, self.scale / self.unit / n_kernels)
         S = design.weighted_gram(weights, self.precision)
-        diagonal = np.einsum("ii->i", S)
-        least = _RIDGE * float(np.mean(diagonal)) + np.finfo(float).tiny
         slope = np.abs(problem.loss.derivative(problem.y, np.zeros(len(y)), problem.C))
         with np.errstate(divide="ignore", over="ignore"):  # what is infinite keeps a sample at zero
             ridge = self.scale * np.maximum(np.abs(y), 1.0) / slope
-            diagonal += np.clip(ridge, least, None)
-        potrf, potrs = get_lapack_funcs(("potrf", "potrs"), dtype=self.precision)
-        cholesky, failed_at = potrf(S, lower=1, overwrite_a=1, clean=0)
-        if failed_at or not np.max(diagonal) > 1e-30:  # no features to speak of
-            return 0.5 * np.sign(y)
-        return np.asarray(potrs(cholesky, y, lower=1)[0], dtype=float)
-
-    def settled(self, state: State) -> State:
-        """Return the state: it has no variable that follows from others."""
-        return state
+        coef = ridge_regression(S, y, ridge)
+        return 0.5 * np.sign(y) if coef is None else coef
 
     def _at(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Coefficients of the samples and gradients ``p_h = K_h b``, by features if these cancel.
@@ -289,10 +272,6 @@ class SampleSystem(NewtonSystem):
         largest = float(self._dual_norms(coef, P).max())
         return self._dual(state.x if x is None else x, largest, others)
 
-    def recovered(self, primal: Primal) -> tuple[np.ndarray, np.ndarray]:
-        """Return coefficients and shares, from which a certificate recovers the weights."""
-        return primal.recovery
-
     # -- steps -----------------------------------------------------------------------------------
 
     def factor(self, state: State) -> bool:
@@ -301,18 +280,10 @@ class SampleSystem(NewtonSystem):
         self.coef, self.P = self._at(state.x)
         self.w = state.mu / state.s
         self.centre = self.P @ (self.w / self.w.sum())
-        self.diagonal = self.coefficients.linearise(state, self.P @ state.mu)
-        return self._factorise()
+        return self._factorise(self.coefficients.linearise(state, self.P @ state.mu))
 
-    def refactor(self, change: State) -> bool:
-        """Factorise anew with the slopes on the side to which a direction goes."""
-        diagonal = self.coefficients.with_tangents(self.state, change.x)
-        if diagonal is None:
-            return False
+    def _factorise(self, diagonal: np.ndarray) -> bool:
         self.diagonal = diagonal
-        return self._factorise()
-
-    def _factorise(self) -> bool:
         spread = (self.P - self.centre[:, None]) * np.sqrt(self.w)
         weights = (self.scale / self.unit) * self.state.mu
         self._factor.precision = self.precision

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import get_lapack_funcs
 
 from gnorm.solvers.certify import Affine, dual_value, primal_value
 from gnorm.solvers.interior.coefficients import Coefficients
 from gnorm.solvers.interior.state import Products, State
 from gnorm.solvers.problem import Problem
 
-__all__ = ["Dual", "NewtonSystem", "Primal"]
+__all__ = ["Dual", "NewtonSystem", "Primal", "least_ridge", "ridge_regression"]
 
-_START_SPREAD = 1e-3  # least bound of the squared norms at the start, in units of the scale
+_RIDGE = 1e-5  # of the regression at the start, relative
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,43 @@ class Dual:
     value: float
 
 
+def least_ridge(mean_square: float) -> float:
+    """Least ridge of a regression at the start, given the mean squared length of the features."""
+    return _RIDGE * mean_square + np.finfo(float).tiny
+
+
+def ridge_regression(
+    S: np.ndarray, targets: np.ndarray, ridge: np.ndarray | float
+) -> np.ndarray | None:
+    r"""Compute :math:`(S + \operatorname{diag}(r))^{-1} y`, where the path starts.
+
+    It is a dual point whose features nearly cancel, as those of the solution do. A start that is
+    too short is far from the path: where features cancel or classes overlap, coefficients are
+    larger by orders of magnitude than a predictor of their length suggests.
+
+    Parameters
+    ----------
+    S : ndarray of shape (n_samples, n_samples), Fortran order
+        Sum of the kernels, the lower triangle; it is overwritten.
+    targets : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Targets y.
+    ridge : float or ndarray of shape (n_samples,)
+        The ridge r, made no less than :func:`least_ridge`.
+
+    Returns
+    -------
+    ndarray or None
+        Coefficients, of the shape of the targets; None if there are no features to speak of.
+    """
+    diagonal = np.einsum("ii->i", S)
+    diagonal += np.clip(ridge, least_ridge(float(np.mean(diagonal))), None)
+    potrf, potrs = get_lapack_funcs(("potrf", "potrs"), dtype=S.dtype)
+    cholesky, failed_at = potrf(S, lower=1, overwrite_a=1, clean=0)
+    if failed_at or not np.max(diagonal) > 1e-30:
+        return None
+    return np.asarray(potrs(cholesky, targets, lower=1)[0], dtype=float)
+
+
 class NewtonSystem(ABC):
     """The Newton system of one problem: evaluation, factorisation, directions.
 
@@ -65,6 +103,8 @@ class NewtonSystem(ABC):
     ----------
     coefficients : Coefficients
         The dual coefficients as variables.
+    state : State
+        Where the Newton matrix was factorised.
     is_coupled : bool
         Whether primal and dual steps must be equally long.
     is_rough : bool
@@ -73,6 +113,7 @@ class NewtonSystem(ABC):
 
     is_coupled: bool
     is_rough = False
+    state: State
 
     def __init__(self, problem: Problem, scale: float | None = None) -> None:
         self.problem = problem
@@ -130,9 +171,9 @@ class NewtonSystem(ABC):
     def start(self, guess: np.ndarray | None = None) -> State:
         """Start in the interior, near a dual point if one is given."""
 
-    @abstractmethod
     def settled(self, state: State) -> State:
-        """Bring what depends on the dual coefficients up to date after a step."""
+        """Bring variables that follow from the dual coefficients up to date after a step."""
+        return state
 
     @abstractmethod
     def primal(self, state: State, mu: np.ndarray | None = None) -> Primal:
@@ -142,13 +183,14 @@ class NewtonSystem(ABC):
     def dual(self, state: State, x: np.ndarray | None = None) -> Dual:
         """Evaluate the dual point of a state, or that of other coefficients."""
 
-    @abstractmethod
     def ray_residual(self, state: State) -> float:
-        """Estimate :meth:`Problem.separability_residual`; infinite if no margin is hard."""
+        """Estimate :meth:`Problem.separability_residual`; infinite if no proof is to be had."""
+        _ = state
+        return np.inf
 
-    @abstractmethod
     def recovered(self, primal: Primal) -> tuple[np.ndarray, np.ndarray] | np.ndarray:
         """Give a primal point the form that a :class:`gnorm.solvers.problem.Point` has."""
+        return primal.recovery
 
     def _primal(
         self, recovery: Any, outputs: np.ndarray, norm: float, others: Affine | None = None
@@ -166,9 +208,14 @@ class NewtonSystem(ABC):
     def factor(self, state: State) -> bool:
         """Factorise the Newton matrix at a state; False if that cannot be done."""
 
-    @abstractmethod
     def refactor(self, change: State) -> bool:
         """Factorise anew with slopes for the side to which a direction goes; False if the same."""
+        diagonal = self.coefficients.with_tangents(self.state, change.x)
+        return diagonal is not None and self._factorise(diagonal)
+
+    def _factorise(self, diagonal: np.ndarray) -> bool:
+        """Factorise with these diagonal entries of the samples, if coefficients have barriers."""
+        raise NotImplementedError
 
     @abstractmethod
     def direction(self, targets: Products, predictor: State | None = None) -> State:
@@ -177,11 +224,13 @@ class NewtonSystem(ABC):
         With a ``predictor`` what it adds to the conditions to second order is taken along.
         """
 
-    @abstractmethod
     def corrected(
         self, change: State, targets: Products, further: Products, predictor: State
     ) -> State:
         """Direction for ``targets`` and ``further`` ones, given that for the first alone."""
+        _ = change
+        p, v, s = (target + more for target, more in zip(targets, further, strict=True))
+        return self.direction((p, v, s), predictor)
 
     def note_step(self, step: float) -> None:
         """Hear of the length of a step; nothing, unless a system makes use of it."""
