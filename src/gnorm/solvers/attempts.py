@@ -91,9 +91,8 @@ def _with_hard_margins(
         return None
     with suppress(NotSeparableError):
         found, name, _ = solve_certified(hard, near, **options)
-        point = replace(found.point, primal=found.zeta, dual_coef=found.dual_coef)
-        certificate = certify(problem, point, options["tol"])
-        if certificate.gap <= options["tol"] or point.status is Status.INTERRUPTED:
+        certificate = found.on(problem, options["tol"])
+        if certificate.gap <= options["tol"] or found.point.status is Status.INTERRUPTED:
             return certificate, name
     return None
 
@@ -192,13 +191,11 @@ def _separated(problem: Problem, certificate: Certificate, tol: float, limit: fl
         except NotSeparableError as error:
             raise error if pairs is None else pairs.proof(error) from None
         except KeyboardInterrupt:
-            point = replace(certificate.point, status=Status.INTERRUPTED)
-            return replace(certificate, point=point)
+            return certificate.ended(Status.INTERRUPTED)
         if zeta is not None:
             zeta = zeta if pairs is None else pairs.zeta(zeta)
-            point = replace(certificate.point, primal=zeta, dual_coef=certificate.dual_coef)
             with np.errstate(over="ignore", invalid="ignore"):
-                other = certify(problem, point, tol)
+                other = certificate.on(problem, tol, zeta=zeta)
             if other.gap < certificate.gap:
                 return other
     return certificate
@@ -259,13 +256,11 @@ def _by_other_means(
             continue
         is_interrupted = found.point.status is Status.INTERRUPTED
         if other is not problem:
-            point = replace(found.point, primal=found.zeta, dual_coef=found.dual_coef)
-            found = certify(problem, point, tol)
+            found = found.on(problem, tol)
         chosen = method if found.primal_value < certificate.primal_value else chosen
         certificate = better(problem, certificate, found, tol)
         if is_interrupted:
-            point = replace(certificate.point, status=Status.INTERRUPTED)
-            return replace(certificate, point=point), chosen
+            return certificate.ended(Status.INTERRUPTED), chosen
         if certificate.gap <= tol:
             break
     return certificate, chosen

@@ -16,6 +16,7 @@ computed once more, in twice the digits.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from gnorm.gated import frobenius_norms, unit_values
 from gnorm.solvers.accurate import UNIT, accurate_outputs, accurate_sums
 from gnorm.solvers.design import FeatureDesign
 from gnorm.solvers.problem import Point, Problem
+from gnorm.solvers.solution import Status
 
 __all__ = [
     "Affine",
@@ -178,6 +180,24 @@ class Certificate:
         """Relative duality gap, what rounding may have hidden of it included."""
         return relative_gap(self.primal_value, self.dual_value)
 
+    def ended(self, status: Status, n_iter: int | None = None) -> Certificate:
+        """Return the same points, where a method ended so, after so many iterations if given."""
+        n_iter = self.point.n_iter if n_iter is None else n_iter
+        return replace(self, point=replace(self.point, status=status, n_iter=n_iter))
+
+    def on(
+        self,
+        problem: Problem,
+        tol: float,
+        *,
+        zeta: np.ndarray | None = None,
+        dual_coef: np.ndarray | None = None,
+    ) -> Certificate:
+        """Evaluate the points, or others in place of one or both, on a problem."""
+        zeta = self.zeta if zeta is None else zeta
+        dual_coef = self.dual_coef if dual_coef is None else dual_coef
+        return certify(problem, replace(self.point, primal=zeta, dual_coef=dual_coef), tol)
+
 
 def certify(problem: Problem, point: Point, tol: float = 0.0) -> Certificate:
     """Evaluate a pair of points on the features, whatever a method believes of it.
@@ -209,16 +229,7 @@ def certify(problem: Problem, point: Point, tol: float = 0.0) -> Certificate:
     if _is_hidden(primal, dual, tol):
         primal, dual = primal.accurate(), dual.accurate()
     return Certificate(
-        primal.zeta,
-        primal.outputs,
-        primal.error,
-        primal.norm,
-        primal.value,
-        primal.length,
-        dual.coef,
-        dual.value,
-        dual.ulp,
-        point,
+        **primal.named(), dual_coef=dual.coef, dual_value=dual.value, ulp=dual.ulp, point=point
     )
 
 
@@ -243,25 +254,14 @@ def better(problem: Problem, one: Certificate, other: Certificate, tol: float = 
     dual = max(one, other, key=lambda each: each.dual_value)
     if primal is dual:
         return primal
-    point = replace(primal.point, dual_coef=dual.dual_coef, primal=primal.zeta)
-    return certify(problem, point, tol)
+    return primal.on(problem, tol, dual_coef=dual.dual_coef)
 
 
 def rescaled(problem: Problem, certificate: Certificate) -> Certificate:
     """Bring the primal point of a certificate to the multiple that is best for other weights."""
     primal = _Primal(problem, certificate.zeta, certificate.outputs, certificate.error)
-    return Certificate(
-        primal.zeta,
-        primal.outputs,
-        primal.error,
-        primal.norm,
-        primal.value,
-        primal.length * certificate.length,
-        certificate.dual_coef,
-        certificate.dual_value,
-        certificate.ulp,
-        certificate.point,
-    )
+    primal.length *= certificate.length
+    return replace(certificate, **primal.named())
 
 
 def _is_hidden(primal: _Primal, dual: _Dual, tol: float) -> bool:
@@ -323,6 +323,11 @@ class _Primal:
         if as_it_is <= self.value:
             self.value, self.length = as_it_is, 1.0
             self.zeta, self.norm, self.outputs, self.error = zeta, norm, outputs, error
+
+    def named(self) -> dict[str, Any]:
+        """What a certificate says of it."""
+        names = ("zeta", "outputs", "error", "norm", "length")
+        return {"primal_value": self.value} | {name: getattr(self, name) for name in names}
 
     def accurate(self) -> _Primal:
         """Return the same point, with outputs in more digits."""

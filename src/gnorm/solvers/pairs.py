@@ -8,7 +8,7 @@ norms of kernels have all methods for hard margins, and any norm the proof that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from gnorm.losses import ClassLoss, Hinge
 from gnorm.norms import GroupNorm, UnitNorm
-from gnorm.solvers.certify import Certificate, certify
+from gnorm.solvers.certify import Certificate
 from gnorm.solvers.design import FeatureDesign, make_design
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.solution import NotSeparableError
@@ -67,9 +67,8 @@ class Pairs:
 
     def certified(self, certificate: Certificate, tol: float) -> Certificate:
         """Evaluate a solution of the margins on the outputs."""
-        b = self.dual_coef(certificate.dual_coef)
-        point = replace(certificate.point, primal=self.zeta(certificate.zeta), dual_coef=b)
-        return certify(self.original, point, tol)
+        zeta, b = self.zeta(certificate.zeta), self.dual_coef(certificate.dual_coef)
+        return certificate.on(self.original, tol, zeta=zeta, dual_coef=b)
 
     def proof(self, error: NotSeparableError) -> NotSeparableError:
         """Return a proof about the margins as one about the outputs."""

@@ -389,12 +389,17 @@ def _default_grid(
         return to_eps, None
     if hard.point.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
-    largest = float(np.max(np.abs(hard.dual_coef) / at_one.C))
+    largest = _free_from(at_one, hard)
     if largest <= (1 + _BOUNDARY) * end.C:  # there is nothing between the two ends
         return np.array([end.C, np.inf]), (hard, method)
     grid = np.geomspace(end.C, largest, n_Cs)
     grid[-1] = np.inf
     return grid, (hard, method)
+
+
+def _free_from(at_one: Problem, certificate: Certificate) -> float:
+    """Least C at which no sample of an exact penalty is beyond its bound: solved up to infinity."""
+    return float(np.max(np.abs(certificate.dual_coef) / at_one.C))
 
 
 def _at(at_one: Problem, C: np.ndarray) -> Problem:
@@ -493,10 +498,8 @@ class _Follower:
         else:
             near = self._near(C, problem)
             certificate, method, _ = solve_certified(problem, near, **self.options)
-        # from this C on no sample is at its bound any more
-        least = C
-        if problem.loss.is_exact_penalty:
-            least = min(C, float(np.max(np.abs(certificate.dual_coef) / self.at_one.C)))
+        is_exact = problem.loss.is_exact_penalty
+        least = min(C, _free_from(self.at_one, certificate)) if is_exact else C
         near = replace(near_to(problem, certificate), pinned_sums=self.pinned_sums)
         self.known = [
             *self.known[-1:],
@@ -510,15 +513,12 @@ class _Follower:
         It is the same, but an output that is short of its kink by a rounding error costs less.
         """
         certificate = self.known[-1].certificate
-        lower, upper = problem.loss.domain(problem.y, problem.C)
-        b, slack = certificate.dual_coef, (1.0 - _BOUNDARY)
-        is_inside = (b <= slack * upper) & (b >= slack * lower)
-        if not problem.loss.is_exact_penalty or not np.all(is_inside):
+        if not problem.loss.is_exact_penalty or _at_bound(problem, certificate.dual_coef).any():
             return None
         same = rescaled(problem, certificate)
         if same.gap > self.tol:
             return None
-        return replace(same, point=replace(same.point, status=Status.OPTIMAL, n_iter=0))
+        return same.ended(Status.OPTIMAL, 0)
 
     def _near(self, C: float, problem: Problem) -> Near | None:
         """Where to start from what is known; None if that is too far away.
@@ -552,7 +552,7 @@ def _in_domain(problem: Problem, last: Problem, b: np.ndarray, ahead: np.ndarray
 
 
 def _at_bound(problem: Problem, b: np.ndarray) -> np.ndarray:
-    """Whether coefficients are at a finite bound that is not 0, but for rounding."""
+    """Whether coefficients are at or beyond a finite bound that is not 0, but for rounding."""
     lower, upper = problem.loss.domain(problem.y, problem.C)
     slack = 1.0 - _BOUNDARY
     is_at: np.ndarray = ((upper > 0) & (b >= slack * upper)) | ((lower < 0) & (b <= slack * lower))

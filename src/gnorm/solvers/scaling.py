@@ -20,7 +20,7 @@ import numpy as np
 
 from gnorm.losses import Loss
 from gnorm.solvers.active_set.start import Near
-from gnorm.solvers.certify import Certificate, certify
+from gnorm.solvers.certify import Certificate
 from gnorm.solvers.problem import Problem
 
 __all__ = ["Scaled", "lighter", "scaled"]
@@ -86,7 +86,7 @@ class Scaled:
                 f"{self.original.output_scale:.1e}"
             )
         with np.errstate(all="ignore"):
-            return certify(self.original, replace(certificate.point, dual_coef=b, primal=zeta), tol)
+            return certificate.on(self.original, tol, zeta=zeta, dual_coef=b)
 
 
 def scaled(problem: Problem) -> Scaled | None:

@@ -203,19 +203,18 @@ class _Rounds:
 
     def _followed(self, path: CentralPath, tol: float) -> Status:
         """Follow the path to a gap on the set."""
-        run, most = self.run, self.run.max_iter
-        if self.is_warm and self.mark is None:
-            run.max_iter = min(most, run.n_iter + _FIRST_ITERATIONS)
+        is_first = self.is_warm and self.mark is None
         try:
-            is_last = self.phase is _Phase.FINAL
-            status = path.follow(tol, is_last=is_last, n_rounding=0 if self.is_warm else 3)
+            status = path.follow(
+                tol,
+                is_last=self.phase is _Phase.FINAL,
+                n_rounding=0 if self.is_warm else 3,
+                most=_FIRST_ITERATIONS if is_first else np.inf,
+            )
         except NotSeparableError as error:
             raise error.scattered(self.sets.free, len(self.problem.y)) from None
-        finally:
-            run.max_iter = most
-        if status is Status.MAX_ITER and not run.is_spent:
-            return Status.STALLED  # a bad start
-        return status
+        is_bad_start = status is Status.MAX_ITER and not self.run.is_spent
+        return Status.STALLED if is_bad_start else status
 
     def _scan(self, path: CentralPath) -> None:
         """Look at all samples at a loose end, and exchange those that are in the wrong set."""
@@ -246,9 +245,9 @@ class _Rounds:
             certificate = self._certified(path, status)
             if certificate.gap <= tol:
                 return Status.OPTIMAL
-            length = path.primal.length
             # in the length that is best for the set: one missed sample must not hide others
-            outputs = certificate.outputs * self._relative_length(certificate, length)
+            share = path.primal.length / certificate.length if certificate.length > 0 else 1.0
+            outputs = share * certificate.outputs
             if self._is_any_misplaced(outputs):
                 if self.mark is None:
                     return Status.STALLED
@@ -257,9 +256,6 @@ class _Rounds:
             if not path.system.has_more_digits:
                 return Status.STALLED
             path.escalate()
-
-    def _relative_length(self, certificate: Certificate, length: float) -> float:
-        return length / certificate.length if certificate.length > 0 else 1.0
 
     def _is_any_misplaced(self, outputs: np.ndarray) -> bool:
         """Whether the outputs of a pinned sample name another coefficient than it has."""
@@ -299,8 +295,7 @@ class _Rounds:
         if status is not Status.OPTIMAL:
             self._certified(path, status)
         assert self.best is not None
-        point = replace(self.best.point, status=status, n_iter=self.run.n_iter)
-        return replace(self.best, point=point)
+        return self.best.ended(status, self.run.n_iter)
 
     def _given_up(self) -> Certificate | None:
         """None if all samples should be taken instead, or another start; else the best there is."""
@@ -310,8 +305,7 @@ class _Rounds:
             return None
         if self.best is None:
             return None if not self.start.is_certain else self._nothing()
-        point = replace(self.best.point, status=Status.STALLED, n_iter=self.run.n_iter)
-        return replace(self.best, point=point)
+        return self.best.ended(Status.STALLED, self.run.n_iter)
 
     def _nothing(self) -> Certificate:
         assert self.run.best_so_far is not None

@@ -97,7 +97,12 @@ class CentralPath:
 
     @np.errstate(over="ignore", invalid="ignore")  # a step out of range is a breakdown
     def follow(
-        self, tol: float, *, is_last: bool = True, n_rounding: int = _ROUNDING_ITERATIONS
+        self,
+        tol: float,
+        *,
+        is_last: bool = True,
+        n_rounding: int = _ROUNDING_ITERATIONS,
+        most: float = np.inf,
     ) -> Status:
         """Iterate until the gap is met, or no further.
 
@@ -114,6 +119,8 @@ class CentralPath:
             the path stops where it is, to be followed further, and it gives up sooner.
         n_rounding : int, default=3
             Most iterations beyond the tolerance to spend on exact zeros, on few samples.
+        most : float, default=inf
+            Most iterations of this call, where the run has more of them.
 
         Returns
         -------
@@ -139,7 +146,7 @@ class CentralPath:
                     return Status.OPTIMAL
                 spare -= 1
             self._look_for_proof()
-            if self.run.is_spent:
+            if self.run.is_spent or self.run.n_iter - first >= most:
                 return self._ended(Status.MAX_ITER, tol)
             if self._has_stalled(is_last) and not self.escalate():
                 return self._ended(Status.STALLED, tol)
