@@ -18,12 +18,11 @@ import numpy as np
 from gnorm.norms import UnitNorm
 from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.certify import Certificate, better, certify
-from gnorm.solvers.design import FeatureDesign
 from gnorm.solvers.equilibrate import equilibrated
 from gnorm.solvers.memory import available_memory
 from gnorm.solvers.methods import Method, choose, further_choices, get_method
 from gnorm.solvers.pairs import paired
-from gnorm.solvers.problem import Point, Problem
+from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Report, Run, print_table
 from gnorm.solvers.scaling import lighter, scaled
 from gnorm.solvers.separability import PROOF, raise_if_not_separable
@@ -140,7 +139,7 @@ def _by_methods(
     except RuntimeError:  # of a conic solver
         if method != "auto":
             raise
-        certificate = certify(problem, _nothing(problem))
+        certificate = certify(problem, problem.nothing())
     if _gave_up(certificate, chosen, tol):
         others = [(other, chosen) for other in lighter(problem)]
         if method == "auto":
@@ -151,15 +150,6 @@ def _by_methods(
             problem, certificate, chosen, others, (tol, max_iter, limit, report)
         )
     return _separated_if_given_up(problem, certificate, chosen, limit, options), chosen.name
-
-
-def _nothing(problem: Problem) -> Point:
-    """The predictor of zeros, where there is nothing else."""
-    design, n_outputs = problem.design, problem.n_outputs
-    shape: tuple[int, ...] = (*design.activations.shape[1:], design.n_features * n_outputs)
-    if isinstance(design, FeatureDesign):
-        shape = design.zeta_shape(n_outputs)
-    return Point(problem.zero_outputs, np.zeros(shape), Status.STALLED, 0)
 
 
 def _separated_if_given_up(

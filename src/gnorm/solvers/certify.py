@@ -22,7 +22,6 @@ import numpy as np
 
 from gnorm.gated import frobenius_norms, unit_values
 from gnorm.solvers.accurate import UNIT, accurate_outputs, accurate_sums
-from gnorm.solvers.design import FeatureDesign
 from gnorm.solvers.problem import Point, Problem
 from gnorm.solvers.solution import Status
 
@@ -481,7 +480,5 @@ def _accurate_sums(problem: Problem, coef: np.ndarray) -> tuple[np.ndarray, np.n
         return accurate_sums(problem.design, coef)
     found = [accurate_sums(problem.design, column) for column in coef.T]
     sums, error = (np.stack(columns, axis=-1) for columns in zip(*found, strict=True))
-    shape = (*sums.shape[:2], -1)
-    if not isinstance(problem.design, FeatureDesign):  # which knows outputs from features
-        sums = sums.reshape(shape)
-    return sums, error.reshape(shape)
+    shape = problem.design.zeta_shape(problem.n_outputs)
+    return sums.reshape(shape), error.reshape(*error.shape[:2], -1)

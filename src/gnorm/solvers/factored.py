@@ -64,10 +64,10 @@ class _Descent:
     """The objective in the weights, with the best dual point on the way."""
 
     def __init__(self, problem: Problem, run: Run, rank: int) -> None:
-        design, self.shape_of_point = problem.design, (*problem.design.activations.shape[1:], -1)
-        if isinstance(design, FeatureDesign):
-            self.shape_of_point = design.zeta_shape(problem.n_outputs)
-        else:  # of all outputs at once products are several times faster
+        design = problem.design
+        self.shape_of_point = design.zeta_shape(problem.n_outputs)
+        if not isinstance(design, FeatureDesign):
+            # of all outputs at once products are several times faster
             design = FeatureDesign(design.norm, design.X, design.activations)
         self.design, self.problem, self.run, self.norm = design, problem, run, design.norm
         self.shape = design.zeta_shape(problem.n_outputs)

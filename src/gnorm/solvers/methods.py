@@ -361,9 +361,7 @@ def _has_small_cones(problem: Problem) -> bool:
     norm = problem.design.norm
     if not isinstance(norm, Nuclear):
         return True
-    shape = (*problem.design.activations.shape[1:], problem.design.n_features)
-    outputs = () if problem.n_outputs == 1 else (problem.n_outputs,)
-    _, n_rows, n_columns = norm.matrix_shape((*shape, *outputs))
+    _, n_rows, n_columns = norm.matrix_shape(problem.design.zeta_shape(problem.n_outputs))
     return n_rows + n_columns <= _FEW_ROWS
 
 

@@ -20,9 +20,7 @@ __all__ = ["NormProblem", "lower_bound"]
 
 def lower_bound(problem: Problem) -> float:
     """Dual value of the steepest coefficients, positive; 1 if the predictor of zeros is optimal."""
-    C = np.where(problem.is_hard, 1.0, problem.C)
-    b = -problem.loss.derivative(problem.y, problem.zero_outputs, C)
-    b = problem.loss.feasible(problem.y, b, problem.C)
+    b = problem.loss.feasible(problem.y, problem.steepest, problem.C)
     value, _ = dual_value(problem, b, problem.design.norm.dual(problem.design.sums(b)))
     return value if 0 < value < np.inf else 1.0
 

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from gnorm.losses import ClassLoss, Hinge
 from gnorm.norms import GroupNorm, UnitNorm
 from gnorm.solvers.certify import Certificate
-from gnorm.solvers.design import FeatureDesign, make_design
+from gnorm.solvers.design import make_design
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.solution import NotSeparableError
 
@@ -60,10 +60,7 @@ class Pairs:
 
     def zeta(self, zeta: np.ndarray) -> np.ndarray:
         """Return unit weights in the shape that the design of the outputs gives them."""
-        design = self.original.design
-        if not isinstance(design, FeatureDesign):
-            return zeta
-        return zeta.reshape(design.zeta_shape(self.original.n_outputs))
+        return zeta.reshape(self.original.design.zeta_shape(self.original.n_outputs))
 
     def certified(self, certificate: Certificate, tol: float) -> Certificate:
         """Evaluate a solution of the margins on the outputs."""

@@ -296,29 +296,30 @@ def saturation(problem: Problem) -> Saturation:
     Saturation
         :math:`C_0` and the predictor, up to its length.
     """
-    design, loss = problem.design, problem.loss
-    coef = -loss.derivative(problem.y, problem.zero_outputs, problem.C)
+    design = problem.design
+    coef, zeta = problem.steepest, None
     sums = design.sums(coef)
     lengths = design.norm.dual_norms(sums)
-    n_kernels, total = len(lengths), float(np.sum(np.abs(coef)))
-    if np.max(lengths) <= _VANISHING * design.max_feature_norm * total:
+    n_kernels, longest = len(lengths), float(np.max(lengths))
+    if longest <= _VANISHING * design.max_feature_norm * float(np.sum(np.abs(coef))):
         return Saturation(np.inf, coef, np.full(n_kernels, 1.0 / n_kernels))
-    if not isinstance(design.norm, UnitNorm):
-        zeta = float(np.max(lengths)) * design.norm.extreme_point(sums)
-        outputs = design.decision_values(zeta)
-        return Saturation(_end_of(problem, coef, outputs, lengths), coef, np.ones(1), zeta)
-    products = design.products_of(sums)
-    weights = np.zeros(n_kernels)
-    tied = np.flatnonzero(lengths >= (1.0 - _TIED) * np.max(lengths))
-    if len(tied) == 1:
-        weights[tied] = 1.0
+    if isinstance(design.norm, UnitNorm):
+        products = design.products_of(sums)
+        weights = np.zeros(n_kernels)
+        tied = np.flatnonzero(lengths >= (1.0 - _TIED) * longest)
+        if len(tied) == 1:
+            weights[tied] = 1.0
+        else:
+            aligned = np.sign(coef)[..., None] * products[..., tied]
+            weights[tied] = _least_maximum(aligned.reshape(-1, len(tied)))
+        outputs = products @ weights
     else:
-        aligned = np.sign(coef)[..., None] * products[..., tied]
-        weights[tied] = _least_maximum(aligned.reshape(-1, len(tied)))
-    return Saturation(_end_of(problem, coef, products @ weights, lengths), coef, weights)
+        weights, zeta = np.ones(1), longest * design.norm.extreme_point(sums)
+        outputs = design.decision_values(zeta)
+    return Saturation(_end_of(problem, coef, outputs, longest), coef, weights, zeta)
 
 
-def _end_of(problem: Problem, coef: np.ndarray, outputs: np.ndarray, lengths: np.ndarray) -> float:
+def _end_of(problem: Problem, coef: np.ndarray, outputs: np.ndarray, longest: float) -> float:
     """Largest C of a fixed predictor, in closed form for an exact penalty.
 
     Where every loss has a kink at 0 no coefficients are the steepest, and the predictor of those at
@@ -329,11 +330,15 @@ def _end_of(problem: Problem, coef: np.ndarray, outputs: np.ndarray, lengths: np
         return 1.0 / float(np.max(problem.y * outputs))
     if not np.any(problem.loss.affine_depth(problem.y, problem.zero_outputs)):
         return 1.0 / float(np.max(np.abs(outputs)))
-    return _largest_C(problem, coef, outputs, float(np.max(lengths)))
+    return _largest_C(problem, coef, outputs, longest)
 
 
 def _largest_C(problem: Problem, coef: np.ndarray, outputs: np.ndarray, length: float) -> float:
-    """Largest C up to which the fixed predictor and coefficients meet a gap, by bisection."""
+    """Largest C up to which the fixed predictor and coefficients meet a gap, by bisection.
+
+    At a gap of zero it is the closed form of the hinge, and of curved losses there is none. The
+    values are those of the pair as it is: their best multiples would hide that it is left behind.
+    """
     loss, y = problem.loss, problem.y
     most = _SATURATED[loss.is_piecewise_linear]
 

@@ -71,6 +71,20 @@ class Problem:
         n_samples = len(self.y)
         return np.zeros(n_samples if self.n_outputs == 1 else (n_samples, self.n_outputs))
 
+    @property
+    def steepest(self) -> np.ndarray:
+        """Dual coefficients that the predictor of zeros names, for a weight of 1 where it is hard.
+
+        Along them the dual value rises from 0 the fastest.
+        """
+        C = np.where(self.is_hard, 1.0, self.C)
+        return -self.loss.derivative(self.y, self.zero_outputs, C)
+
+    def nothing(self, n_iter: int = 0) -> Point:
+        """Return the predictor of zeros, where there is nothing else after so many iterations."""
+        zeta = np.zeros(self.design.zeta_shape(self.n_outputs))
+        return Point(self.zero_outputs, zeta, Status.STALLED, n_iter)
+
     @cached_property
     def output_scale(self) -> float:
         """Typical size of the outputs, for a part that of the whole."""

@@ -52,8 +52,7 @@ class ProximalLoss:
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self.centre = problem, problem.zero_outputs
-        slopes = np.where(problem.is_hard, 1.0, problem.C)
-        steepest = -problem.loss.derivative(problem.y, self.centre, slopes)
+        slopes, steepest = np.where(problem.is_hard, 1.0, problem.C), problem.steepest
         dual_norm = problem.design.norm.dual(problem.design.sums(steepest))
         # the multiple of the steepest coefficients that is best says how long they are
         share = dual_value(problem, steepest, dual_norm)[1]

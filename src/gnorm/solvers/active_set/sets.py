@@ -50,11 +50,6 @@ class Sets:
         """Indices of the free samples, sorted."""
         return np.flatnonzero(self.is_free)
 
-    @property
-    def is_everything(self) -> bool:
-        """Whether all samples are free."""
-        return bool(self.is_free.all())
-
     def with_some_free(self, depth: np.ndarray) -> Sets:
         """Return the sets with at least the few samples nearest to the end of their piece free."""
         if np.count_nonzero(self.is_free) >= _FEWEST:
@@ -82,12 +77,13 @@ class PinnedSums:
     """The pinned samples as a linear term, summed up from one set to the next.
 
     Along a path of penalties most of them stay, and their coefficients go along with C: only what
-    changed beyond a common factor is summed anew.
+    changed beyond a common factor is summed anew. It is no frozen value, as it goes on from where
+    the last solve of a path left it, and a solve returns a certificate: points over all samples,
+    which do not know who was pinned, nor should in other units or by another method.
     """
 
     def __init__(self) -> None:
-        self._coef: np.ndarray | None = None
-        self._sums: np.ndarray | None = None
+        self._last: tuple[np.ndarray, np.ndarray] | None = None
 
     def of(self, problem: Problem, sets: Sets, part: Problem) -> Pinned | None:
         """Return what the pinned samples are to the problem of the free ones, None if nothing."""
@@ -95,19 +91,20 @@ class PinnedSums:
         if not coef.any():
             return None
         design = problem.design
-        if self._coef is None or self._sums is None:
-            self._sums = design.sums(coef)
+        if self._last is None:
+            sums = design.sums(coef)
         else:
-            both = (coef != 0) & (self._coef != 0)
-            ratio = float(np.median(coef[both] / self._coef[both])) if both.any() else 0.0
-            change = coef - ratio * self._coef
+            last, sums = self._last
+            both = (coef != 0) & (last != 0)
+            ratio = float(np.median(coef[both] / last[both])) if both.any() else 0.0
+            change = coef - ratio * last
             change[np.abs(change) <= 1e-14 * np.abs(coef)] = 0.0  # the same but for rounding
-            self._sums = ratio * self._sums + design.sums(change)
-        self._coef = coef
+            sums = ratio * sums + design.sums(change)
+        self._last = coef, sums
         conjugate = problem.loss.conjugate(problem.y, coef, problem.C)
         return Pinned(
-            pull=part.design.products_of(self._sums),
-            squares=design.norm.dual_norms(self._sums) ** 2,
+            pull=part.design.products_of(sums),
+            squares=design.norm.dual_norms(sums) ** 2,
             conjugate=float(np.sum(conjugate[coef != 0])),
         )
 

@@ -110,6 +110,10 @@ class Design(ABC, Generic[AnyNorm]):
         """Input features."""
         return int(self.X.shape[1])
 
+    def zeta_shape(self, n_outputs: int) -> tuple[int, ...]:
+        """Shape of the weights of so many outputs."""
+        return (*self.activations.shape[1:], self.n_features * n_outputs)
+
     @property
     def n_coded_gates(self) -> int:
         """Coded gates of all blocks together."""

@@ -11,7 +11,7 @@ from gnorm.solvers.interior.multinomial import MultinomialSystem
 from gnorm.solvers.interior.samples import SampleSystem
 from gnorm.solvers.interior.state import Breakdown
 from gnorm.solvers.interior.system import NewtonSystem
-from gnorm.solvers.problem import Point, Problem
+from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
 from gnorm.solvers.solution import Status
 
@@ -103,10 +103,7 @@ def _solve(system: NewtonSystem, problem: Problem, run: Run) -> Certificate:
     try:
         path = _begun(system, run)
     except Breakdown:  # weights or inputs out of the range of floats: there is no path
-        design = problem.design
-        width = design.n_features * problem.n_outputs
-        zeta = np.zeros((*design.activations.shape[1:], width))
-        return certify(problem, Point(problem.zero_outputs, zeta, Status.STALLED, run.n_iter))
+        return certify(problem, problem.nothing(run.n_iter))
     run.best_so_far = path.point
     return certify(problem, path.point(path.follow(run.tol)), run.tol)
 
