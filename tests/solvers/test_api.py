@@ -50,6 +50,27 @@ def test_more_units_than_samples():
     assert np.min(y * solution.decision_values(X, activations)) >= 1 - 1e-9
 
 
+@pytest.mark.parametrize("light", [1e-15, 1e-20])
+@pytest.mark.parametrize("heavy", [1.0, np.inf])
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+def test_samples_of_next_to_no_weight_are_as_if_absent(loss, heavy, light):
+    rng = np.random.default_rng(155)
+    X = np.column_stack([rng.normal(size=(155, 5)), np.ones(155)])
+    activations = (X @ rng.normal(size=(6, 3)) > 0)[:, :, None]
+    activations = np.concatenate([activations, ~activations], axis=2)
+    y, is_light = np.sign(X[:, 0] + 0.3 * X[:, 1]), rng.random(155) < 0.05
+    y[is_light] *= -1.0  # on the wrong side, where they would pull
+    C = np.where(is_light, light, heavy)
+    solution = solve(X, y, activations, loss=loss, C=C)
+    assert solution.duality_gap <= 1e-6
+    kept = ~is_light
+    without = solve(
+        X[kept], y[kept], activations[kept], loss=loss, C=heavy, method="clarabel", tol=1e-8
+    )
+    assert_allclose(solution.primal_value, without.primal_value, rtol=2e-6)
+    assert_allclose(solution.norm, without.norm, rtol=1e-3)
+
+
 def test_features_of_zeros_alone():
     X, y, activations = random_problem()
     solution = max_margin(np.zeros_like(X), y, activations, 2.0)

@@ -1,9 +1,9 @@
 """Solve by the method that suits, and by other means where it gives up.
 
 In other units where inputs are of extreme lengths, with hard margins where bounds are too far away
-to be seen, by the second choice and with lighter weights where a method ends above the tolerance,
-at equal scales and by linear programs where nothing has separated. What is returned is certified
-on the problem as it was given.
+to be seen, with heavier weights of some samples, by the second choice and with lighter weights
+where a method ends above the tolerance, at equal scales and by linear programs where nothing has
+separated. What is returned is certified on the problem as it was given.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gnorm.solvers.methods import Method, choose, further_choices, get_method
 from gnorm.solvers.pairs import paired
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Report, Run, print_table
-from gnorm.solvers.scaling import lighter, scaled
+from gnorm.solvers.scaling import heavier, lighter, scaled
 from gnorm.solvers.separability import PROOF, raise_if_not_separable
 from gnorm.solvers.separation import separation
 from gnorm.solvers.solution import NotSeparableError, Status
@@ -146,6 +146,7 @@ def _by_methods(
             further = further_choices(problem, chosen)
             fits = [each for each in further if each.bytes_needed(problem) <= limit]
             others = [*((problem, each) for each in fits), *others]
+        others = [*((other, chosen) for other in heavier(problem)), *others]
         certificate, chosen = _by_other_means(
             problem, certificate, chosen, others, (tol, max_iter, limit, report)
         )

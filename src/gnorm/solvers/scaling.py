@@ -23,8 +23,11 @@ from gnorm.solvers.active_set.start import Near
 from gnorm.solvers.certify import Certificate
 from gnorm.solvers.problem import Problem
 
-__all__ = ["Scaled", "lighter", "scaled"]
+__all__ = ["Scaled", "heavier", "lighter", "scaled"]
 
+# Weights beside larger ones, at inputs of length 1, to try where smaller ones failed: the first is
+# nothing beside the value, the others are where it is large.
+_FLOORS = (1e-12, 1e-9, 1e-6)
 _CEILINGS = (1e14, 1e11, 1e8)  # weights at inputs of length 1 to try where larger ones failed
 _FAR = 1e30  # length of the inputs, or one over it, from which they are brought to 1
 _VANISHING = 1e-100  # weight at inputs of length 1 up to which outputs are nothing beside targets
@@ -135,6 +138,18 @@ def _of_targets(problem: Problem) -> tuple[Loss, np.ndarray, float, np.ndarray]:
     with np.errstate(over="ignore", under="ignore"):
         weights = np.clip(problem.C * np.power(size, degree - 2.0), _LEAST, _LARGEST)
         return loss, problem.y / size, size, weights
+
+
+def heavier(problem: Problem) -> Iterator[Problem]:
+    """Yield the problem with larger weights of samples that have next to none beside others.
+
+    Their coefficients are so small that slacks and multipliers of their bounds are not seen beside
+    each other, and would hold up every step; the predictor is nearly that without them.
+    """
+    unit = min(float(np.max(problem.C)), problem.design.max_input_norm**-2)
+    for floor in _FLOORS:
+        if np.min(problem.C) < 0.1 * floor * unit:
+            yield replace(problem, C=np.maximum(problem.C, floor * unit))
 
 
 def lighter(problem: Problem) -> Iterator[Problem]:
