@@ -33,8 +33,7 @@ def choosing(monkeypatch):
     """Sets are chosen, and nothing is solved with all samples because they are few."""
     monkeypatch.setattr(rounds, "FEW", 50)
     monkeypatch.setattr(sets, "_FEWEST", 20)
-    for module in (rounds, start):
-        monkeypatch.setattr(module, "ALL", 300)
+    monkeypatch.setattr(start, "ALL", 300)
 
 
 @pytest.fixture

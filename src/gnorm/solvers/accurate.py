@@ -24,7 +24,7 @@ from gnorm import gated
 from gnorm.gating import flattened, opened, padded
 from gnorm.solvers.design import Design
 
-__all__ = ["UNIT", "accurate_outputs", "accurate_sums", "two_sum"]
+__all__ = ["UNIT", "accurate_outputs", "accurate_sums", "dense", "two_sum"]
 
 UNIT = float(np.finfo(float).eps) / 2  # largest relative error of one rounding
 _PARTS = 4  # of a matrix
@@ -56,7 +56,7 @@ def accurate_outputs(design: Design[Any], zeta: np.ndarray) -> tuple[np.ndarray,
     columns = list(gated.row_blocks(weights.shape[1], _COPIES * len(weights)))
     for rows in gated.row_blocks(design.n_samples, _COPIES * max(weights.shape)):
         is_open = opened(design.activations[rows], live)
-        X = _dense(design.X[rows])
+        X = dense(design.X[rows])
         terms = []
         for block in columns:
             *products, dropped = _product(X, weights[:, block])
@@ -81,17 +81,13 @@ def accurate_sums(design: Design[Any], coef: np.ndarray) -> tuple[np.ndarray, np
     sums, error : ndarray of shape (n_units, n_contexts, n_features)
         The sums and the bounds.
     """
-    high, low, error = np.zeros((3, design.n_open_gates, design.n_features))
+    total = np.zeros((3, design.n_open_gates, design.n_features))
     on = np.flatnonzero(coef)
-    for block in gated.row_blocks(len(on), _COPIES * max(high.shape)):
+    for block in gated.row_blocks(len(on), _COPIES * max(total.shape[1:])):
         rows = on[block]
         weighted = opened(design.activations[rows], design.gating.open).T * coef[rows]
-        *products, dropped = _product(weighted, _dense(design.X[rows]))
-        error += dropped
-        for part in products:
-            high, rounded = two_sum(high, part)
-            low += rounded
-            error += UNIT * (np.abs(rounded) + np.abs(low))
+        _add(total, *_product(weighted, dense(design.X[rows])))
+    high, low, error = total
     sums, bounds = np.zeros((2, design.n_gates, design.n_features))
     of_open = high + low
     sums[design.gating.open] = of_open
@@ -103,15 +99,11 @@ def accurate_sums(design: Design[Any], coef: np.ndarray) -> tuple[np.ndarray, np
 def _product(A: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Product of two matrices as a sum of two, and a bound of what these miss."""
     if A.shape[1] > _LONGEST:
-        high, low, error = np.zeros((3, len(A), B.shape[1]))
+        sums = np.zeros((3, len(A), B.shape[1]))
         for first in range(0, A.shape[1], _LONGEST):
             inner = slice(first, first + _LONGEST)
-            *products, dropped = _product(A[:, inner], B[inner])
-            error += dropped
-            for part in products:
-                high, rounded = two_sum(high, part)
-                low += rounded
-                error += UNIT * (np.abs(rounded) + np.abs(low))
+            _add(sums, *_product(A[:, inner], B[inner]))
+        high, low, error = sums
         return high, low, error
     of_inner = _exponents(B, 1)
     A, B = np.ldexp(A, of_inner.T), np.ldexp(B, -of_inner)
@@ -130,6 +122,15 @@ def _product(A: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
     # of them and of their products, and what the sum of the low parts rounds
     dropped = n_inner * (16.0 * 2.0 ** (-_PARTS * (bits + 1)) + 16.0 * UNIT**2)
     return np.ldexp(high, exponents), np.ldexp(low, exponents), np.ldexp(dropped, exponents)
+
+
+def _add(total: np.ndarray, high: np.ndarray, low: np.ndarray, error: np.ndarray) -> None:
+    """Add a number of two parts, and the bound of what these miss, to such a sum in its place."""
+    total[2] += error
+    for part in (high, low):
+        total[0], rounded = two_sum(total[0], part)
+        total[1] += rounded
+        total[2] += UNIT * (np.abs(rounded) + np.abs(total[1]))
 
 
 def _exponents(A: np.ndarray, axis: int) -> np.ndarray:
@@ -155,5 +156,6 @@ def two_sum(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return total, (a - (total - b_part)) + (b - b_part)
 
 
-def _dense(X: Any) -> np.ndarray:
+def dense(X: Any) -> np.ndarray:
+    """Inputs as an array."""
     return X.toarray() if issparse(X) else X

@@ -163,27 +163,10 @@ def solve(
     >>> solution.decision_values(X, activations).round(3)
     array([1., 1., 2., 3.])
     """
-    options = {
-        "method": method,
-        "tol": tol,
-        "max_iter": max_iter,
-        "memory_limit": memory_limit,
-        "verbose": verbose,
-    }
-    solution = _solve(
-        X,
-        y,
-        activations,
-        get_loss(loss),
-        C,
-        norm,
-        unit_weights,
-        sample_weight,
-        options,
-        unit_features,
-    )
-    warn_if_unfinished(solution, tol)
-    return solution
+    return _solve(
+        X, y, activations, get_loss(loss), C, norm, unit_weights, unit_features, sample_weight,
+        method=method, tol=tol, max_iter=max_iter, memory_limit=memory_limit, verbose=verbose,
+    )  # fmt: skip
 
 
 def max_margin(
@@ -263,18 +246,11 @@ def max_margin(
     >>> round(solution.norm, 6), solution.status.value
     (1.414214, 'optimal')
     """
-    options = {
-        "method": method,
-        "tol": tol,
-        "max_iter": max_iter,
-        "memory_limit": memory_limit,
-        "verbose": verbose,
-    }
     solution = _solve(
-        X, y, activations, Hinge(), C, norm, unit_weights, sample_weight, options, unit_features
-    )
+        X, y, activations, Hinge(), C, norm, unit_weights, unit_features, sample_weight,
+        method=method, tol=tol, max_iter=max_iter, memory_limit=memory_limit, verbose=verbose,
+    )  # fmt: skip
     assert isinstance(solution, MarginSolution)
-    warn_if_unfinished(solution, tol)
     return solution
 
 
@@ -286,18 +262,22 @@ def _solve(
     C: float | ArrayLike,
     norm: str | Norm | None,
     unit_weights: ArrayLike | None,
+    unit_features: ArrayLike | None,
     sample_weight: ArrayLike | None,
-    options: dict[str, Any],
-    unit_features: ArrayLike | None = None,
+    *,
+    tol: float,
+    **options: Any,
 ) -> Solution:
-    """Check, merge, choose, solve, certify and expand."""
+    """Check, merge, choose, solve, certify and expand; warn the caller of the caller."""
     X, targets, gates, weight = check_samples(X, y, activations, loss, C, sample_weight)
     loss = loss.fitted_to(targets[weight > 0])
     mask = check_unit_features(unit_features, gates.shape[1], X.shape[1])
     if unit_weights is not None:
         norm = _weighted_norm(norm, gates[weight > 0], unit_weights, mask)
     design, merged = prepare(X, targets, gates, weight, norm, mask)
-    return solve_prepared(design, merged, targets, loss, 1.0, **options)
+    solution = solve_prepared(design, merged, targets, loss, 1.0, tol=tol, **options)
+    warn_if_unfinished(solution, tol, stacklevel=4)
+    return solution
 
 
 def _weighted_norm(

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from scipy.linalg import svd
 from scipy.optimize import linprog
-from scipy.sparse import issparse
 
 from gnorm.gating import opened, padded
-from gnorm.solvers.accurate import UNIT, accurate_outputs
+from gnorm.solvers.accurate import UNIT, accurate_outputs, dense
 from gnorm.solvers.design import Design
 from gnorm.solvers.problem import Problem
 
@@ -86,7 +85,7 @@ def separation(
 
 def gated_features(design: Design[Any]) -> np.ndarray:
     """Return the features of all gates side by side, shape (n_samples, n_gates * n_features)."""
-    X = design.X.toarray() if issparse(design.X) else design.X
+    X = dense(design.X)
     gates = opened(design.activations, np.arange(design.n_gates))
     features = gates[:, :, None] * X[:, None, :]
     if design.unit_features is not None:

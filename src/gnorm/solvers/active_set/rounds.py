@@ -20,7 +20,14 @@ from enum import Enum
 import numpy as np
 
 from gnorm.solvers.active_set.sets import PinnedSums, Sets, depth_at, exchanged, transferred
-from gnorm.solvers.active_set.start import ALL, Near, Start, cold_start, everything, warm_start
+from gnorm.solvers.active_set.start import (
+    Near,
+    Start,
+    cold_start,
+    everything,
+    may_be_all,
+    warm_start,
+)
 from gnorm.solvers.certify import Certificate, certify
 from gnorm.solvers.design.gram import Precision
 from gnorm.solvers.interior import solve_by_samples, solve_near_by_samples
@@ -299,12 +306,11 @@ class _Rounds:
 
     def _given_up(self) -> Certificate | None:
         """None if all samples should be taken instead, or another start; else the best there is."""
-        n_samples = len(self.problem.y)
-        can_be_all = n_samples <= min(ALL, self.memory.most(DOUBLE_BYTES))
-        if self.is_warm or (can_be_all and not self.start.is_certain):
+        is_certain = self.start.is_certain
+        if self.is_warm or (not is_certain and may_be_all(self.problem, self.memory)):
             return None
         if self.best is None:
-            return None if not self.start.is_certain else self._nothing()
+            return self._nothing() if is_certain else None
         return self.best.ended(Status.STALLED, self.run.n_iter)
 
     def _nothing(self) -> Certificate:

@@ -28,7 +28,7 @@ from gnorm.solvers.memory import DOUBLE_BYTES, GUESS_BYTES, Memory
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
 
-__all__ = ["ALL", "Near", "Start", "cold_start", "warm_start"]
+__all__ = ["ALL", "Near", "Start", "cold_start", "everything", "may_be_all", "warm_start"]
 
 ALL = 4000  # samples up to which all are taken where choosing fails
 _DEEP = 0.15  # depth in an affine piece from which a sample is pinned, by screening
@@ -91,13 +91,17 @@ def everything(problem: Problem) -> Start:
     return Start(sets, None, lambda system: system.start(), is_certain=True)
 
 
+def may_be_all(problem: Problem, memory: Memory) -> bool:
+    """Whether all samples can be taken where choosing fails."""
+    return len(problem.y) <= min(ALL, memory.most(DOUBLE_BYTES))
+
+
 def cold_start(problem: Problem, memory: Memory) -> Start:
     """Choose the samples near the ends of their pieces by screening, where that is known.
 
     Without a guess all samples are taken; of very many a random part is solved first.
     """
-    n_samples = len(problem.y)
-    can_be_all = n_samples <= min(ALL, memory.most(DOUBLE_BYTES))
+    n_samples, can_be_all = len(problem.y), may_be_all(problem, memory)
     guess = None
     if problem.loss.is_piecewise_linear:
         guess = screen(problem, memory.most(GUESS_BYTES))
