@@ -27,6 +27,7 @@ __all__ = [
     "Gating",
     "OpenContexts",
     "flattened",
+    "open_context",
     "open_counts",
     "opened",
     "padded",
@@ -253,6 +254,14 @@ def _starts(n_contexts: NDArray[np.intp]) -> NDArray[np.intp]:
     return starts
 
 
+def open_context(activations: Activations, unit: int) -> NDArray[np.intp] | None:
+    """Open context of a unit in each sample, -1 for none; None if some sample opens several."""
+    if isinstance(activations, OpenContexts):
+        return activations.contexts[:, unit].astype(np.intp)
+    gates, counts = activations[:, unit], open_counts(activations[:, [unit]])[:, 0]
+    return np.where(counts > 0, np.argmax(gates, axis=1), -1) if np.all(counts <= 1) else None
+
+
 def _flat(activations: NDArray[np.bool_]) -> NDArray[np.bool_]:
     n_samples, n_units, n_contexts = activations.shape
     return activations.reshape(n_samples, n_units * n_contexts)  # also of no samples
@@ -334,6 +343,11 @@ class Gating:
         # As many as samples in each unit, so that one in each sample is to have none twice: bytes,
         # which may overflow to zero, in place of numbers of open contexts.
         return bool(np.all(np.einsum("nhc->nh", self._activations.view(np.uint8))))
+
+    @cached_property
+    def opens_one(self) -> bool:
+        """Whether each unit opens one context at most in a sample."""
+        return self.is_one_hot or bool(np.all(open_counts(self._activations) <= 1))
 
     @cached_property
     def open(self) -> NDArray[np.intp]:
@@ -441,7 +455,7 @@ def _counts(activations: Activations) -> NDArray[np.intp]:
             np.bincount(own + 1, minlength=size + 1)[1:]
             for own, size in zip(_by_unit(activations), activations.n_contexts, strict=True)
         ]
-        return np.concatenate(each)
+        return np.concatenate([np.empty(0, dtype=np.intp), *each])  # also of no units
     return np.count_nonzero(_flat(activations), axis=0)
 
 

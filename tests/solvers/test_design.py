@@ -159,13 +159,13 @@ def test_feature_gram_of_multiples_of_the_same_weights_is_computed_once(monkeypa
     others = weights[::-1].copy()
     expected = [(4.0 * weights, 4.0), (others, None), (weights, 1.0)]
     gram, computed = design.feature_gram(weights), []
-    compute = type(design)._feature_gram
+    compute = type(design).coded_gram
 
     def counted(self, weights):
         computed.append(weights)
         return compute(self, weights)
 
-    monkeypatch.setattr(type(design), "_feature_gram", counted)
+    monkeypatch.setattr(type(design), "coded_gram", counted)
     for given, multiple in expected:
         found = design.feature_gram(given)
         if multiple is not None:

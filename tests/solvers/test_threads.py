@@ -68,9 +68,9 @@ def test_gram_matrix_of_the_features_is_that_of_one_thread():
     design = make_design(GLN(), X, HyperplaneGates(12, 2, random_state=0).fit_transform(X))
     weights = rng.random(len(X)) * (rng.random(len(X)) < 0.9)
     with threadpool_limits(1, user_api="blas"):
-        expected = design._feature_gram(weights)
+        expected = design.coded_gram(weights)
     with threadpool_limits(2, user_api="blas"):
-        assert_allclose(design._feature_gram(weights), expected, rtol=1e-12, atol=1e-9)
+        assert_allclose(design.coded_gram(weights), expected, rtol=1e-12, atol=1e-9)
 
 
 def test_threads_that_share_a_design_each_get_the_gram_matrix_of_their_weights():
@@ -79,7 +79,7 @@ def test_threads_that_share_a_design_each_get_the_gram_matrix_of_their_weights()
     X = rng.normal(size=(9, 2))
     design = make_design(GLN(), X, gates.fit_transform(X))
     weights = rng.random((4, 9))
-    expected = [design._feature_gram(each) for each in weights]
+    expected = [design.coded_gram(each) for each in weights]
 
     def differences(k):
         return max(np.abs(design.feature_gram(weights[k]) - expected[k]).max() for _ in range(200))

@@ -47,8 +47,9 @@ def _sample_bytes(problem: Problem) -> float:
 def _feature_bytes(problem: Problem) -> float:
     design = problem.design
     per_sample = 8 * (60 + 3.5 * design.n_kernels + 1.5 * design.n_features)
-    per_sample += 2 * design.n_coded_gates
-    return 1e6 + per_sample * len(problem.y) + 52.0 * design.n_coded_features**2
+    size = design.system_size
+    per_sample += 2 * design.n_coded_gates * size.n_others / design.n_coded_features
+    return 1e6 + per_sample * len(problem.y) + 8.0 * size.n_numbers
 
 
 def _few_bytes(problem: Problem) -> float:
@@ -286,12 +287,14 @@ def choose(problem: Problem, limit: float) -> Choice:
         return _choose_for_outputs(problem, limit)
     if n_samples <= FEW:  # the least memory, too
         return _choice("interior-point", f"{n_samples} samples are few (at most {FEW})")
-    n_coded = problem.design.n_coded_features
+    n_coded, size = problem.design.n_coded_features, problem.design.system_size.equivalent
     ratio, sizes = TALL, f"{n_samples} samples, {n_coded} gated features"
+    if size < n_coded:
+        sizes = f"{sizes}, in levels as fast as {size}"
     if (spread := _spread(problem.design.X)) > UNEVEN:
         # the working set would lose digits, and go on in double precision
         ratio, sizes = 1, f"{sizes} of norms up to {spread:.0e} times that of others"
-    is_tall = n_samples >= ratio * n_coded
+    is_tall = n_samples >= ratio * size
     if is_tall and problem.is_hard.any():
         # hard margins of tall data are nearly degenerate, and through the features they may stall
         return _choice("working-set", f"{sizes}, but a hard margin")
@@ -351,7 +354,7 @@ def further_choices(problem: Problem, first: Method) -> list[Method]:
         names += ["clarabel"] * (problem.zero_outputs.size <= _FEW_OUTPUTS)
     elif first.name == "primal":
         names += ["working-set"]
-    elif problem.design.n_coded_features <= max(len(problem.y), _FEW_FEATURES):
+    elif problem.design.system_size.equivalent <= max(len(problem.y), _FEW_FEATURES):
         names += ["primal"]
     return [METHODS[name] for name in names if name != first.name]
 

@@ -26,7 +26,9 @@ from scipy.sparse import csr_matrix, issparse
 from gnorm import gated, kernels
 from gnorm.gating import Activations, Gating, flattened, opened, padded
 from gnorm.norms import UnitNorm
+from gnorm.solvers.design.arrowhead import ArrowheadFeatures, SystemSize
 from gnorm.solvers.design.coded import Block, CodedFeatures, Factors
+from gnorm.solvers.design.feature_gram import FeatureGram
 from gnorm.solvers.design.gram import Gram, Precision
 from gnorm.solvers.threads import summed
 
@@ -84,7 +86,7 @@ class Design(ABC, Generic[AnyNorm]):
     n_matrices = 2
     # The last weights relative to their largest, and the Gram matrix of the features for them: of
     # squared errors they are the same at every step and for every C.
-    _weighted: tuple[np.ndarray, np.ndarray] | None = None
+    _weighted: tuple[np.ndarray, FeatureGram] | None = None
 
     def __init__(self, norm: AnyNorm, X: Any, activations: Activations) -> None:
         norm.check_gates(activations)
@@ -104,6 +106,11 @@ class Design(ABC, Generic[AnyNorm]):
     def n_gates(self) -> int:
         """Gates of all units together, open or not."""
         return len(self.gating.units)
+
+    @property
+    def n_terms(self) -> int:
+        """Most gates that are open in one sample."""
+        return int(self.activations.shape[1]) if self.gating.opens_one else self.n_gates
 
     @property
     def n_features(self) -> int:
@@ -130,7 +137,12 @@ class Design(ABC, Generic[AnyNorm]):
         return [Block(slice(None), slice(None), self)]
 
     @cached_property
-    def coded_features(self) -> CodedFeatures:
+    def system_size(self) -> SystemSize:
+        """Sizes of a system through the features."""
+        return SystemSize(self.n_coded_features)
+
+    @cached_property
+    def coded_features(self) -> CodedFeatures | ArrowheadFeatures:
         """The coded features as one vector."""
         return CodedFeatures(self)
 
@@ -268,20 +280,20 @@ class Design(ABC, Generic[AnyNorm]):
             The weighted Gram matrix of the features, gates varying slowest.
         """
         largest, S = self.relative_feature_gram(weights)
-        return largest * S
+        return largest * S.toarray()
 
-    def relative_feature_gram(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the largest weight and :meth:`feature_gram` relative to it, which is kept."""
+    def relative_feature_gram(self, weights: np.ndarray) -> tuple[float, FeatureGram]:
+        """Return the largest weight and the Gram matrix relative to it, which is kept."""
         largest = float(np.max(weights, initial=0.0)) or 1.0
         relative = weights / largest
         kept = self._weighted  # once: problems in other threads may replace it at any time
         if kept is None or not np.array_equal(kept[0], relative):
             kept = self._weighted = None  # makes room
-            kept = self._weighted = relative, self._feature_gram(relative)
+            kept = self._weighted = relative, self.coded_features.gram(relative)
         return largest, kept[1]
 
-    def _feature_gram(self, weights: np.ndarray) -> np.ndarray:
-        """Compute :meth:`feature_gram`."""
+    def coded_gram(self, weights: np.ndarray) -> np.ndarray:
+        """Weighted Gram matrix of the features of one code, see :meth:`feature_gram`."""
         gates = self.coded[0][:, :, 0]
         n_gates, n_features = gates.shape[1], self.n_features
         n_pairs = (n_gates * (n_gates + 1) + n_features * (n_features + 1)) // 2
@@ -310,15 +322,15 @@ class Design(ABC, Generic[AnyNorm]):
         return full.reshape(n_gates * n_features, -1)
 
     def _explicit_gram(self, weights: np.ndarray) -> np.ndarray:
-        """Compute :meth:`feature_gram` from the features themselves, in blocks of samples."""
+        """Compute :meth:`coded_gram` from the features themselves, in blocks of samples."""
         size = self.n_coded_features
         S = np.zeros((size, size), order="F")
         for rows in _blocks(weights, size):
-            features = self._explicit(rows) * np.sqrt(weights[rows])[:, None]
+            features = self.explicit(rows) * np.sqrt(weights[rows])[:, None]
             S = dsyrk(1.0, features.T, lower=1, beta=1.0, c=S, overwrite_c=1)
         return np.tril(S) + np.tril(S, -1).T
 
-    def _explicit(self, rows: np.ndarray) -> np.ndarray:
+    def explicit(self, rows: np.ndarray) -> np.ndarray:
         """Coded features of some samples, (n_rows, n_gates * n_features)."""
         features = self.coded[0][rows] * _dense(self.X[rows])[:, None, :]
         return features.reshape(len(rows), -1)

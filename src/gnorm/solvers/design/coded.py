@@ -20,13 +20,12 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from gnorm.gating import Gating
+from gnorm.solvers.design.feature_gram import JITTER, DenseGram
 
 if TYPE_CHECKING:
     from gnorm.solvers.design.base import Design
 
 __all__ = ["Block", "CodedFeatures", "Factors", "Root"]
-
-_JITTER = 1e-14  # relative, on the diagonal of what is factorised
 
 
 class Block(NamedTuple):
@@ -179,6 +178,14 @@ class CodedFeatures:
             part[:] = block.design.coded_sums(own)[:, 0]
         return total
 
+    def explicit(self, rows: np.ndarray) -> np.ndarray:
+        """Return the features of some samples, shape (n_rows, size)."""
+        return self._design.explicit(rows)
+
+    def gram(self, weights: np.ndarray) -> DenseGram:
+        r"""Compute :math:`\sum_n w_n \phi(x_n) \phi(x_n)^\top`."""
+        return DenseGram(self._design.coded_gram(weights))
+
 
 class _Coded:
     """What products with one block take."""
@@ -207,7 +214,7 @@ class Root:
         self._factors, self._shapes = factors, shapes
 
     def times(self, x: np.ndarray) -> np.ndarray:
-        """Compute R x of a vector."""
+        """Compute R x of vectors, shape (..., size)."""
         return self._each(x, np.matmul)
 
     def adjoint(self, x: np.ndarray) -> np.ndarray:
@@ -220,12 +227,7 @@ class Root:
 
     def adjoint_solved(self, x: np.ndarray) -> np.ndarray:
         r"""Compute :math:`R^{-\top} x` of vectors, shape (..., size)."""
-        out = np.empty(x.shape)
-        for factor, part, of_part in self._zip(x, out):
-            moved = np.moveaxis(part, -2, 0)  # the gates first, whatever else there is
-            found = solve_triangular(factor, moved.reshape(len(factor), -1), trans=1)
-            of_part[:] = np.moveaxis(found.reshape(moved.shape), 0, -2)
-        return out
+        return self._each(x, lambda factor, part: solve_triangular(factor, part, trans=1))
 
     def in_coordinates(self, S: np.ndarray) -> np.ndarray:
         r"""Compute :math:`R S R^\top` of a matrix."""
@@ -250,7 +252,9 @@ class Root:
     def _each(self, x: np.ndarray, apply: Any) -> np.ndarray:
         out = np.empty(x.shape)
         for factor, part, of_part in self._zip(x, out):
-            of_part[:] = apply(factor, part)
+            moved = np.moveaxis(part, -2, 0)  # the gates first, whatever else there is
+            found = apply(factor, moved.reshape(len(factor), -1))
+            of_part[:] = np.moveaxis(found.reshape(moved.shape), 0, -2)
         return out
 
     def _zip(self, *vectors: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
@@ -272,5 +276,5 @@ def _root(factors: Factors, mu: np.ndarray) -> np.ndarray:
     length = np.sqrt(np.diag(metric))
     length = np.where(length > 0, length, 1.0)
     metric /= np.outer(length, length)
-    metric += _JITTER * np.eye(len(metric))
+    metric += JITTER * np.eye(len(metric))
     return np.asarray(np.linalg.cholesky(metric).T * length)

@@ -2,6 +2,7 @@ r"""One kernel a unit, :math:`\langle x, x' \rangle \langle g_h(x), g_h(x') \ran
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,14 +10,16 @@ from scipy.linalg import get_blas_funcs
 from scipy.sparse import csr_matrix, diags, issparse, tril
 
 from gnorm import gated, kernels
-from gnorm.gating import Activations, Gating
+from gnorm.gating import Activations, Gating, open_context
 from gnorm.norms import GroupNorm
+from gnorm.solvers.design.arrowhead import ArrowheadFeatures, Levels, SystemSize
 from gnorm.solvers.design.base import Design
-from gnorm.solvers.design.coded import Factors
+from gnorm.solvers.design.coded import CodedFeatures, Factors
 from gnorm.solvers.design.gram import Gram, Precision
 
 __all__ = ["GroupDesign"]
 
+_GAIN = 2.0  # in operations, from which eliminating levels, in smaller products, is faster as well
 _COLUMNS = 512  # of the weighted Gram matrix per block, below whose diagonal alone it is worked on
 
 
@@ -101,6 +104,47 @@ class GroupDesign(Design[GroupNorm]):
         return self._inverse_squares * self._for_outputs(
             sums, lambda own: gated.unit_values(self.X, self.gating, own)
         )
+
+    def without(self, unit: int) -> GroupDesign:
+        """Return the design of all units but one."""
+        others = np.delete(np.arange(self.n_kernels), unit)
+        norm = GroupNorm(tuple(self._inverse_squares[others] ** -0.5))
+        return GroupDesign(norm, self.X, self.activations[:, others])
+
+    @cached_property
+    def _by_levels(self) -> tuple[SystemSize, Levels | None]:
+        """Sizes of a system through the features, and the unit whose levels it eliminates."""
+        dense = SystemSize(self.n_coded_features)
+        seen = np.ones((self.n_kernels, self.n_features), dtype=bool)
+        seen = seen if self.unit_features is None else self.unit_features
+        n_levels = np.bincount(self.gating.units[self.gating.open], minlength=self.n_kernels)
+        unit = int(np.argmax(n_levels * seen.sum(axis=1)))  # the one with most gated features
+        size = int(n_levels[unit]), int(np.count_nonzero(seen[unit]))
+        n_others = dense.n_others - (size[0] - self.is_one_hot) * size[1]
+        arrowhead = SystemSize(n_others, self.n_kernels, *size)
+        is_cheaper = _GAIN * arrowhead.steps(self.n_samples) < dense.steps(self.n_samples)
+        # at least the gate that is always open
+        has_others = self.n_kernels > 1 or (self.is_one_hot and self.unit_features is None)
+        contexts = open_context(self.activations, unit) if is_cheaper and has_others else None
+        if contexts is None:
+            return dense, None
+        features = slice(None) if seen[unit].all() else np.flatnonzero(seen[unit])
+        inverse_square = float(self._inverse_squares[unit])
+        return arrowhead, Levels(unit, self.X[:, features], features, contexts, inverse_square)
+
+    @property
+    def system_size(self) -> SystemSize:
+        """Sizes of a system through the features."""
+        return self._by_levels[0]
+
+    @cached_property
+    def coded_features(self) -> CodedFeatures | ArrowheadFeatures:
+        """The coded features as one vector, those of one unit level by level if that is cheaper."""
+        levels = self._by_levels[1]
+        if levels is None:
+            return CodedFeatures(self)
+        shape = (*self.activations.shape[1:], self.n_features)
+        return ArrowheadFeatures(shape, self.without(levels.unit), levels)
 
     def _factors(self, decoding: csr_matrix) -> Factors:
         rows = np.flatnonzero(np.diff(decoding.indptr))  # of contexts that are open in no sample

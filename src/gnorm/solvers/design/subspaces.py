@@ -55,6 +55,13 @@ class SubspaceDesign(GroupDesign):
     def _with(self, X: Any, activations: Activations) -> Self:
         return type(self)(self.norm, X, activations, self.unit_features)
 
+    def without(self, unit: int) -> SubspaceDesign:
+        """Return the design of all units but one."""
+        others = np.delete(np.arange(self.n_kernels), unit)
+        norm = GroupNorm(tuple(self.norm.weights(self.n_kernels)[others]))
+        gates = self.activations[:, others]
+        return SubspaceDesign(norm, self.X, gates, self.unit_features[others])
+
     def kept(self, sums: np.ndarray) -> np.ndarray:
         """Return sums over all features with zeros where a unit does not see the feature."""
         n_outputs = sums.shape[2] // self.n_features
@@ -112,13 +119,13 @@ class SubspaceDesign(GroupDesign):
                 blocks.append(Block(units, features, design))
         return blocks
 
-    def _feature_gram(self, weights: np.ndarray) -> np.ndarray:
+    def coded_gram(self, weights: np.ndarray) -> np.ndarray:
         r"""Compute :math:`\sum_n w_n \phi(x_n) \phi(x_n)^\top` of the coded features, by blocks."""
         return self._explicit_gram(weights)
 
-    def _explicit(self, rows: np.ndarray) -> np.ndarray:
+    def explicit(self, rows: np.ndarray) -> np.ndarray:
         """Coded features of some samples, one block after another."""
-        return np.hstack([block.design._explicit(rows) for block in self.blocks])
+        return np.hstack([block.design.explicit(rows) for block in self.blocks])
 
     @cached_property
     def _parts(self) -> list[tuple[np.ndarray, GroupDesign]]:

@@ -25,18 +25,19 @@ Eliminating all but :math:`\Delta\zeta` leaves a system of the size of the coded
 with :math:`p_h = E_h^\top V_h`, :math:`w_h = \mu_h / s_h` and :math:`\bar p` their mean weighted by
 w. Of n coded features, K D for K coded gates and D inputs that all units see, building S takes
 N n^2 operations; a solution with the factored matrix takes passes over the samples, N n. So every
-factor is used several times.
+factor is used several times. Where one unit has many levels S is a block arrowhead and takes less
+(:mod:`gnorm.solvers.design.arrowhead`): the Gram matrix of the features knows and makes the factor.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from scipy.linalg.blas import dsyrk
-from scipy.linalg.lapack import dposv, dpotrf, dpotrs
 
-from gnorm.solvers.interior.state import Products, State, checked
+from gnorm.solvers.design.feature_gram import FeatureGram, Prior
+from gnorm.solvers.interior.state import Breakdown, Products, State, checked
 from gnorm.solvers.interior.system import Dual, NewtonSystem, Primal, least_ridge
 from gnorm.solvers.problem import Problem
 
@@ -44,7 +45,6 @@ __all__ = ["FeatureSystem"]
 
 _REFINEMENTS = 8  # most conjugate-gradient steps on a Newton system
 _ACCURACY = 1e-6  # of its solution, in the norm of its matrix
-_JITTER = 1e-14  # relative, on the diagonal of the Newton matrix
 # Of the slopes at the start of a loss that goes on beyond the labels: bench_losses.py, the row tall
 # with 200,000 samples, takes 9 iterations and 11 without.
 _BEYOND = 2.0
@@ -82,7 +82,7 @@ class FeatureSystem(NewtonSystem):
         r"""Compute :math:`\Phi \zeta`, shape (n_samples,)."""
         return self._length * self.coded.values(checked(zeta))
 
-    def feature_gram(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
+    def feature_gram(self, weights: np.ndarray) -> tuple[float, FeatureGram]:
         """A number and the matrix of which it makes the weighted Gram matrix of the features."""
         largest, S = self.problem.design.relative_feature_gram(weights)
         return float(self._length**2 * largest), S
@@ -185,17 +185,14 @@ class FeatureSystem(NewtonSystem):
         hard = problem.is_hard
         weights = np.where(hard, 1.0, weights)
         unit, S = self.feature_gram(weights)
-        matrix = root.in_coordinates(S)
-        matrix *= unit
         if hard.any():
-            least = least_ridge(float(np.trace(matrix)) / len(y))
+            least = least_ridge(unit * S.trace(root) / len(y))
             if least > 1e-100:  # there are features to speak of
-                matrix /= least
+                unit /= least
                 weights /= least
-        matrix[np.diag_indices_from(matrix)] += 1.0
-        rhs = root.times(self.sums(weights * y))
-        x = dposv(matrix.T, rhs, lower=1, overwrite_a=1, overwrite_b=1)[1]
-        zeta = root.adjoint(x)
+        if (factor := S.factorised(root, unit)) is None:
+            raise Breakdown
+        zeta = root.adjoint(factor.solve(root.times(self.sums(weights * y))))
         outputs = self.values(zeta)
         return weights * (y - outputs), zeta, outputs
 
@@ -265,33 +262,16 @@ class FeatureSystem(NewtonSystem):
 
         self.root = self.coded.root(state.mu)
         Q = self.root.adjoint_solved(self.p - self.centre)
-        self.U, self.singular, self.Wt = np.linalg.svd(
-            (np.sqrt(self.w)[:, None] * Q).T, full_matrices=False
-        )
+        self.prior = Prior((np.sqrt(self.w)[:, None] * Q).T)
         return self._factorise(diagonal)
 
     def _factorise(self, diagonal: np.ndarray) -> bool:
         self.weights = 1.0 / diagonal
-        self.S = self.cholesky = np.empty(0)  # what they held before makes room
+        self.S: Any = None  # what they held before makes room
+        self.factored: Any = None
         self.S_unit, self.S = self.feature_gram(self.weights)
-        matrix = self.root.in_coordinates(self.S)
-        matrix *= self.S_unit
-        shrunk = self.U * (self.singular / np.sqrt(1.0 + self.singular**2))
-        # of the transpose, which is in the memory order of the library, one triangle is enough
-        matrix = dsyrk(-1.0, shrunk, lower=1, beta=1.0, c=matrix.T, overwrite_c=1)
-        diagonal = np.einsum("ii->i", matrix)
-        diagonal += 1.0
-        diagonal *= 1.0 + _JITTER
-        self.cholesky, failed_at = dpotrf(matrix, lower=1, overwrite_a=1, clean=0)
-        return bool(failed_at == 0)
-
-    def _prior(self, x: np.ndarray) -> np.ndarray:
-        """Compute (I + Q Q^T)^{-1} x."""
-        shrinkage = self.singular**2 / (1.0 + self.singular**2)
-        return x - self.U @ (shrinkage * (self.U.T @ x))
-
-    def _backsolve(self, rhs: np.ndarray) -> np.ndarray:
-        return dpotrs(self.cholesky, rhs, lower=1)[0]
+        self.factored = self.S.factorised(self.root, self.S_unit, self.prior)
+        return self.factored is not None
 
     def direction(self, targets: Products, predictor: State | None = None) -> State:
         """Newton direction, see :class:`NewtonSystem`; with a predictor it is refined."""
@@ -312,8 +292,9 @@ class FeatureSystem(NewtonSystem):
         change = self.weights * (rhs - doutputs)
         dt = pull + float(self.centre @ dV)
         # Either of the pair comes from the equation in which it is not divided by something small.
-        along = self.singular / (1.0 + self.singular**2) * (self.U.T @ x)
-        dmu = e - w * pull + np.sqrt(w) * (self.Wt.T @ along)
+        prior = self.prior
+        along = prior.singular * prior.left * (prior.U.T @ x)
+        dmu = e - w * pull + np.sqrt(w) * (prior.Wt.T @ along)
         ds = dt - excess - p @ dV
         is_idle = now.mu / np.max(now.mu) < now.s / now.t
         return State(
@@ -352,24 +333,26 @@ class FeatureSystem(NewtonSystem):
         dV : ndarray of shape (n_coded,)
             Change of the sums, by the equations if there is no refinement.
         """
-        x = self._backsolve(
+        x = self.factored.solve(
             self.root.times(self.sums(self.weights * rhs) - self.S_unit * (self.S @ shift))
         )
         doutputs = self.values(self.root.adjoint(x) + shift)
         if n_refinements == 0:
-            return x, doutputs, self.root.solved(self._prior(x))
+            return x, doutputs, self.root.solved(self.prior.times(x))
         direction, slope = np.zeros_like(x), np.inf
         for k in range(n_refinements + 1):
             dV = self.sums(self.weights * (rhs - doutputs))
-            residual = self.root.times(dV) - self._prior(x)
-            step = self._backsolve(residual)
+            residual = self.root.times(dV) - self.prior.times(x)
+            step = self.factored.solve(residual)
             slope, previous = float(residual @ step), slope
-            energy = float(x @ self._prior(x) + doutputs @ (self.weights * doutputs))
+            energy = float(x @ self.prior.times(x) + doutputs @ (self.weights * doutputs))
             if not slope > _ACCURACY**2 * energy or k == n_refinements:
                 break
             direction = step + slope / previous * direction
             image = self.values(self.root.adjoint(direction))
-            curvature = float(direction @ self._prior(direction) + image @ (self.weights * image))
+            curvature = float(
+                direction @ self.prior.times(direction) + image @ (self.weights * image)
+            )
             x = x + slope / curvature * direction
             doutputs = doutputs + slope / curvature * image
         return x, doutputs, dV
