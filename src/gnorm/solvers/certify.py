@@ -307,7 +307,7 @@ class _Primal:
         design, self.problem = problem.design, problem
         if outputs is None or error is None:
             outputs = design.decision_values(zeta)
-            error = _rounding_of_outputs(problem, zeta, design.n_features + design.n_gates + 4)
+            error = _rounding_of_outputs(problem, zeta, design.n_features + design.n_terms + 4)
         # the product with the multiple is rounded as well, in the weights and here
         ulp = _rounding_of_outputs(problem, zeta, 2) if ulp is None else ulp
         widened = error + ulp + 4 * UNIT * np.abs(outputs)
@@ -414,7 +414,7 @@ class _Dual:
             sums = design.sums(b)
         elif differing > 0:
             sums, total = sums + design.sums(b - coef), 2 * total + 3 * differing
-        n_terms = int(np.count_nonzero(b)) + design.n_gates + 4
+        n_terms = int(np.count_nonzero(b)) + design.n_open_gates + 4
         return cls(problem, b, sums, n_terms * UNIT * total * design.error_length)
 
     def accurate(self) -> _Dual:
@@ -430,10 +430,14 @@ class _Dual:
 
 def _rounding_of_outputs(problem: Problem, zeta: np.ndarray, n_rounded: int) -> np.ndarray:
     """Bound of the errors of outputs, each a sum with so many roundings."""
-    each = zeta.reshape(-1, problem.design.n_features, problem.n_outputs).transpose(2, 0, 1)
+    design = problem.design
+    each = zeta.reshape(-1, design.n_features, problem.n_outputs).transpose(2, 0, 1)
+    # of the contexts of a unit, as many as it may open at once
+    most = np.max if design.gating.opens_one else np.sum
+    by_unit = [most(frobenius_norms(own).reshape(zeta.shape[:2]), axis=1) for own in each]
     # where contexts are one-hot, outputs are made of differences of two weights
-    lengths = [3.0 * float(np.sum(frobenius_norms(own))) for own in each]
-    error = n_rounded * UNIT * np.outer(problem.design.input_norms, lengths)
+    lengths = [3.0 * float(np.sum(own)) for own in by_unit]
+    error = n_rounded * UNIT * np.outer(design.input_norms, lengths)
     return error if problem.n_outputs > 1 else error[:, 0]
 
 
