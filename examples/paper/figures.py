@@ -5,6 +5,7 @@ Ito, which the colour-blind can tell apart; every model has a marker of its own.
 """
 
 from itertools import product
+from string import ascii_lowercase
 
 import numpy as np
 from matplotlib import rc_context
@@ -233,9 +234,9 @@ def figure2(sources):
 
 def _width_columns(models, n_trains, **wanted):
     return [
-        (f"{n:,} images", "hidden units", "error [%]",
+        (f"{letter}  {n:,} images", "hidden units", "error [%]",
          *_on(error_by_width, models, n_train=n, **wanted))
-        for n in n_trains
+        for letter, n in zip(ascii_lowercase, n_trains, strict=False)
     ]  # fmt: skip
 
 
@@ -366,6 +367,7 @@ def figure_lengths(sources):
     with rc_context(FONTS):
         figure = Figure(figsize=(8.0, 2.6 * len(widths) + 0.7), layout="constrained")
         panels = figure.subplots(len(widths), 2, sharex=True, squeeze=False)
+        letters = iter(ascii_lowercase)
         for (left, right), width in zip(panels, widths, strict=True):
             for variant, (_, color, marker, factor) in DESCENTS.items():
                 chosen = [r for r in rows if (r["variant"], r["n_units"]) == (variant, width)]
@@ -400,7 +402,7 @@ def figure_lengths(sources):
                 (right, "1 - margin ratio"),
             ):
                 ax.set(xscale="log", yscale="log", ylabel=label)
-                ax.set_title(f"{width} units", loc="left")
+                ax.set_title(f"{next(letters)}  {width} units", loc="left")
         for ax in panels[-1]:
             ax.set_xlabel("steps of gradient descent")
         handles = [
