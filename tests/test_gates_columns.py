@@ -1,6 +1,7 @@
 """Gates from columns: categories, bins, several side by side, and what selects the columns."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -215,6 +216,18 @@ def test_kinds_of_columns_have_the_same_contexts(dtype):
     gates = CategoryGates().fit(X)
     assert list(gates.context_names_[0]) == ["1", "2", "missing"]
     assert gates.transform(X)[:, 0].argmax(axis=1).tolist() == [1, 0, 2, 1]
+
+
+def test_codes_that_became_floats_are_left_out_aloud():
+    X = pd.DataFrame({"a": list("xyxy"), "code": [0.0, 1.0, np.nan, 1.0], "u": [0.5, np.nan, 1, 2]})
+    with pytest.warns(UserWarning, match=r"\['code'\] are left out"):
+        gates = CategoryGates().fit(X)
+    assert_array_equal(gates.columns_, [0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_array_equal(CategoryGates(["a", "code"]).fit(X).columns_, [0, 1])
+        assert_array_equal(CategoryGates().fit(X.astype({"code": "Int64"})).columns_, [0, 1])
+        assert_array_equal(CategoryGates().fit(X[["a", "u"]]).columns_, [0])
 
 
 def test_codes_that_became_floats_keep_their_level():

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -22,8 +23,9 @@ from gnorm import (
     norms,
     solve,
 )
-from gnorm.gates import CategoryGates, JoinedGates, OpenContexts, OpenGates
+from gnorm.gates import CategoryGates, JoinedGates, OpenContexts, OpenGates, SelectedGates
 from gnorm.gating import ContextWeights, flattened, padded
+from gnorm.selection import UnitSelectionCV
 from gnorm.solvers import NotSeparableError
 from gnorm.solvers.design import make_design
 from gnorm.solvers.separation import gated_features
@@ -320,3 +322,63 @@ def test_an_estimator_that_is_not_fitted_has_no_weights():
         assert not hasattr(model, name)
     with pytest.raises(NotFittedError):
         check_is_fitted(model)
+
+
+class TwoColumns(BaseEstimator):
+    """Gates without names, of two and of five contexts."""
+
+    def fit(self, X, y=None, sample_weight=None):
+        self.is_fitted_ = True
+        return self
+
+    def open_contexts(self, X):
+        return OpenContexts(np.asarray(X).astype(int), [2, 5])
+
+    def transform(self, X):
+        return np.asarray(self.open_contexts(X))
+
+
+@pytest.mark.parametrize(
+    "gates",
+    [
+        TwoColumns(),
+        JoinedGates([TwoColumns()]),
+        SelectedGates(TwoColumns(), [0, 1]),
+        JoinedGates([SelectedGates(TwoColumns(), [0, 1])]),
+    ],
+)
+def test_contexts_without_names_are_as_many_as_there_are(gates):
+    random = np.random.default_rng(0)
+    X = np.column_stack([random.integers(0, [2, 5], size=(100, 2)), random.normal(size=(100, 2))])
+    y = X[:, 2] * (X[:, 1] == 3) + X[:, 3]
+    model = GLNNormRegressor(gates=gates, segment=[0, 1]).fit(X, y)
+    assert [len(names) for names in model.effects_.context_names] == [2, 5]
+    assert len(model.effects_.to_frame(all_units=True)) == 1 + 2 + 5
+    chosen = UnitSelectionCV(GLNNormRegressor(gates=gates, segment=[0, 1]), Cs=3, cv=2).fit(X, y)
+    assert set(chosen.selected_units_) <= {0, 1}
+
+
+def test_a_unit_without_contexts_beside_many_levels():
+    random = np.random.default_rng(0)
+    contexts = np.column_stack([np.full(2000, -1), random.integers(0, 50, 2000)])
+    X, y = random.normal(size=(2000, 2)), random.normal(size=2000)
+    found = [
+        solve(X, y, OpenContexts(own, counts), loss="squared_error", method="primal")
+        for own, counts in ((contexts, [0, 50]), (contexts[:, 1:], [50]))
+    ]
+    assert_allclose(found[0].norm, found[1].norm, rtol=1e-4)
+
+
+@pytest.mark.parametrize("levels", [[2, 2], [2, 5]])
+def test_arrays_of_weights_are_not_to_be_written_to(levels):
+    random = np.random.default_rng(0)
+    codes, X = random.integers(0, levels, size=(60, 2)), random.normal(size=(60, 2))
+    y = X[:, 0] * codes[:, 0] + X[:, 1]
+    table = np.column_stack([codes, X])
+    model = GLNNormRegressor(gates=CategoryGates(), segment=[0, 1]).fit(table, y)
+    with pytest.raises(ValueError, match="read-only"):
+        model.zeta_[...] = 0
+    before = model.context_intercepts_
+    model.set_params(intercept_scaling=100.0)
+    assert_array_equal(model.context_intercepts_, before)
+    assert np.array(model.zeta_).flags.writeable

@@ -26,6 +26,7 @@ __all__ = [
     "ContextWeights",
     "Gating",
     "OpenContexts",
+    "context_counts",
     "flattened",
     "open_context",
     "open_counts",
@@ -135,10 +136,13 @@ class ContextWeights:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         array = padded(self.rows, self.n_contexts)
         array = array if dtype is None else array.astype(dtype, copy=False)
-        is_own = not np.may_share_memory(array, self.rows)
-        if copy is False and is_own:
+        if copy:
+            return array.copy()
+        if copy is False and not np.may_share_memory(array, self.rows):
             raise ValueError("expected copy other than False, as uneven weights are no array")
-        return array.copy() if copy and not is_own else array
+        array = array.view()
+        array.flags.writeable = False  # of uneven units what is written would be lost
+        return array
 
     def of_unit(self, h: int) -> FloatArray:
         """Weights of one unit, a view of shape (..., its contexts, n_features)."""
@@ -313,7 +317,7 @@ class Gating:
     def __init__(self, activations: Activations) -> None:
         self.shape = activations.shape
         self._activations = activations
-        self.n_contexts = _n_contexts(activations)
+        self.n_contexts = context_counts(activations)
         self.units = np.repeat(np.arange(len(self.n_contexts)), self.n_contexts)
         self.counts = _counts(activations)
         is_rare = self.counts <= _RARE * len(activations)
@@ -441,11 +445,12 @@ class Gating:
             yield rows, gates if is_live.all() else gates[:, is_live], X[rows] @ weights
 
 
-def _n_contexts(activations: Activations) -> NDArray[np.intp]:
+def context_counts(activations: Activations) -> NDArray[np.intp]:
     """Contexts of each unit, of an array all that there is place for."""
     if isinstance(activations, OpenContexts):
         return activations.n_contexts
-    return np.full(*activations.shape[1:])
+    n_units, width = activations.shape[1:]
+    return np.full(n_units, width)
 
 
 def _counts(activations: Activations) -> NDArray[np.intp]:

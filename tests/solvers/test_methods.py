@@ -9,7 +9,7 @@ import pytest
 from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
-from gnorm import max_margin
+from gnorm import max_margin, solve
 from gnorm.losses import Hinge
 from gnorm.norms import GroupNorm
 from gnorm.solvers import Status
@@ -202,17 +202,42 @@ def test_where_a_method_gives_up_another_is_tried(method, monkeypatch, capfd):
     given = problem(2000 if tall else 500, n_features=4 if tall else 40)
     assert choose(given, LOTS).method.name == method
     replaced(monkeypatch, method, stalled)
-    solution = max_margin(*arrays(given), verbose=1)
-    assert solution.method == ("working-set" if tall else "primal")
-    assert solution.duality_gap <= 1e-6
-    assert f"method {solution.method}: {method} ended at a gap of" in capfd.readouterr().out
+    for other in ("factored", "working-set" if tall else "primal"):
+        solution = max_margin(*arrays(given), verbose=1)
+        assert solution.method == other
+        assert solution.duality_gap <= 1e-6
+        assert f"method {solution.method}: {method} ended at a gap of" in capfd.readouterr().out
+        replaced(monkeypatch, other, stalled)
     with pytest.warns(ConvergenceWarning, match=rf"{method} stopped after 3 iterations"):
         max_margin(*arrays(given), method=method)  # as it was asked for
+
+
+def test_descent_solves_what_a_feature_of_another_scale_hides_from_newton_steps():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(2000, 5))
+    y = np.where(X[:, 0] + random.normal(size=2000) > 0, 1.0, -1.0)
+    X[:, 0] *= 1e5
+    solution = solve(X, y, np.ones((2000, 1, 1), dtype=bool), loss="log_loss", C=1.0)
+    assert solution.method == "factored"
+    assert solution.duality_gap <= 1e-6
+
+
+def test_an_interrupt_of_a_second_method_keeps_what_the_first_has(monkeypatch):
+    def interrupted(problem, run):
+        raise KeyboardInterrupt
+
+    given = problem(2000)
+    replaced(monkeypatch, "primal", stalled)
+    replaced(monkeypatch, "factored", interrupted)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        solution = max_margin(*arrays(given))
+    assert solution.status is Status.INTERRUPTED
 
 
 def test_nothing_else_is_tried_where_it_would_not_fit(monkeypatch):
     given = problem(450, n_features=800)
     replaced(monkeypatch, "working-set", stalled)
+    replaced(monkeypatch, "factored", stalled)
     replaced(monkeypatch, "primal", None)
     with pytest.warns(ConvergenceWarning, match="working-set stopped after 3 iterations"):
         max_margin(*arrays(given))

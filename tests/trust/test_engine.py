@@ -310,9 +310,10 @@ def test_a_second_method_that_fails_leaves_the_first_solution(error, monkeypatch
         raise error("expected a solution, got none")
 
     X, y, activations = some_margins()
-    first, second = methods.METHODS["interior-point"], methods.METHODS["primal"]
+    first = methods.METHODS["interior-point"]
     monkeypatch.setitem(methods.METHODS, "interior-point", replace(first, max_iter=2))
-    monkeypatch.setitem(methods.METHODS, "primal", replace(second, solve=fail))
+    for name in ("factored", "primal"):
+        monkeypatch.setitem(methods.METHODS, name, replace(methods.METHODS[name], solve=fail))
     solution = solve(X, y, activations, C=10.0, verbose=1)
     assert solution.method == "interior-point"
     assert np.isfinite(solution.duality_gap)
@@ -352,7 +353,7 @@ def stalling(monkeypatch):
         run.best_so_far = lambda status: Point(0 * problem.y, zeta, status, 1)
         return certify(problem, run.best_so_far(Status.STALLED))
 
-    for name in ("interior-point", "primal"):
+    for name in ("interior-point", "factored", "primal"):
         stalls = replace(methods.METHODS[name], solve=stall)
         monkeypatch.setitem(methods.METHODS, name, stalls)
     return given

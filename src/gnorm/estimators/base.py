@@ -294,6 +294,8 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
         each = [solution.weights for solution in solutions]
         rows = np.concatenate([own.rows.reshape(-1, *own.rows.shape[-2:]) for own in each])
         self._zeta_ = ContextWeights(rows, each[0].n_contexts)
+        constant = rows[..., -1:] * (self.intercept_scaling if self.fit_intercept else 0.0)
+        self._intercepts_ = ContextWeights(constant, each[0].n_contexts)
         self.norm_ = np.array([solution.norm for solution in solutions])
         self.unit_norms_ = np.stack([solution.unit_norms for solution in solutions])
         self.duality_gap_ = np.array([solution.duality_gap for solution in solutions])
@@ -319,10 +321,11 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
 
     @property
     def zeta_(self) -> np.ndarray:
-        """Unit weights, zero where a unit has fewer contexts than another.
+        """Unit weights, zero where a unit has fewer contexts than another; not to be written to.
 
         The shape is (n_outputs, n_units, n_contexts, n_features).
         """
+        check_is_fitted(self, "_zeta_")
         return np.asarray(self._zeta_)
 
     @property
@@ -331,9 +334,8 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
 
         The shape is (n_outputs, n_units, n_contexts).
         """
-        if not self.fit_intercept:
-            return np.zeros(self._zeta_.shape[:-1])
-        return self.intercept_scaling * self.zeta_[..., -1]
+        check_is_fitted(self, "_zeta_")
+        return np.asarray(self._intercepts_)[..., 0]
 
     # -- evaluation --------------------------------------------------------------------------------
 
@@ -393,8 +395,8 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
         state = {"segment": None, "features": None} | state
         if "zeta_" in state:
             state["_zeta_"] = ContextWeights.from_array(state.pop("zeta_"))
-        for derived in ("intercept_", "context_intercepts_"):
-            state.pop(derived, None)
+            old = "context_intercepts_" if "context_intercepts_" in state else "intercept_"
+            state["_intercepts_"] = ContextWeights.from_array(state.pop(old)[..., None])
         state.pop("_before", None)  # a start in the words of that version: the next fit starts anew
         super().__setstate__(state)
 

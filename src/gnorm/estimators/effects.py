@@ -192,9 +192,9 @@ class ReadableUnits:
 
     def _named_units(self: Any) -> tuple[np.ndarray, list[np.ndarray]]:
         """Names of the units and of the contexts of each, numbers where gates give none."""
-        _, n_units, n_contexts, _ = self._zeta_.shape
-        units = np.asarray(unit_names(self.gates_, n_units), dtype=object)
-        return units, context_names(self.gates_, n_units, n_contexts)
+        n_contexts = self._zeta_.n_contexts
+        units = np.asarray(unit_names(self.gates_, len(n_contexts)), dtype=object)
+        return units, context_names(self.gates_, n_contexts)
 
     def _names_of_features(self: Any) -> np.ndarray:
         names = getattr(self, "feature_names_in_", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
@@ -227,10 +227,9 @@ def unit_names(gates: Any, n_units: int) -> list[str]:
     return list(own()) if own else [f"unit{h}" for h in range(n_units)]
 
 
-def context_names(gates: Any, n_units: int, n_contexts: int) -> list[NDArray[Any]]:
+def context_names(gates: Any, n_contexts: Sequence[int] | NDArray[np.intp]) -> list[NDArray[Any]]:
     """Names of the contexts of each unit of fitted gates, numbers where they give none."""
-    numbers = [str(c) for c in range(n_contexts)]
-    names = getattr(gates, "context_names_", [numbers] * n_units)
+    names = getattr(gates, "context_names_", [[str(c) for c in range(n)] for n in n_contexts])
     return [np.asarray(of_unit, dtype=object) for of_unit in names]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral, Real
 from typing import Any
 
@@ -30,7 +31,8 @@ class CategoryGates(PartitionGates):
     columns : selector, default=None
         Names, positions, a slice, a mask or a callable, as in
         :class:`~sklearn.compose.ColumnTransformer`. None are all columns of an array, and of a
-        data frame those that are not of floats, or all if all are.
+        data frame those that are not of floats, or all if all are. Integers become floats in
+        pandas where some are missing: of such a column that is left out a warning tells.
     max_levels : int, default=None
         Most contexts of a unit, at least 2: where there are more levels, the rarest share the last.
         None for no limit.
@@ -124,7 +126,18 @@ class CategoryGates(PartitionGates):
             return np.arange(X.shape[1])
         kinds = [_kind(X.iloc[:, j]) if hasattr(X, "iloc") else "O" for j in range(X.shape[1])]
         are_floats = np.array([kind in "fc" for kind in kinds])
-        return np.arange(len(kinds)) if np.all(are_floats) else np.flatnonzero(~are_floats)
+        if np.all(are_floats):
+            return np.arange(len(kinds))
+        codes = [X.columns[j] for j in np.flatnonzero(are_floats) if _are_codes(column(X, int(j)))]
+        if codes:
+            warnings.warn(
+                f"the columns {codes} are left out, as they are of floats; all of these are whole "
+                "numbers or missing, as integer codes become beside a missing value: name such "
+                "columns in columns=, or make them of type Int64 or category",
+                UserWarning,
+                stacklevel=2,
+            )
+        return np.flatnonzero(~are_floats)
 
     def _values(self, X: Any, j: int) -> Any:
         categories = None
@@ -177,6 +190,14 @@ class _Column:
 
 def _kind(series: Any) -> str:
     return getattr(series.dtype, "kind", "O")
+
+
+def _are_codes(values: NDArray[Any]) -> bool:
+    """Whether floats may have been integers before some of them were missing."""
+    if values.dtype.kind != "f":
+        return False
+    is_missing = np.isnan(values)
+    return bool(np.any(is_missing) and np.all(is_missing | (values == np.round(values))))
 
 
 def _is_missing(value: Any) -> bool:

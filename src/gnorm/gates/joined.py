@@ -19,7 +19,7 @@ from gnorm.gates.base import (
     validate_columns,
 )
 from gnorm.gates.columns import column_indices, take_columns, take_rows
-from gnorm.gating import Activations, OpenContexts, side_by_side
+from gnorm.gating import Activations, OpenContexts, context_counts, side_by_side
 
 __all__ = ["JoinedGates"]
 
@@ -96,17 +96,16 @@ class JoinedGates(Gates):
             part = X if indices is None else take_columns(X, indices)
             self.gates_.append(clone(gates).fit(part, y, sample_weight=weights))
             self._columns.append(indices)
-        shapes = [part.shape[1:] for part in self._parts(take_rows(X, slice(1)))]
-        self._shapes = shapes
+        self._n_contexts = [context_counts(part) for part in self._parts(take_rows(X, slice(1)))]
         self.context_names_ = [
             names
-            for gates, shape in zip(self.gates_, shapes, strict=True)
-            for names in context_names(gates, *shape)
+            for gates, of_units in zip(self.gates_, self._n_contexts, strict=True)
+            for names in context_names(gates, of_units)
         ]
         self.is_shared_ = np.concatenate(
             [
-                getattr(gates, "is_shared_", np.zeros(n_units, dtype=bool))
-                for gates, (n_units, _) in zip(self.gates_, shapes, strict=True)
+                getattr(gates, "is_shared_", np.zeros(len(of_units), dtype=bool))
+                for gates, of_units in zip(self.gates_, self._n_contexts, strict=True)
             ]
         )
 
@@ -131,8 +130,8 @@ class JoinedGates(Gates):
 
     def _unit_names(self) -> list[str]:
         names: list[str] = []
-        for gates, (n_units, _) in zip(self.gates_, self._shapes, strict=True):
-            names += unit_names(gates, n_units)
+        for gates, of_units in zip(self.gates_, self._n_contexts, strict=True):
+            names += unit_names(gates, len(of_units))
         return [
             name if names.count(name) == 1 else f"{name}_{names[:h].count(name)}"
             for h, name in enumerate(names)

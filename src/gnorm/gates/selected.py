@@ -19,7 +19,7 @@ from gnorm.gates.base import (
     validate_columns,
 )
 from gnorm.gates.columns import take_rows
-from gnorm.gating import OpenContexts
+from gnorm.gating import OpenContexts, context_counts
 
 __all__ = ["SelectedGates"]
 
@@ -78,8 +78,8 @@ class SelectedGates(Gates):
         if not (hasattr(self.gates, "fit") and hasattr(self.gates, "transform")):
             raise TypeError(f"gates must have fit and transform, got {self.gates!r}")
         self.gates_ = clone(self.gates).fit(X, y, sample_weight=weights)
-        self._shape = self.gates_.transform(take_rows(X, slice(1))).shape[1:]
-        n_units = self._shape[0]
+        counts = context_counts(activations_of(self.gates_, take_rows(X, slice(1))))
+        n_units = len(counts)
         try:
             units = np.asarray(self.units)
         except ValueError:  # of different lengths
@@ -90,8 +90,9 @@ class SelectedGates(Gates):
         if len(np.unique(units)) < len(units):
             raise ValueError(f"units must name each unit once, got {self.units!r}")
         self._units = units.astype(np.intp)
-        names = context_names(self.gates_, *self._shape)
+        names, of_units = context_names(self.gates_, counts), unit_names(self.gates_, n_units)
         self.context_names_ = [names[h] for h in self._units]
+        self._names = [of_units[h] for h in self._units]
         is_shared = getattr(self.gates_, "is_shared_", np.zeros(n_units, dtype=bool))
         self.is_shared_ = is_shared[self._units]
 
@@ -110,5 +111,4 @@ class SelectedGates(Gates):
         return len(self._units)
 
     def _unit_names(self) -> list[str]:
-        names = unit_names(self.gates_, self._shape[0])
-        return [names[h] for h in self._units]
+        return self._names

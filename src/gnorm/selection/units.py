@@ -16,6 +16,7 @@ from gnorm.estimators.base import GatedEstimator, check_selectors, unit_selector
 from gnorm.estimators.data import TrainingData
 from gnorm.estimators.selection import PathCV, on_part, path_of
 from gnorm.gates import JoinedGates, OpenGates, SelectedGates
+from gnorm.gates.base import unit_names
 from gnorm.solvers.path import least_C
 
 __all__ = [
@@ -78,7 +79,8 @@ def fitted(model: Any, data: TrainingData) -> tuple[Any, TrainingData, np.ndarra
     What the estimator has for each unit is checked here, where the open unit is not counted.
     """
     whole, part = on_part(model, data, np.arange(len(data.kept)))
-    names = whole.gates_.gates_[1].get_feature_names_out()
+    n_units = len(whole.gates_.is_shared_) - 1
+    names = np.array(unit_names(whole.gates_.gates_[1], n_units), dtype=object)
     if model.unit_features is not None:
         check_selectors(model.unit_features[1:], len(names))
     if (weights := _weights(model)) is not None:

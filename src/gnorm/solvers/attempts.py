@@ -245,6 +245,8 @@ def _by_other_means(
             if report is not None:
                 print(f"method {method.name} failed: {error}")
             continue
+        except KeyboardInterrupt:  # before it had a point of its own
+            return certificate.ended(Status.INTERRUPTED), chosen
         is_interrupted = found.point.status is Status.INTERRUPTED
         if other is not problem:
             found = found.on(problem, tol)

@@ -352,10 +352,13 @@ def further_choices(problem: Problem, first: Method) -> list[Method]:
     elif problem.n_outputs > 1:
         names += ["interior-point", *["factored"] * _is_factored(problem)]
         names += ["clarabel"] * (problem.zero_outputs.size <= _FEW_OUTPUTS)
-    elif first.name == "primal":
-        names += ["working-set"]
-    elif problem.design.system_size.equivalent <= max(len(problem.y), _FEW_FEATURES):
-        names += ["primal"]
+    else:
+        # Descent needs no digits of a Newton matrix, and where it leads nowhere it ends soon.
+        names += ["factored"] * _is_factored(problem)
+        if first.name == "primal":
+            names += ["working-set"]
+        elif problem.design.system_size.equivalent <= max(len(problem.y), _FEW_FEATURES):
+            names += ["primal"]
     return [METHODS[name] for name in names if name != first.name]
 
 

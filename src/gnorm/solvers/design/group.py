@@ -124,7 +124,9 @@ class GroupDesign(Design[GroupNorm]):
         arrowhead = SystemSize(n_others, self.n_kernels, *size)
         is_cheaper = _GAIN * arrowhead.steps(self.n_samples) < dense.steps(self.n_samples)
         # at least the gate that is always open
-        has_others = self.n_kernels > 1 or (self.is_one_hot and self.unit_features is None)
+        has_others = size[0] < len(self.gating.open) or (
+            self.is_one_hot and self.unit_features is None
+        )
         contexts = open_context(self.activations, unit) if is_cheaper and has_others else None
         if contexts is None:
             return dense, None
