@@ -238,7 +238,9 @@ def _by_other_means(
     tol, report = options[0], options[3]
     for other, method in others:
         if report is not None:
-            print(f"method {method.name}: {chosen.name} ended at a gap of {certificate.gap:.1e}")
+            weights = "" if other is problem else " with other weights"
+            ended = f"{chosen.name} ended at a gap of {certificate.gap:.1e}"
+            print(f"method {method.name}{weights}: {ended}")
         try:
             found = _run(other, method, None, *options)
         except (RuntimeError, ArithmeticError, MemoryError, np.linalg.LinAlgError) as error:

@@ -45,7 +45,7 @@ _CURVATURE = 2e-3  # of the loss, relative to that of the norm; on 500 digits 38
 _POWER_STEPS = 30  # for the longest direction; it need not be exact
 _LIFT = 0.05  # length of a new column, relative to the root of the norm
 _FEW_COLUMNS = 20  # that every unit has from the beginning: with all there are no local minima
-_RAY = 1e-3  # separability residual at which a proof is looked for, as in the interior point
+_RAY = 1e-3  # separability residual at which a proof is looked for: descent has few digits
 _ROUNDS = 50  # descents, each from where the last one ended with new columns
 
 

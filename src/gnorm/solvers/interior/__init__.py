@@ -1,4 +1,4 @@
-"""The interior point: one central path, with two ways to its Newton systems."""
+"""The interior point: one central path, with several ways to its Newton systems."""
 
 from __future__ import annotations
 

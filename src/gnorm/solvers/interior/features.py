@@ -90,7 +90,7 @@ class FeatureSystem(NewtonSystem):
     # -- points ----------------------------------------------------------------------------------
 
     def start(self, guess: np.ndarray | None = None) -> State:
-        """Start at a ridge regression of the targets with equal shares of the kernels.
+        """Start at a ridge regression of the targets with equal shares, whatever the guess.
 
         Its residuals are dual coefficients whose features nearly cancel, as those of the solution
         do; coefficients of a constant length would have far to go.
