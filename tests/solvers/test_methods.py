@@ -222,6 +222,20 @@ def test_descent_solves_what_a_feature_of_another_scale_hides_from_newton_steps(
     assert solution.duality_gap <= 1e-6
 
 
+@pytest.mark.parametrize("light", [1e-20, 1.0])
+@pytest.mark.parametrize("heavy", [1e17, 1e20, np.inf])
+def test_weights_that_are_far_apart(light, heavy):
+    random = np.random.default_rng(0)
+    X = random.normal(size=(80, 4))
+    activations = random.integers(0, 2, size=(80, 2, 1)) == np.arange(2)
+    y = np.where(X @ random.normal(size=4) > 0, 1.0, -1.0)
+    C = np.where(random.random(80) < 0.5, light, heavy)
+    solution = max_margin(X, y, activations, C)
+    assert solution.duality_gap <= 1e-6
+    other = max_margin(X, y, activations, C, method="clarabel")
+    np.testing.assert_allclose(solution.norm, other.norm, rtol=1e-5)
+
+
 def test_an_interrupt_of_a_second_method_keeps_what_the_first_has(monkeypatch):
     def interrupted(problem, run):
         raise KeyboardInterrupt

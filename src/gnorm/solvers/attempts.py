@@ -214,14 +214,12 @@ def _separate_by_linear_program(problem: Problem, limit: float) -> np.ndarray | 
 
 
 def _as_hard(problem: Problem) -> Problem | None:
-    """Return the hard margin in place of a hinge whose bounds are too far away to be seen."""
-    soft = problem.C[~problem.is_hard]
+    """Return hard margins in place of the bounds of a hinge that are too far away to be seen."""
     length = problem.design.max_input_norm
-    if not problem.loss.is_exact_penalty or not len(soft):
+    is_distant = ~problem.is_hard & (problem.C * length * length >= _DISTANT)
+    if not problem.loss.is_exact_penalty or not np.any(is_distant):
         return None
-    if float(np.min(soft)) * length * length < _DISTANT:
-        return None
-    return replace(problem, C=np.full(len(problem.C), np.inf))
+    return replace(problem, C=np.where(is_distant, np.inf, problem.C))
 
 
 def _by_other_means(
