@@ -145,7 +145,8 @@ def solve(
     Warns
     -----
     ConvergenceWarning
-        If the gap reached is above ``tol``, also after an interrupt from the keyboard. The solution
+        If the gap reached is above ``tol``, also after an interrupt from the keyboard, which is
+        raised before there is a first point, as while samples are screened. The solution
         is valid, with the gap it states.
 
     See Also
@@ -227,7 +228,8 @@ def max_margin(
     Warns
     -----
     ConvergenceWarning
-        If the gap reached is above ``tol``, also after an interrupt from the keyboard. The solution
+        If the gap reached is above ``tol``, also after an interrupt from the keyboard, which is
+        raised before there is a first point, as while samples are screened. The solution
         is valid, with the gap it states.
 
     References
