@@ -20,6 +20,7 @@ from gnorm.solvers.interior.features import FeatureSystem
 from gnorm.solvers.methods import METHODS, choose
 from gnorm.solvers.problem import Problem
 from gnorm.solvers.run import Run
+from tests.solvers.products import check_products
 
 N_LEVELS = 40
 MASK = np.array([[1, 1, 0, 1], [0, 0, 1, 1], [1, 0, 0, 1]], dtype=bool)
@@ -85,23 +86,11 @@ def test_features_are_those_of_the_units(name, as_array, container):
     assert coded.size == most - (name == "own features")  # a feature that no other unit sees
     coef, mu = rng.normal(size=len(X)), rng.random(3)
     weights = rng.random(len(X)) * (rng.random(len(X)) < 0.8)
-    V = coded.sums(coef)
-    explicit = of_columns(coded.values, coded.size)
-    assert_allclose(coef @ explicit, V, atol=1e-11)
-    gram = coded.gram(weights)
-    assert_allclose(gram.toarray(), explicit.T * weights @ explicit, atol=1e-11)
-    assert_allclose(design.feature_gram(weights), gram.toarray(), atol=1e-11)
-    assert_allclose(gram @ V, gram.toarray() @ V, atol=1e-9)
-    assert_allclose(coded.of(design.sums(coef)), V, atol=1e-11)
-    assert_allclose(coded.decoded(V), design.sums(coef), atol=1e-11)
-    assert_allclose(coef @ design.exact_products(coef), coded.squares(V), rtol=1e-10)
-    projected = coded.projected(V)
-    assert_allclose(explicit @ projected.T, design.exact_products(coef), atol=1e-9)
-    assert_allclose(coded.combined(mu, V), mu @ projected, atol=1e-10)
-    root = coded.root(mu)
-    assert_allclose(root.adjoint(root.times(V)), mu @ projected, atol=1e-10)
-    assert_allclose(root.solved(root.times(V)), V, atol=1e-9)
-    assert_allclose(root.adjoint(root.adjoint_solved(projected)[2]), projected[2], atol=1e-9)
+    explicit, V = of_columns(coded.values, coded.size), coded.sums(coef)
+    check_products(design, explicit, coef, weights, mu)
+    gram = coded.gram(weights).toarray()
+    assert_allclose(gram, explicit.T * weights @ explicit, atol=1e-11)
+    assert_allclose(coded.gram(weights) @ V, gram @ V, atol=1e-9)
 
 
 @pytest.mark.parametrize("length", [None, 1.0, 1e4])

@@ -14,6 +14,7 @@ from gnorm.norms import GLN, GroupNorm, MaxAbs
 from gnorm.solvers.accurate import accurate_sums
 from gnorm.solvers.design import make_design
 from gnorm.solvers.separation import gated_features
+from tests.solvers.products import check_products
 
 MASK = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1], [0, 0, 1, 1]], dtype=bool)
 METHODS = ["interior-point", "working-set", "primal", "factored", "clarabel"]
@@ -194,22 +195,9 @@ def test_coded_features_are_those_that_the_units_need(n_contexts, container):
     n_gates = [2, 1, 2, 3] if n_contexts == 1 else [5, 3, 5, 7]
     assert coded.size == design.n_coded_features == design.n_coded_gates == sum(n_gates)
     coef, weights, mu = rng.normal(size=90), rng.random(90), rng.random(4)
-    V = coded.sums(coef)
     explicit = np.stack([coded.sums(unit) for unit in np.eye(90)])
-    assert_allclose(coef @ explicit, V, atol=1e-12)
-    assert_allclose(explicit @ V, coded.values(V), atol=1e-9)
-    assert_allclose(design.feature_gram(weights), explicit.T * weights @ explicit, atol=1e-10)
-    assert_allclose(coded.of(design.sums(coef)), V, atol=1e-12)
-    assert_allclose(coded.decoded(V), design.sums(coef), atol=1e-12)
-    # the kernels, and what is made of them
-    assert_allclose(coef @ design.exact_products(coef), coded.squares(V), rtol=1e-10)
-    projected = coded.projected(V)
-    assert_allclose(explicit @ projected.T, design.exact_products(coef), atol=1e-9)
-    assert_allclose(coded.combined(mu, V), mu @ projected, atol=1e-10)
+    check_products(design, explicit, coef, weights, mu)
     root = coded.root(mu)
-    assert_allclose(root.adjoint(root.times(V)), mu @ projected, atol=1e-10)
-    assert_allclose(root.solved(root.times(V)), V, atol=1e-9)
-    assert_allclose(root.adjoint(root.adjoint_solved(projected)[2]), projected[2], atol=1e-9)
     R, S = np.stack([root.times(unit) for unit in np.eye(coded.size)], 1), explicit.T @ explicit
     assert_allclose(root.in_coordinates(S), R @ S @ R.T, atol=1e-9)
 

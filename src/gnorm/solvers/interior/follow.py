@@ -139,10 +139,7 @@ class CentralPath:
             if self.gap <= tol:
                 if not is_last or self.run.n_iter == first:  # no step has shown a face yet
                     return Status.OPTIMAL
-                # Interior points have no exact zeros. Rounding to the face they point at shows the
-                # support; where that costs too much of the gap, go on a little, and in the end, or
-                # where an iteration costs more than some zeros are worth, round less.
-                if self._round(tol, _THRESHOLDS if spare == 0 else _THRESHOLDS[:1]) or spare == 0:
+                if self._is_rounded(tol, spare):
                     return Status.OPTIMAL
                 spare -= 1
             self._look_for_proof()
@@ -238,6 +235,18 @@ class CentralPath:
             self._improved_at = self.run.n_iter
         if dual.value > self.dual.value:
             self.dual = dual
+
+    def _is_rounded(self, tol: float, spare: int) -> bool:
+        """Round the point; False if an iteration is to be spent on more exact zeros.
+
+        Interior points have none. Rounding to the face they point at shows the support; where that
+        costs too much of the gap, go on a little, and in the end, or where an iteration costs more
+        than some zeros are worth, round less.
+        """
+        if spare > 0:
+            return self._round(tol, _THRESHOLDS[:1])
+        self._round(tol, _THRESHOLDS)
+        return True
 
     def _round(self, tol: float, thresholds: tuple[float, ...]) -> bool:
         """Take the point rounded by the first thresholds at which it meets the gap.
