@@ -32,18 +32,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from gnorm.gating import (
-    BLOCK_ENTRIES,
     ContextWeights,
     Gating,
     OpenContexts,
     flattened,
     padded,
-    row_blocks,
 )
 
 __all__ = [
-    "BLOCK_ENTRIES",
-    "ContextWeights",
     "NotRealizableError",
     "accumulate",
     "as_array",
@@ -57,7 +53,6 @@ __all__ = [
     "from_predictors",
     "main_effects",
     "predictors",
-    "row_blocks",
     "to_network",
     "unit_values",
 ]

@@ -232,7 +232,8 @@ def test_weights_that_are_far_apart(light, heavy):
     C = np.where(random.random(80) < 0.5, light, heavy)
     solution = max_margin(X, y, activations, C)
     assert solution.duality_gap <= 1e-6
-    other = max_margin(X, y, activations, C, method="clarabel")
+    counts = C > 1e-15  # of weights that say nothing some versions of CLARABEL lose their way
+    other = max_margin(X[counts], y[counts], activations[counts], C[counts], method="clarabel")
     np.testing.assert_allclose(solution.norm, other.norm, rtol=1e-5)
 
 

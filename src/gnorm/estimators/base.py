@@ -41,7 +41,7 @@ from gnorm.gates.columns import (
     take_columns,
     take_rows,
 )
-from gnorm.gating import Activations, ContextWeights, Gating, open_counts
+from gnorm.gating import Activations, ContextWeights, Gating, open_counts, row_blocks
 from gnorm.losses import Loss
 from gnorm.norms import Norm
 from gnorm.solvers import Near, NotSeparableError, Solution
@@ -360,7 +360,7 @@ class GatedEstimator(ReadableUnits, BaseEstimator):
         n_units, n_contexts = self._zeta_.shape[1:3]
         n_gates = n_units if hasattr(self.gates_, "open_contexts") else n_units * n_contexts
         width = n_gates if sparse.issparse(X) else max(n_gates, X.shape[1])
-        for rows in gated.row_blocks(X.shape[0], width):
+        for rows in row_blocks(X.shape[0], width):
             activations = self._activations(take_rows(seen, rows))
             augmented, gating = self._augmented(X[rows]), Gating(activations)
             closed = open_counts(activations)[:, :, None] == 0

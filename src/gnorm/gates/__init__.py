@@ -16,10 +16,11 @@ from gnorm.gates.joined import JoinedGates
 from gnorm.gates.quantile import QuantileGates
 from gnorm.gates.selected import SelectedGates
 from gnorm.gates.trees import TreeGates
-from gnorm.gating import OpenContexts
+from gnorm.gating import ContextWeights, OpenContexts
 
 __all__ = [
     "CategoryGates",
+    "ContextWeights",
     "FixedGates",
     "HyperplaneGates",
     "JoinedGates",

@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from gnorm import gated
-from gnorm.gating import flattened, opened, padded
+from gnorm.gating import flattened, opened, padded, row_blocks
 from gnorm.solvers.design import Design
 
 __all__ = ["UNIT", "accurate_outputs", "accurate_sums", "dense", "two_sum"]
@@ -53,8 +52,8 @@ def accurate_outputs(design: Design[Any], zeta: np.ndarray) -> tuple[np.ndarray,
     if len(live) == 0:
         return outputs, error
     weights = weights[live].T
-    columns = list(gated.row_blocks(weights.shape[1], _COPIES * len(weights)))
-    for rows in gated.row_blocks(design.n_samples, _COPIES * max(weights.shape)):
+    columns = list(row_blocks(weights.shape[1], _COPIES * len(weights)))
+    for rows in row_blocks(design.n_samples, _COPIES * max(weights.shape)):
         is_open = opened(design.activations[rows], live)
         X = dense(design.X[rows])
         terms = []
@@ -83,7 +82,7 @@ def accurate_sums(design: Design[Any], coef: np.ndarray) -> tuple[np.ndarray, np
     """
     total = np.zeros((3, design.n_open_gates, design.n_features))
     on = np.flatnonzero(coef)
-    for block in gated.row_blocks(len(on), _COPIES * max(total.shape[1:])):
+    for block in row_blocks(len(on), _COPIES * max(total.shape[1:])):
         rows = on[block]
         weighted = opened(design.activations[rows], design.gating.open).T * coef[rows]
         _add(total, *_product(weighted, dense(design.X[rows])))

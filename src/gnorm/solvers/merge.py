@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from gnorm import gated
-from gnorm.gating import Activations, OpenContexts
+from gnorm.gating import Activations, OpenContexts, row_blocks
 
 __all__ = ["Merged", "merge_samples", "weighted"]
 
@@ -150,7 +149,7 @@ def _row_hashes(X: Any, codes: np.ndarray, gates: np.ndarray) -> np.ndarray:
         products = _words(X.data) * multipliers[X.indices]
         sums = np.concatenate([[np.uint64(0)], np.cumsum(products)])
         return hashes + (sums[X.indptr[1:]] - sums[X.indptr[:-1]])
-    for rows in gated.row_blocks(*X.shape):
+    for rows in row_blocks(*X.shape):
         hashes[rows] += _words(X[rows]) @ multipliers
     return hashes
 

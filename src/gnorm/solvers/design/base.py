@@ -24,7 +24,7 @@ from scipy.linalg.blas import dsyrk
 from scipy.sparse import csr_matrix, issparse
 
 from gnorm import gated, kernels
-from gnorm.gating import Activations, Gating, flattened, opened, padded
+from gnorm.gating import BLOCK_ENTRIES, Activations, Gating, flattened, opened, padded, row_blocks
 from gnorm.norms import UnitNorm
 from gnorm.solvers.design.arrowhead import ArrowheadFeatures, SystemSize
 from gnorm.solvers.design.coded import Block, CodedFeatures, Factors
@@ -417,7 +417,7 @@ class Design(ABC, Generic[AnyNorm]):
         largest = float(np.max(np.abs(zeta), initial=0.0)) or 1.0
         weights = flattened((zeta / largest).astype(self._rough_precision), self.gating.n_contexts)
         values = np.empty(n_rows)
-        for block in gated.row_blocks(n_rows, max(self.n_open_gates, self.n_features)):
+        for block in row_blocks(n_rows, max(self.n_open_gates, self.n_features)):
             wanted = block if rows is None else rows[block]
             values[block] = self.gating[wanted].values(self._rough_inputs(wanted), weights)
         return largest * self.max_input_norm * values
@@ -428,7 +428,7 @@ class Design(ABC, Generic[AnyNorm]):
         largest = float(np.max(np.abs(coef), initial=0.0)) or 1.0
         coef = (coef / largest).astype(self._rough_precision)
         total = np.zeros((self.n_gates, self.n_features))
-        for block in gated.row_blocks(len(on), max(self.n_open_gates, self.n_features)):
+        for block in row_blocks(len(on), max(self.n_open_gates, self.n_features)):
             rows = on[block]
             total += self.gating[rows].sums(self._rough_inputs(rows), coef[rows])
         total *= largest * self.max_input_norm
@@ -445,7 +445,7 @@ class Design(ABC, Generic[AnyNorm]):
 def _blocks(weights: np.ndarray, width: int) -> Iterator[np.ndarray]:
     """Samples of positive weight, in blocks that keep a temporary of this width in the cache."""
     positive = np.flatnonzero(weights)
-    step = max(64, gated.BLOCK_ENTRIES // (4 * width))
+    step = max(64, BLOCK_ENTRIES // (4 * width))
     return (positive[start : start + step] for start in range(0, len(positive), step))
 
 

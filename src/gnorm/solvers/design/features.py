@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from gnorm import gated
-from gnorm.gating import Activations, flattened
+from gnorm.gating import Activations, flattened, row_blocks
 from gnorm.norms import GroupNorm, Norm
 from gnorm.solvers.design.group import GroupDesign
 
@@ -51,7 +50,7 @@ class FeatureDesign(GroupDesign):
         gates, _, _ = self.coded
         n_outputs, n_gates = coef.shape[1], gates.shape[1]
         total = np.zeros((n_gates * n_outputs, self.n_features))
-        for rows in gated.row_blocks(self.n_samples, len(total)):
+        for rows in row_blocks(self.n_samples, len(total)):
             weighted = gates[rows] * coef[rows, None, :]
             total += weighted.reshape(len(weighted), -1).T @ self.X[rows]
         by_gate = total.reshape(n_gates, n_outputs, -1).transpose(0, 2, 1)
@@ -67,7 +66,7 @@ class FeatureDesign(GroupDesign):
         weights = flat.reshape(n_gates, self.n_features, n_outputs).transpose(1, 0, 2)
         weights = np.ascontiguousarray(weights).reshape(self.n_features, -1)
         values = np.empty((self.n_samples, n_outputs))
-        for rows in gated.row_blocks(self.n_samples, weights.shape[1]):
+        for rows in row_blocks(self.n_samples, weights.shape[1]):
             responses = (self.X[rows] @ weights).reshape(-1, n_gates, n_outputs)
             open_gates = gates[rows].astype(float).transpose(0, 2, 1)
             values[rows] = (open_gates @ responses)[:, 0]
