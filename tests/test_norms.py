@@ -14,8 +14,10 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gnorm.gated import NotRealizableError, accumulate, canonical, main_effects, predictors
+from gnorm.gating import ContextWeights
 from gnorm.norms import (
     GLN,
+    L2,
     FReLU,
     GroupNorm,
     PredictorL2,
@@ -448,7 +450,7 @@ def test_expression_is_the_value(norm, seed):
 def least_over_shifts(weights, zeta):
     """Least weighted cost of weights with the same predictors, by a conic solver."""
     cp = pytest.importorskip("cvxpy")
-    shifts = [cp.Variable(zeta.shape[2]) for _ in zeta]
+    shifts = [cp.Variable(unit.shape[1]) for unit in zeta]
     terms = [
         w
         * cp.norm(
@@ -479,6 +481,84 @@ def test_weighted_gln_norm_is_the_least_cost_over_shifts(shape, spread):
         assert_allclose(weights @ unit_norms(least), norm.value(zeta), rtol=1e-12)
         assert_allclose(predictors(least), predictors(zeta), atol=1e-10 * np.abs(zeta).max())
         assert_allclose(norm.canonical(random_shifts(zeta)), least, atol=1e-6 * np.abs(zeta).max())
+
+
+@st.composite
+def uneven_units(draw):
+    """Weights of units of one to six contexts, of any scales, and weights of the norm."""
+    n_contexts = np.array(draw(st.lists(st.integers(1, 6), min_size=1, max_size=5)))
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    scales = 10.0 ** rng.uniform(-1, 1, size=len(n_contexts)).repeat(n_contexts)[:, None]
+    mean = draw(st.sampled_from([0.0, 0.1, 1.0, 10.0])) * rng.normal(size=3)
+    spread = draw(st.sampled_from([1.0, 3.0, 100.0]))
+    weights = spread ** rng.uniform(-1, 1, size=len(n_contexts))
+    rows = scales * rng.normal(size=(n_contexts.sum(), 3)) + mean
+    return ContextWeights(rows, n_contexts), None if spread == 1.0 else tuple(weights)
+
+
+def shifted(zeta, shifts):
+    return zeta + (shifts - shifts.mean(axis=0))[:, None]
+
+
+@given(uneven_units(), st.integers(0, 100))
+def test_gln_norm_of_uneven_units_is_the_least_cost_over_shifts(given, seed):
+    """Shifts of the contexts that there are: of a padded array all cost, and it is no less."""
+    zeta, weights = given
+    norm, costs = GLN(weights), GroupNorm(weights)
+    units = [zeta.of_unit(h) for h in range(len(zeta))]
+    factors = np.ones(len(units)) if weights is None else np.array(weights)
+    least, value = norm.canonical(zeta), norm.value(zeta)
+    assert_allclose(value, least_over_shifts(factors, units), rtol=1e-7)
+    assert value <= norm.value(np.asarray(zeta)) * (1 + 1e-12)
+    assert_allclose(costs.value(least), value, rtol=1e-12)
+    shifts = np.random.default_rng(seed).normal(size=(len(units), 3))
+    other = shifted(zeta, shifts)
+    assert_allclose(norm.value(other), value, rtol=1e-9)
+    assert costs.value(other) >= value * (1 - 1e-12)
+    # the same predictors: each unit is shifted, and all together not
+    moved = [least.of_unit(h) - own for h, own in enumerate(units)]
+    size = 1e-12 * np.abs(zeta.rows).max()
+    assert all(np.ptp(own, axis=0).max() <= 10 * size for own in moved)
+    assert_allclose(sum(own[0] for own in moved), 0, atol=100 * size)
+    # and the dual norm is that of the functionals that do not see the shifts
+    V = least * np.random.default_rng(seed).uniform(size=(len(units), 1, 1))
+    means = np.stack([V.of_unit(h).sum(axis=0) for h in range(len(units))])
+    V = V + ((means[0] - means) / zeta.n_contexts[:, None])[:, None]
+    assert np.sum(zeta.rows * V.rows) <= value * np.max(norm.dual_norms(V)) * (1 + 1e-12)
+    assert_allclose(np.sum(least.rows * V.rows), np.sum(zeta.rows * V.rows), rtol=1e-6, atol=1e-9)
+
+
+def test_even_rows_are_the_array():
+    array = random_zeta((4, 3, 2))
+    rows, shares = ContextWeights.from_array(array), np.array([0.5, 0.0, 0.2, 0.3])
+    for norm in (GroupNorm(), GroupNorm((1, 2, 3, 4)), GLN(), GLN((1, 2, 3, 4)), L2()):
+        assert type(norm).takes_rows
+        assert_allclose(norm.value(rows), norm.value(array), rtol=1e-12)
+        assert_allclose(norm.unit_norms(rows), norm.unit_norms(array), rtol=1e-12)
+        assert_allclose(norm.dual_norms(rows), norm.dual_norms(array), rtol=1e-12)
+        assert_allclose(norm.canonical(rows), norm.canonical(array), atol=1e-12)
+        assert_allclose(norm.recovered(rows, shares), norm.recovered(array, shares), atol=1e-12)
+
+
+@pytest.mark.parametrize("weights", [None, (3.0, 1.0, 2.0, 0.5)])
+def test_units_without_contexts_or_with_one(weights):
+    """What has no context can take no part of the mean; of one context alone all is mean."""
+    rng, weights_of = np.random.default_rng(0), weights or (1.0,) * 4
+    zeta = ContextWeights(rng.normal(size=(6, 2)), np.array([0, 1, 5, 0]))
+    only = ContextWeights(zeta.rows, np.array([1, 5]))
+    norm = GLN(weights_of[1:3])
+    assert_allclose(GLN(weights).value(zeta), norm.value(only), rtol=1e-14)
+    assert_allclose(GLN(weights).canonical(zeta).rows, norm.canonical(only).rows, atol=1e-14)
+    single = ContextWeights(zeta.rows[:4], np.ones(4, dtype=int))
+    expected = min(weights_of) * np.linalg.norm(single.rows.sum(axis=0))
+    assert_allclose(GLN(weights).value(single), expected, rtol=1e-12)
+
+
+def test_rows_that_are_not_finite_are_refused():
+    zeta = ContextWeights(np.array([[1.0], [np.nan], [2.0]]), np.array([1, 2]))
+    for norm in (GroupNorm(), GLN(), L2()):
+        with pytest.raises(ValueError, match="expected finite zeta"):
+            norm.value(zeta)
 
 
 @pytest.mark.parametrize("weights", [WEIGHTS, (1.0, 1.0, 1.0), (1e-8, 1.0, 1e8)])

@@ -47,6 +47,7 @@ __all__ = [
     "canonical",
     "check_zeta",
     "decision_values",
+    "even_parts",
     "free_predictors",
     "from_free_predictors",
     "from_network",
@@ -160,6 +161,27 @@ def check_zeta(zeta: ArrayLike, name: str = "zeta") -> FloatArray:
     return _as_real(zeta, name, "n_units", "n_contexts", "n_features")
 
 
+def even_parts(zeta: ArrayLike | ContextWeights, name: str = "zeta") -> list[FloatArray]:
+    """Finite weights as arrays of units with as many contexts, of three axes each.
+
+    Parameters
+    ----------
+    zeta : array-like or ContextWeights of shape (n_units, n_contexts, n_features)
+        Weights to check and to part; an array is its only part.
+    name : str, default="zeta"
+        What error messages call them.
+
+    Returns
+    -------
+    list of ndarray
+        The parts, one unit after another in their order.
+    """
+    if not isinstance(zeta, ContextWeights):
+        return [check_zeta(zeta, name)]
+    check_zeta(zeta.rows[None], name)
+    return list(zeta.parts())
+
+
 def _check_samples(X: Any, activations: ArrayLike | OpenContexts | Gating) -> tuple[Any, Gating]:
     expected = "X of shape (n_samples, n_features)"
     X = X.tocsr() if sparse.issparse(X) else as_array(X, expected)
@@ -194,9 +216,7 @@ def _check_rows(X: Any, gating: Gating, zeta: ArrayLike | ContextWeights) -> Flo
         )
     if not isinstance(weights, ContextWeights):
         return flattened(weights, gating.n_contexts)
-    if not np.array_equal(weights.n_contexts, gating.n_contexts):
-        return flattened(check_zeta(weights), gating.n_contexts)
-    return check_zeta(weights.rows[None])[0]
+    return check_zeta(weights.resized(gating.n_contexts).rows[None])[0]
 
 
 def unit_values(
@@ -333,7 +353,7 @@ def frobenius_norms(blocks: FloatArray) -> FloatArray:
     return norms
 
 
-def main_effects(zeta: ArrayLike) -> tuple[FloatArray, FloatArray]:
+def main_effects(zeta: ArrayLike | ContextWeights) -> tuple[FloatArray, Any]:
     r"""Mean predictor and main effects of the units: an analysis of variance of beta.
 
     With :math:`m_h` the mean of :math:`\zeta_{hc}` over its contexts,
@@ -346,14 +366,14 @@ def main_effects(zeta: ArrayLike) -> tuple[FloatArray, FloatArray]:
 
     Parameters
     ----------
-    zeta : array-like of shape (n_units, n_contexts, n_features)
-        Unit weights.
+    zeta : array-like or ContextWeights of shape (n_units, n_contexts, n_features)
+        Unit weights, of the contexts that there are.
 
     Returns
     -------
     beta_bar : ndarray of shape (n_features,)
         Mean of the predictors over all global contexts.
-    deviations : ndarray of shape (n_units, n_contexts, n_features)
+    deviations : ndarray or ContextWeights of shape (n_units, n_contexts, n_features)
         Main effects; they sum to zero over contexts.
 
     Examples
@@ -366,7 +386,18 @@ def main_effects(zeta: ArrayLike) -> tuple[FloatArray, FloatArray]:
     array([[-1.,  1.],
            [-4.,  4.]])
     """
-    zeta = check_zeta(zeta)
+    parts = [_effects_of_even(part) for part in even_parts(zeta)]
+    beta_bar = np.sum([of_part for of_part, _ in parts], axis=0)
+    if not isinstance(zeta, ContextWeights):
+        return beta_bar, parts[0][1]
+    rows = np.concatenate([own.reshape(-1, len(beta_bar)) for _, own in parts])
+    return beta_bar, ContextWeights(rows, zeta.n_contexts)
+
+
+def _effects_of_even(zeta: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Main effects of units with as many contexts; without any they have no part in the mean."""
+    if zeta.shape[1] == 0:
+        return np.zeros(zeta.shape[2]), zeta
     # Differences to the first context before the mean: equal contexts then have no deviation at
     # all, and a small spread about a large mean keeps its digits.
     pivots = zeta[:, 0]
@@ -661,7 +692,7 @@ def canonical(zeta: ArrayLike) -> FloatArray:
     array([[0.2, 2.2],
            [0.8, 8.8]])
     """
-    return _share_mean(*main_effects(zeta))
+    return _share_mean(*main_effects(check_zeta(zeta)))
 
 
 def to_network(zeta: ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -27,6 +27,8 @@ __all__ = [
     "Gating",
     "OpenContexts",
     "context_counts",
+    "even_runs",
+    "evened",
     "flattened",
     "open_context",
     "open_counts",
@@ -82,10 +84,20 @@ def padded(rows: NDArray[Any], n_contexts: NDArray[np.intp]) -> NDArray[Any]:
     return zeta
 
 
+def even_runs(n_contexts: NDArray[np.intp]) -> list[tuple[int, int]]:
+    """How many neighbouring units have equal numbers of contexts, and these numbers."""
+    firsts = np.flatnonzero(np.diff(n_contexts, prepend=-1))
+    lengths = np.diff(firsts, append=len(n_contexts))
+    return list(zip(lengths.tolist(), n_contexts[firsts].tolist(), strict=True))
+
+
 class ContextWeights:
     """Weights of units of any numbers of contexts, a row for each context that there is.
 
     ``np.asarray`` gives the array of its shape, zero where a unit has fewer contexts than another.
+    Of one output they are multiplied by a number, or by one of each unit in the shape (n_units, 1,
+    1), as the array would be, and vectors of the units are added in the shape (n_units, 1,
+    n_features).
 
     Parameters
     ----------
@@ -144,10 +156,34 @@ class ContextWeights:
         array.flags.writeable = False  # of uneven units what is written would be lost
         return array
 
+    def resized(self, n_contexts: NDArray[np.intp]) -> ContextWeights:
+        """Return the same for other numbers of contexts, zero in those to add."""
+        if np.array_equal(n_contexts, self.n_contexts):
+            return self
+        return ContextWeights(flattened(padded(self.rows, self.n_contexts), n_contexts), n_contexts)
+
+    def __mul__(self, factors: Any) -> ContextWeights:
+        return ContextWeights(self.rows * self._of_rows(factors), self.n_contexts)
+
+    def __add__(self, vectors: Any) -> ContextWeights:
+        return ContextWeights(self.rows + self._of_rows(vectors), self.n_contexts)
+
+    def _of_rows(self, of_units: Any) -> Any:
+        """Repeat what is given for each unit for its contexts; a number is for all."""
+        return np.repeat(of_units, self.n_contexts, axis=0)[:, 0] if np.ndim(of_units) else of_units
+
     def of_unit(self, h: int) -> FloatArray:
         """Weights of one unit, a view of shape (..., its contexts, n_features)."""
         first = int(np.sum(self.n_contexts[:h]))
         return self.rows[..., first : first + self.n_contexts[h], :]
+
+    def parts(self) -> Iterator[FloatArray]:
+        """Views of runs of units of as many contexts, (n_units, n_contexts, n_features) each."""
+        first = 0
+        for n_units, width in even_runs(self.n_contexts):
+            rows = self.rows[first : first + n_units * width]
+            yield rows.reshape(n_units, width, rows.shape[1])
+            first += len(rows)
 
 
 class OpenContexts:
@@ -285,6 +321,13 @@ def side_by_side(parts: Sequence[Activations]) -> Activations:
     return joined
 
 
+def evened(activations: Activations) -> Activations:
+    """Activations with as many contexts of each unit as the largest; those to add never open."""
+    if isinstance(activations, OpenContexts) and np.ptp(activations.n_contexts):
+        return OpenContexts(activations.contexts, activations.shape[2])
+    return activations
+
+
 class Gating:
     r"""Gates of samples, a flat list of contexts in place of units times contexts.
 
@@ -336,6 +379,11 @@ class Gating:
         part.shape = (len(part.gates), *self.shape[1:])
         part.__dict__["is_one_hot"] = is_one_hot  # of all, so that it holds for these
         return part
+
+    @cached_property
+    def is_even(self) -> bool:
+        """Whether units have equal numbers of contexts."""
+        return bool(np.all(self.n_contexts == self.shape[2]))
 
     @cached_property
     def is_one_hot(self) -> bool:

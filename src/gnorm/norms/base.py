@@ -22,7 +22,7 @@ from gnorm.gated import FloatArray, check_zeta
 if TYPE_CHECKING:
     import cvxpy as cp
 
-from gnorm.gating import Activations
+from gnorm.gating import Activations, ContextWeights
 
 __all__ = ["Network", "Norm", "QuadraticNorm", "QuasiNorm", "UnitNorm", "check_weights"]
 
@@ -106,6 +106,12 @@ class Norm(_Catalogued):
         What leaves the norm as it is.
     takes_outputs : bool
         Whether it is a norm of maps with several outputs as well.
+    takes_rows : bool
+        Whether it also takes, and then returns, :class:`~gnorm.gating.ContextWeights`, a row for
+        each context that there is: what a solver hands it where units have uneven numbers of
+        contexts. Under another norm these are filled up. A class says so where it is made, as in
+        ``class Mine(GroupNorm, takes_rows=True)``, and for itself alone: what inherits of it may
+        compute otherwise.
     """
 
     formula = r"R(\zeta)"
@@ -115,6 +121,11 @@ class Norm(_Catalogued):
     invariances: ClassVar[tuple[str, ...]] = ()
     takes_outputs: ClassVar[bool] = False
     is_polyhedral: ClassVar[bool] = False
+    takes_rows: ClassVar[bool] = False
+
+    def __init_subclass__(cls, *, takes_rows: bool = False, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.takes_rows = takes_rows
 
     @abstractmethod
     def value(self, zeta: ArrayLike) -> float:
@@ -153,7 +164,8 @@ class Norm(_Catalogued):
 
     def canonical(self, zeta: ArrayLike) -> FloatArray:
         """Weights of least cost among all with the same predictors: these, where no others are."""
-        return np.asarray(zeta, dtype=float)
+        same: Any = zeta if isinstance(zeta, ContextWeights) else np.asarray(zeta, dtype=float)
+        return same
 
     def dual_norms(self, sums: FloatArray) -> FloatArray:
         """Dual norm as an array of one: that of all units together."""
@@ -256,4 +268,7 @@ class QuadraticNorm(UnitNorm):
 
     @abstractmethod
     def gate_metric(self, factors: np.ndarray) -> np.ndarray:
-        r"""Matrix M with the kernel :math:`\langle x, x' \rangle g^\top M g'` of coded gates g."""
+        r"""Matrix M with the kernel :math:`\langle x, x' \rangle g^\top M g'` of coded gates g.
+
+        The factors, from coded gates to contexts, are of shape (n_units, n_contexts, n_gates).
+        """

@@ -20,7 +20,7 @@ __all__ = ["FReLU", "frelu_norm"]
 
 
 @dataclass(frozen=True)
-class FReLU(GroupNorm):
+class FReLU(GroupNorm, takes_rows=True):
     r"""Weighted sum of the norms of units whose gate is open or closed.
 
     Parameters

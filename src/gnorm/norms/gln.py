@@ -1,17 +1,18 @@
 r"""The GLN norm: what gradient descent on a two-layer gated linear network minimises.
 
-The units of a gated linear network have exactly one of C contexts on, so that shifts
+Unit h of a gated linear network has exactly one of :math:`C_h` contexts on, so that shifts
 :math:`\zeta_{hc} \to \zeta_{hc} + a_h` with :math:`\sum_h a_h = 0` change no predictor. The norm is
 the least cost over these shifts. With the main effects of :func:`gnorm.gated.main_effects`, spreads
-:math:`s_h` and :math:`B = \sqrt{C} \|\bar\beta\|`, and weights :math:`w_h` of the units, it is
+:math:`s_h = \sqrt{C_h} \, t_h` and :math:`B = \|\bar\beta\|`, and weights :math:`w_h = v_h /
+\sqrt{C_h}` of the units, it is
 
 .. math::
 
-    \min_{x \ge 0, \, \sum_h x_h = B} \sum_h w_h \sqrt{s_h^2 + x_h^2}
-    = \max_{0 \le \lambda \le \min_h w_h} \lambda B + \sum_h s_h \sqrt{w_h^2 - \lambda^2},
+    \min_{x \ge 0, \, \sum_h x_h = B} \sum_h v_h \sqrt{t_h^2 + x_h^2}
+    = \max_{0 \le \lambda \le \min_h v_h} \lambda B + \sum_h t_h \sqrt{v_h^2 - \lambda^2},
 
-where all that a unit takes of the mean, :math:`x_h = s_h \lambda / \sqrt{w_h^2 - \lambda^2}`, is
-along :math:`\bar\beta`. For equal weights this is the closed form of :func:`gln_norm`.
+where all that a unit takes of the mean, :math:`x_h = t_h \lambda / \sqrt{v_h^2 - \lambda^2}`, is
+along :math:`\bar\beta`. For equal :math:`v_h` this is the closed form of :func:`gln_norm`.
 
 References
 ----------
@@ -37,8 +38,8 @@ from gnorm.gated import (
     from_predictors,
     main_effects,
 )
-from gnorm.gating import Activations, open_counts
-from gnorm.norms.group import GroupNorm
+from gnorm.gating import Activations, ContextWeights, open_counts
+from gnorm.norms.group import GroupNorm, unit_norms
 from gnorm.norms.simplex import check_threshold
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ __all__ = ["GLN", "gln_norm", "gln_norm_of_predictors"]
 
 
 @dataclass(frozen=True)
-class GLN(GroupNorm):
+class GLN(GroupNorm, takes_rows=True):
     r"""Least cost :math:`\sum_h w_h \|\zeta_h\|_F` over all weights with the same predictors.
 
     Parameters
@@ -87,16 +88,22 @@ class GLN(GroupNorm):
 
     def canonical(self, zeta: ArrayLike) -> FloatArray:
         """Weights of least cost among all with the same predictors, of the same shape."""
-        zeta = check_zeta(zeta)
-        weights = self.weights(len(zeta))
-        if np.all(weights == weights[0]):
-            return canonical(zeta)
-        beta_bar, deviations = main_effects(zeta)
-        total = math.sqrt(zeta.shape[1]) * float(frobenius_norms(beta_bar[None])[0])
+        given: Any = zeta if isinstance(zeta, ContextWeights) else check_zeta(zeta)
+        is_array = isinstance(given, np.ndarray)
+        roots = np.sqrt(np.full(*given.shape[:2]) if is_array else given.n_contexts)
+        weights = self.weights(len(roots)) * roots
+        if is_array and np.all(weights == weights[0]):
+            return canonical(given)
+        beta_bar, deviations = main_effects(given)
+        total = float(frobenius_norms(beta_bar[None])[0])
         if total == 0:
             return deviations
-        taken = _shares_of_mean(frobenius_norms(deviations), weights, total)
-        return deviations + (taken / total)[:, None, None] * beta_bar
+        taken = np.zeros(len(roots))
+        has_any = roots > 0  # a unit without contexts has none that a part of the mean could be in
+        spreads = unit_norms(deviations)[has_any] / roots[has_any]
+        taken[has_any] = _shares_of_mean(spreads, weights[has_any], total)
+        shifted: FloatArray = deviations + (taken / total)[:, None, None] * beta_bar
+        return shifted
 
     def prox(self, zeta: ArrayLike, t: float) -> FloatArray:
         r"""Proximal map of t times the norm.
@@ -189,7 +196,7 @@ def _shares_of_mean(spreads: np.ndarray, weights: np.ndarray, total: float) -> n
     return x * (total / np.sum(x))
 
 
-def gln_norm(zeta: ArrayLike) -> float:
+def gln_norm(zeta: ArrayLike | ContextWeights) -> float:
     r"""Norm of the predictors that gradient descent on a two-layer GLN minimises.
 
     .. math:: \|\beta\|_{\mathrm{GLN}} = \min_{\zeta'} \sum_h \|\zeta'_h\|_F
@@ -202,8 +209,9 @@ def gln_norm(zeta: ArrayLike) -> float:
 
     Parameters
     ----------
-    zeta : array-like of shape (n_units, n_contexts, n_features)
-        Any weights with these predictors; the value does not depend on which.
+    zeta : array-like or ContextWeights of shape (n_units, n_contexts, n_features)
+        Any weights with these predictors; the value does not depend on which. Of units of uneven
+        numbers of contexts it is the least cost over those that there are.
 
     Returns
     -------
@@ -226,6 +234,8 @@ def gln_norm(zeta: ArrayLike) -> float:
     >>> round(gln_norm([[[1.0], [3.0]], [[0.0], [8.0]]]), 12)  # sqrt(2 * (1 + 4)^2 + 2 * 6^2)
     11.045361017187
     """
+    if isinstance(zeta, ContextWeights):  # which may be uneven
+        return GLN().value(zeta)
     beta_bar, deviations = main_effects(zeta)
     n_contexts = deviations.shape[1]
     mean_norm = float(frobenius_norms(beta_bar[None])[0])

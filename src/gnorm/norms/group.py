@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gnorm.gated import FloatArray, check_zeta, frobenius_norms
+from gnorm.gated import FloatArray, check_zeta, even_parts, frobenius_norms
+from gnorm.gating import ContextWeights
 from gnorm.norms.base import Network, UnitNorm
 from gnorm.norms.simplex import check_threshold
 from gnorm.norms.unit_weights import WeightedUnits
@@ -37,7 +38,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class GroupNorm(WeightedUnits, UnitNorm):
+class GroupNorm(WeightedUnits, UnitNorm, takes_rows=True):
     r"""Weighted sum of the Frobenius norms of the units, :math:`\sum_h w_h \|\zeta_h\|_F`.
 
     Parameters
@@ -122,12 +123,12 @@ class GroupNorm(WeightedUnits, UnitNorm):
         )
 
 
-def unit_norms(zeta: ArrayLike) -> FloatArray:
+def unit_norms(zeta: ArrayLike | ContextWeights) -> FloatArray:
     r"""Frobenius norm of the weights of each unit, :math:`\|\zeta_h\|_F`.
 
     Parameters
     ----------
-    zeta : array-like of shape (n_units, n_contexts, n_features)
+    zeta : array-like or ContextWeights of shape (n_units, n_contexts, n_features)
         Unit weights.
 
     Returns
@@ -141,7 +142,7 @@ def unit_norms(zeta: ArrayLike) -> FloatArray:
     >>> unit_norms([[[3.0], [4.0]], [[0.0], [0.0]]])
     array([5., 0.])
     """
-    return frobenius_norms(check_zeta(zeta))
+    return np.concatenate([frobenius_norms(part) for part in even_parts(zeta)])
 
 
 def representation_cost(zeta: ArrayLike) -> float:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from gnorm import kernels
 from gnorm.gated import FloatArray, frobenius_norms
-from gnorm.gating import Activations
+from gnorm.gating import Activations, ContextWeights
 from gnorm.norms.base import Network, QuadraticNorm, check_weights
 from gnorm.norms.simplex import check_threshold
 
@@ -30,7 +30,7 @@ __all__ = ["L2"]
 
 
 @dataclass(frozen=True)
-class L2(QuadraticNorm):
+class L2(QuadraticNorm, takes_rows=True):
     r"""Euclidean norm :math:`\|\zeta\|_F` of all weights together.
 
     Examples
@@ -49,7 +49,8 @@ class L2(QuadraticNorm):
 
     def unit_norms(self, zeta: ArrayLike) -> FloatArray:
         """Norm of all weights, shape (1,): one kernel for all units."""
-        return frobenius_norms(check_weights(zeta)[None])
+        array = zeta.rows[None] if isinstance(zeta, ContextWeights) else zeta
+        return frobenius_norms(check_weights(array)[None])
 
     def dual_norms(self, sums: FloatArray) -> FloatArray:
         """Norm of the sums, shape (1,): the norm is its own dual."""
@@ -57,7 +58,7 @@ class L2(QuadraticNorm):
 
     def recovered(self, sums: FloatArray, shares: np.ndarray) -> FloatArray:
         r"""Weights :math:`\zeta = V`."""
-        return shares[0] * sums
+        return sums * shares[0]
 
     def kernel(self, X: Any, activations: Activations) -> np.ndarray:
         """Kernel matrix, shape (n_samples, n_samples)."""
@@ -67,9 +68,10 @@ class L2(QuadraticNorm):
         r"""Largest value of the kernel in units of :math:`\|x\|^2`, where all gates are open."""
         return float(n_units * n_contexts)
 
-    def gate_metric(self, factors: np.ndarray) -> np.ndarray:
+    def gate_metric(self, factors: np.ndarray | ContextWeights) -> np.ndarray:
         """Count the contexts that two coded gates have in common."""
-        T = factors.reshape(-1, factors.shape[2])
+        rows = factors.rows if isinstance(factors, ContextWeights) else factors
+        T = rows.reshape(-1, factors.shape[2])
         return T.T @ T
 
     def prox(self, zeta: ArrayLike, t: float) -> FloatArray:

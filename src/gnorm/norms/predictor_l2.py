@@ -155,7 +155,7 @@ def predictor_rms_norm(zeta: ArrayLike) -> float:
     >>> round(predictor_rms_norm([[[1.0], [3.0]], [[0.0], [8.0]]]) ** 2, 12)  # 1, 9, 3, 11
     53.0
     """
-    beta_bar, deviations = main_effects(zeta)
+    beta_bar, deviations = main_effects(check_zeta(zeta))
     n_contexts = deviations.shape[1]
     mean_norm, spread = (float(frobenius_norms(a[None])[0]) for a in (beta_bar, deviations))
     return math.hypot(mean_norm, spread / math.sqrt(n_contexts))
