@@ -47,7 +47,6 @@ __all__ = [
     "canonical",
     "check_zeta",
     "decision_values",
-    "even_parts",
     "free_predictors",
     "from_free_predictors",
     "from_network",

@@ -51,12 +51,12 @@ def value(problem, certificate):
     y, C, is_hard = problem.y, problem.C, problem.is_hard
     margins = y * problem.design.decision_values(certificate.zeta)
     assert np.all(margins[is_hard] >= 1 - 1e-9) or np.isinf(certificate.primal_value)
-    primal = 0.5 * problem.design.norm.value(certificate.zeta) ** 2
+    primal = 0.5 * problem.design.norm.value(problem.design.of_units(certificate.zeta)) ** 2
     primal += C[~is_hard] @ np.maximum(0.0, 1.0 - margins[~is_hard])
     a = y * certificate.dual_coef
     assert np.all(a >= 0)
     assert np.all(a <= C)
-    dual = a.sum() - 0.5 * problem.design.norm.dual(problem.design.sums(y * a)) ** 2
+    dual = a.sum() - 0.5 * problem.design.dual_norm(problem.design.sums(y * a)) ** 2
     if np.isfinite(certificate.primal_value):
         assert_allclose(certificate.primal_value, primal, rtol=1e-9)
     assert_allclose(certificate.dual_value, dual, rtol=1e-9)

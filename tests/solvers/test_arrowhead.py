@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from scipy.sparse import csr_matrix
 
 from gnorm import NotSeparableError, gln_norm_path, max_margin, solve
-from gnorm.gating import OpenContexts, open_context
+from gnorm.gating import OpenContexts, context_counts, flattened, open_context
 from gnorm.losses import SquaredError, get_loss
 from gnorm.norms import GLN, GroupNorm, PredictorL2
 from gnorm.solvers.accurate import accurate_outputs
@@ -235,6 +235,7 @@ def test_the_error_of_outputs_is_bounded_by_the_gates_that_are_open(name, as_arr
     rng = np.random.default_rng(0)
     shifts = 1e8 * rng.normal(size=(3, 1, 4))
     zeta = rng.normal(size=(*gates.shape[1:], 4)) + shifts - shifts.mean(axis=0)
+    zeta = flattened(zeta, context_counts(gates))
     design = make_design(GroupNorm(), X, gates)
     assert design.n_terms == (design.n_gates if name == "several" else 3)
     problem = Problem(design, SquaredError(), y, np.ones(len(y)))

@@ -199,11 +199,11 @@ def test_perturbed_points_bracket_the_optimum(loss, norm, size):
             # what is reported is what the points have
             outputs = problem.design.decision_values(found.zeta)
             assert_allclose(found.outputs, outputs, atol=1e-9 * np.abs(outputs).max())
-            value = 0.5 * problem.design.norm.value(found.zeta) ** 2
+            value = 0.5 * problem.design.norm.value(problem.design.of_units(found.zeta)) ** 2
             value += np.sum(loss.value(problem.y, outputs, problem.C))
             assert_allclose(found.primal_value, value, rtol=1e-9)
             dual = -np.sum(loss.conjugate(problem.y, found.dual_coef, problem.C))
-            dual -= 0.5 * problem.design.norm.dual(problem.design.sums(found.dual_coef)) ** 2
+            dual -= 0.5 * problem.design.dual_norm(problem.design.sums(found.dual_coef)) ** 2
             assert_allclose(found.dual_value, dual, rtol=1e-9, atol=1e-9 * best.primal_value)
 
 

@@ -12,7 +12,7 @@ from sklearn.preprocessing import scale
 from sklearn.utils.class_weight import compute_sample_weight
 
 import gnorm
-from gnorm import NotSeparableError, max_margin
+from gnorm import NotSeparableError, gated, max_margin
 from gnorm.losses import Hinge
 from gnorm.norms import PredictorL2
 from gnorm.solvers import Status, conic
@@ -254,7 +254,7 @@ def test_value_of_the_program_is_the_value_of_the_problem(C):
     assert_allclose(value, optimum.primal_value, rtol=1e-6)
     a = problem.y * optimum.dual_coef
     assert_allclose(margin.dual_coef, a, atol=1e-3 * a.max())
-    lengths = problem.design.norm.unit_norms(optimum.zeta)
+    lengths = problem.design.norm.unit_norms(problem.design.of_units(optimum.zeta))
     assert_allclose(margin.recovery()[1], lengths / optimum.norm, atol=1e-3)
 
 
@@ -269,11 +269,12 @@ def test_recovery_is_no_worse_than_the_point_of_the_solver(gates, C):
     lengths = np.sqrt(margin.scale) * np.linalg.norm(margin.coordinates.value, axis=0)
     value, _ = primal_value(problem, lengths.sum(), margin.outputs.value)
     coef, shares = margin.recovery()
-    zeta = problem.design.norm.recovered(problem.design.sums(coef), shares)
+    zeta = problem.design.recovered(problem.design.sums(coef), shares)
     margins = problem.y * problem.design.decision_values(zeta)
     assert_allclose(margins, margin.margins.value, atol=1e-8)
     outputs = problem.design.decision_values(zeta)
-    recovered, _ = primal_value(problem, problem.design.norm.value(zeta), outputs)
+    norm = problem.design.norm.value(problem.design.of_units(zeta))
+    recovered, _ = primal_value(problem, norm, outputs)
     assert recovered <= value * (1 + 1e-8)
 
 
@@ -294,7 +295,7 @@ def test_program_speaks_the_units_of_the_data(solver, unit, C):
     a = margin.dual_coef
     assert np.all((a >= 0) & (a <= bounds))
     assert_allclose(a, margin.margin_constraint.dual_value, atol=1e-4 * a.max())
-    dual_value = a.sum() - problem.design.norm.dual(problem.design.sums(y * a)) ** 2 / 2
+    dual_value = a.sum() - problem.design.dual_norm(problem.design.sums(y * a)) ** 2 / 2
     assert_allclose(dual_value, margin.value, rtol=1e-3)
     assert margin.solver_stats.num_iters > 0
     assert margin.compilation_time > 0
@@ -317,7 +318,7 @@ def test_zeta_has_the_norms_and_margins_of_the_program(data, gates):
         assert zeta.shape == (*activations.shape[1:], X.shape[1])
         lengths = problem.design.norm.unit_norms(zeta)
         assert_allclose(lengths, margin.unit_norms.value, atol=1e-6 * lengths.max())
-        margins = y * problem.design.decision_values(zeta)
+        margins = y * gated.decision_values(X, activations, zeta)
         assert_allclose(margins, margin.margins.value, atol=1e-9 * np.abs(margins).max())
         # Coordinates beyond the rank of a unit belong to no feature.
         v = np.random.default_rng(0).normal(size=margin.coordinates.shape)
@@ -339,7 +340,7 @@ def test_homogeneous_program_finds_the_margin():
     margin.solve(solver="CLARABEL")
     a = margin.dual_coef
     optimum, _, _ = solve_certified(problem, tol=1e-8)
-    longest = problem.design.norm.dual(problem.design.sums(problem.y * a))
+    longest = problem.design.dual_norm(problem.design.sums(problem.y * a))
     assert_allclose(
         longest / a.sum(), np.min(problem.y * optimum.outputs) / optimum.norm, rtol=1e-5
     )

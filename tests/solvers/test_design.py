@@ -56,7 +56,7 @@ def test_kernels_are_what_the_norm_says_of_the_features(norm):
     """The dual norms of the sums are the square roots of the quadratic forms of the kernels."""
     design = random_design(norm=norm)
     coef = np.random.default_rng(1).normal(size=100)
-    squares = design.norm.dual_norms(design.sums(coef)) ** 2
+    squares = design.dual_norms(design.sums(coef)) ** 2
     assert_allclose(coef @ design.exact_products(coef), squares, rtol=1e-10)
     for h, unit in enumerate(np.eye(design.n_kernels)):
         kernel = np.tril(design.weighted_gram(unit, np.float64))
@@ -74,7 +74,7 @@ def test_shares_recover_the_predictor_of_the_kernels(norm):
     design = random_design(norm=norm)
     rng = np.random.default_rng(1)
     coef, shares = rng.normal(size=100), rng.dirichlet(np.ones(design.n_kernels))
-    zeta = design.norm.recovered(design.sums(coef), shares)
+    zeta = design.recovered(design.sums(coef), shares)
     assert_allclose(design.decision_values(zeta), design.exact_products(coef) @ shares, atol=1e-9)
 
 
@@ -129,8 +129,8 @@ def test_rough_sums(norm, container, scale):
 def test_rough_decision_values(rows, n_contexts, scale):
     plain = random_design(n_contexts=n_contexts)
     design = remade(plain, scale * plain.X)
-    zeta = np.random.default_rng(0).normal(size=(6, n_contexts, 31))
-    zeta[2] = 0.0
+    zeta = np.random.default_rng(0).normal(size=(6 * n_contexts, 31))
+    zeta[2 * n_contexts : 3 * n_contexts] = 0.0
     exact = design.decision_values(zeta)
     exact = exact if rows is None else exact[rows]
     assert_allclose(design.rough_values(zeta, rows), exact, atol=1e-5 * np.abs(exact).max())
@@ -189,8 +189,8 @@ def test_coded_gates_give_the_kernels_of_all_units(norm, n_contexts):
         assert_allclose(np.tril((X @ X.T) * (mapped @ mapped.T)), kernel, atol=atol)
         longest = max(longest, np.sqrt(np.diag(kernel).max()))
     assert_allclose(design.max_feature_norm, longest)
-    decoded = np.moveaxis(design.decoded(gates[:, :, 0].T), -1, 0)
-    assert_allclose(decoded, design.activations, atol=1e-12)
+    decoded = design.of_units(design.decoded(gates[:, :, 0].T))
+    assert_allclose(np.moveaxis(decoded, -1, 0), design.activations, atol=1e-12)
 
 
 # -- which design for which norm -------------------------------------------------------------------
@@ -247,10 +247,10 @@ UNEVEN = [None, "predictor_l2", GroupNorm(unit_weights=(1.0, 0.5, 2.0, 3.0))]
 def test_products_of_uneven_units_are_those_of_the_features(norm, container):
     plain = uneven_design(norm)
     design, rng = remade(plain, container(plain.X)), np.random.default_rng(1)
-    features = plain.activations[..., None] * plain.X[:, None, None]
+    features = plain.activations.reshape(200, -1, 1) * plain.X[:, None]
     coef, zeta = rng.normal(size=200), rng.normal(size=features.shape[1:])
     assert_allclose(design.sums(coef), np.tensordot(coef, features, 1), atol=1e-12)
-    values = np.einsum("nhcd,hcd->n", features, zeta)
+    values = np.einsum("nrd,rd->n", features, zeta)
     assert_allclose(design.decision_values(zeta), values, atol=1e-12)
     rows = rng.permutation(200)[:50]
     assert_allclose(design.rough_values(zeta, rows), values[rows], atol=1e-4)
@@ -265,10 +265,10 @@ def test_kernels_of_uneven_units_are_those_of_the_features(norm, rows):
     design = uneven_design(norm).restricted(rows)
     coef = np.random.default_rng(1).normal(size=len(rows))
     products = design.exact_products(coef)
-    assert_allclose(coef @ products, design.norm.dual_norms(design.sums(coef)) ** 2, rtol=1e-9)
+    assert_allclose(coef @ products, design.dual_norms(design.sums(coef)) ** 2, rtol=1e-9)
     gates, _, factors = design.coded
-    decoded = np.moveaxis(design.decoded(gates[:, :, 0].T), -1, 0)
-    assert_allclose(decoded, design.activations, atol=1e-12)
+    decoded = design.of_units(design.decoded(gates[:, :, 0].T))
+    assert_allclose(np.moveaxis(decoded, -1, 0), design.activations, atol=1e-12)
     for h, (unit, factor) in enumerate(zip(np.eye(design.n_kernels), factors, strict=True)):
         kernel = np.tril(design.weighted_gram(unit, np.float64))
         kernel += np.tril(kernel, -1).T

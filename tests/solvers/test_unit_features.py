@@ -103,7 +103,7 @@ def test_products_are_those_of_the_features_that_units_see(container, rows):
     assert_allclose(outputs.reshape(*sums.shape, 2)[..., 1], 2 * sums, atol=1e-12)
     assert_allclose(design.products_of(outputs)[:, 1], 2 * design.products_of(sums), atol=1e-9)
     products = design.exact_products(coef)
-    assert_allclose(coef @ products, norm.dual_norms(sums) ** 2, rtol=1e-10)
+    assert_allclose(coef @ products, design.dual_norms(sums) ** 2, rtol=1e-10)
     wide = make_design(norm, np.tile(X, 30)[rows], gates[rows], np.tile(MASK, 30))
     for own in (design, wide):  # through the features, and through the Gram matrices
         products = own.exact_products(coef)

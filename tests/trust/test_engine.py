@@ -165,7 +165,7 @@ def test_accurate_products_are_within_their_bounds(spread, is_sparse):
     activations = rng.random((n_samples, *shape)) < 0.6
     design = make_design(GroupNorm(), csr_matrix(X) if is_sparse else X, activations)
     zeta = rng.normal(size=(*shape, n_features)) * 10.0 ** rng.uniform(-spread, spread, n_features)
-    outputs, error = accurate_outputs(design, zeta)
+    outputs, error = accurate_outputs(design, zeta.reshape(-1, n_features))
     exact = [
         sum(
             Fraction(zeta[h, c, d]) * Fraction(X[n, d])
@@ -180,7 +180,7 @@ def test_accurate_products_are_within_their_bounds(spread, is_sparse):
     assert np.all(error <= 2.0**-52 * np.abs(outputs) + 1e-20 * mass)
 
     coef = rng.normal(size=n_samples)
-    sums, error = accurate_sums(design, coef)
+    sums, error = map(design.of_units, accurate_sums(design, coef))
     for h, c, d in np.ndindex(sums.shape):
         wanted = sum(
             Fraction(coef[n]) * Fraction(X[n, d]) for n in np.flatnonzero(activations[:, h, c])
@@ -332,7 +332,7 @@ def test_ctrl_c_in_a_second_method_ends_all(monkeypatch):
         raise KeyboardInterrupt
 
     X, y, activations = some_margins()
-    zeta = np.zeros((*activations.shape[1:], 3))
+    zeta = np.zeros((activations[0].size, 3))
     first, second = methods.METHODS["interior-point"], methods.METHODS["primal"]
     monkeypatch.setitem(methods.METHODS, "interior-point", replace(first, max_iter=2))
     monkeypatch.setitem(methods.METHODS, "primal", replace(second, solve=interrupt))
@@ -349,7 +349,7 @@ def stalling(monkeypatch):
 
     def stall(problem, run):
         given.append(problem)
-        zeta = np.zeros((*problem.design.activations.shape[1:], problem.design.n_features))
+        zeta = np.zeros(problem.design.zeta_shape(1))
         run.best_so_far = lambda status: Point(0 * problem.y, zeta, status, 1)
         return certify(problem, run.best_so_far(Status.STALLED))
 

@@ -98,7 +98,7 @@ def test_the_linear_program_separates_or_gives_a_combination_that_vanishes(kind,
     zeta, b = separation(as_problem(X, y, activations))
     assert (zeta is None) != (b is None)
     if zeta is not None:
-        outputs = exact_outputs(X, activations, zeta)
+        outputs = exact_outputs(X, activations, zeta.reshape(*activations.shape[1:], -1))
         assert all(int(label) * f > 0 for label, f in zip(y, outputs, strict=True))
         return
     assert np.all(b * y >= 0)

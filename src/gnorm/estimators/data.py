@@ -177,25 +177,36 @@ class PreviousFit:
         is_similar = self.zeta.shape[1:] == shape and self.n_samples == problems.shape[1]
         if not is_similar or loss != self.loss or _FARTHEST * self.C < C:
             return [None] * len(problems)
-        if len(problems) == 1 and loss.n_outputs(problems[0]) == len(self.zeta) > 1:
-            return [self._joint_start(problems[0][merged.rows], C, design, merged)]
-        if len(problems) != len(self.zeta):
+        weights: Any = self.zeta  # that of a pickle may be an array
+        if not isinstance(weights, ContextWeights):
+            weights = ContextWeights.from_array(weights)
+        each = weights.resized(design.gating.n_contexts).rows
+        if len(problems) == 1 and loss.n_outputs(problems[0]) == len(each) > 1:
+            return [self._joint_start(each, problems[0][merged.rows], C, design, merged)]
+        if len(problems) != len(each):
             return [None] * len(problems)
-        return [self._start(k, y, C, design, merged) for k, y in enumerate(problems)]
+        return [
+            self._start(k, zeta, y, C, design, merged)
+            for k, (zeta, y) in enumerate(zip(each, problems, strict=True))
+        ]
 
-    def _joint_start(self, y: np.ndarray, C: float, design: Any, merged: Any) -> Near | None:
+    def _joint_start(
+        self, each: np.ndarray, y: np.ndarray, C: float, design: Any, merged: Any
+    ) -> Near | None:
         """Start of the one problem of all classes: the point that its outputs name."""
-        zeta = np.moveaxis(np.asarray(self.zeta), 0, -1).reshape(*self.zeta.shape[1:3], -1)
         if not isinstance(design.norm, UnitNorm):  # methods for other norms begin anew
             return None
-        shares = design.norm.unit_norms(zeta)
+        zeta = np.moveaxis(each, 0, -1).reshape(each.shape[1], -1)
+        shares = design.norm.unit_norms(design.of_units(zeta))
         if not np.any(shares):
             return None
         outputs = design.decision_values(zeta)
         coef = -self.loss.derivative(y, outputs, merged.times(C))
         return Near(coef, shares / np.sum(shares), outputs)
 
-    def _start(self, k: int, y: np.ndarray, C: float, design: Any, merged: Any) -> Near | None:
+    def _start(
+        self, k: int, zeta: np.ndarray, y: np.ndarray, C: float, design: Any, merged: Any
+    ) -> Near | None:
         """Start of one problem from its solution before."""
         signed, is_bounded = np.zeros((2, len(y)))
         signed[self.support] = self.dual_coef[k]
@@ -209,8 +220,7 @@ class PreviousFit:
         goes_along = np.bincount(merged.group, is_bounded, n_distinct) > 0
         goes_along &= (coef != 0) & np.isfinite(ends)
         coef = np.where(goes_along, ends, np.clip(coef, lower, upper))
-        zeta = np.asarray(self.zeta[k])
-        shares = design.norm.unit_norms(zeta)
+        shares = design.norm.unit_norms(design.of_units(zeta))
         if not np.any(coef) or not np.any(shares):
             return None
         return Near(coef, shares / np.sum(shares), design.decision_values(zeta))

@@ -107,7 +107,7 @@ class Norm(_Catalogued):
     takes_outputs : bool
         Whether it is a norm of maps with several outputs as well.
     takes_rows : bool
-        Whether it also takes, and then returns, :class:`~gnorm.gating.ContextWeights`, a row for
+        Whether it also takes, and then returns, :class:`~gnorm.gates.ContextWeights`, a row for
         each context that there is: what a solver hands it where units have uneven numbers of
         contexts. Under another norm these are filled up. A class says so where it is made, as in
         ``class Mine(GroupNorm, takes_rows=True)``, and for itself alone: what inherits of it may

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from gnorm.gating import flattened, opened, padded, row_blocks
+from gnorm.gating import opened, row_blocks
 from gnorm.solvers.design import Design
 
 __all__ = ["UNIT", "accurate_outputs", "accurate_sums", "dense", "two_sum"]
@@ -38,7 +38,7 @@ def accurate_outputs(design: Design[Any], zeta: np.ndarray) -> tuple[np.ndarray,
     ----------
     design : Design
         Inputs and gates.
-    zeta : ndarray of shape (n_units, n_contexts, n_features)
+    zeta : ndarray of shape (n_gates, n_features)
         Unit weights.
 
     Returns
@@ -47,11 +47,10 @@ def accurate_outputs(design: Design[Any], zeta: np.ndarray) -> tuple[np.ndarray,
         The outputs, to the last bit or nearly, and the bounds.
     """
     outputs, error = np.zeros((2, design.n_samples))
-    weights = flattened(zeta, design.gating.n_contexts)
-    live = design.gating.open[weights[design.gating.open].any(axis=1)]
+    live = design.gating.open[zeta[design.gating.open].any(axis=1)]
     if len(live) == 0:
         return outputs, error
-    weights = weights[live].T
+    weights = zeta[live].T
     columns = list(row_blocks(weights.shape[1], _COPIES * len(weights)))
     for rows in row_blocks(design.n_samples, _COPIES * max(weights.shape)):
         is_open = opened(design.activations[rows], live)
@@ -77,7 +76,7 @@ def accurate_sums(design: Design[Any], coef: np.ndarray) -> tuple[np.ndarray, np
 
     Returns
     -------
-    sums, error : ndarray of shape (n_units, n_contexts, n_features)
+    sums, error : ndarray of shape (n_gates, n_features)
         The sums and the bounds.
     """
     total = np.zeros((3, design.n_open_gates, design.n_features))
@@ -91,7 +90,6 @@ def accurate_sums(design: Design[Any], coef: np.ndarray) -> tuple[np.ndarray, np
     of_open = high + low
     sums[design.gating.open] = of_open
     bounds[design.gating.open] = error + UNIT * np.abs(of_open)
-    sums, bounds = padded(np.stack([sums, bounds]), design.gating.n_contexts)
     return design.kept(sums), design.kept(bounds)
 
 

@@ -424,7 +424,8 @@ def expanded(
     b, kept = merged.expand(certificate.dual_coef), merged.group >= 0
     b[kept] = loss.feasible(y[kept], b[kept], weighted(C, merged.sample_weight[kept]))
     zeta, dual_value = certificate.zeta, certificate.dual_value
-    unit_norms = norms.unit_norms(zeta.reshape(*zeta.shape[:2], -1))
+    zeta = zeta.reshape(len(zeta), -1)
+    unit_norms = norms.unit_norms(design.of_units(zeta))
     if np.count_nonzero(kept) > len(merged.rows):  # the shares of copies are rounded
         dual_value -= 2 * certificate.ulp
     status, norm = certificate.point.status, certificate.norm
@@ -435,10 +436,10 @@ def expanded(
     least = float(np.min(loss.margins(y[merged.rows], certificate.outputs)))
     margin = least / norm if norm > 0 else 0.0 * least
     if b.ndim == 2:  # the last axis holds the outputs of each feature
-        zeta = np.moveaxis(zeta.reshape(*zeta.shape[:2], -1, b.shape[1]), -1, 0)
+        zeta = np.ascontiguousarray(zeta.reshape(len(zeta), -1, b.shape[1]).transpose(2, 0, 1))
     kind = MarginSolution if isinstance(loss, Hinge) else Solution
     return kind(
-        weights=ContextWeights.from_array(zeta, design.gating.n_contexts),
+        weights=ContextWeights(zeta, design.gating.n_contexts).resized(design.n_contexts),
         dual_coef=np.abs(b) if loss.is_margin else b,
         norm=norm,
         margin=margin,

@@ -210,7 +210,7 @@ def _separate_by_linear_program(problem: Problem, limit: float) -> np.ndarray | 
     zeta, b = separation(problem, limit)
     if b is not None:
         raise_if_not_separable(problem, b, PROOF)
-    return None if zeta is None else problem.design.norm.canonical(zeta)
+    return None if zeta is None else problem.design.canonical(zeta)
 
 
 def _as_hard(problem: Problem) -> Problem | None:

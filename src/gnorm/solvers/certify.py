@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from gnorm.gated import frobenius_norms, unit_values
+from gnorm.gated import frobenius_norms
+from gnorm.gating import ContextWeights
 from gnorm.solvers.accurate import UNIT, accurate_outputs, accurate_sums
 from gnorm.solvers.problem import Point, Problem
 from gnorm.solvers.solution import Status
@@ -143,7 +144,7 @@ class Certificate:
 
     Attributes
     ----------
-    zeta : ndarray of shape (n_units, n_contexts, n_features * n_outputs)
+    zeta : ndarray of the shape that `Design.zeta_shape` says
         Primal point.
     outputs : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Its values.
@@ -219,7 +220,7 @@ def certify(problem: Problem, point: Point, tol: float = 0.0) -> Certificate:
     if isinstance(point.primal, tuple):
         coef, shares = point.primal
         sums = design.sums(coef)
-        zeta = design.norm.recovered(sums, shares)
+        zeta = design.recovered(sums, shares)
     else:
         coef, sums, zeta = problem.zero_outputs, None, point.primal
     primal = _Primal(problem, zeta)
@@ -282,7 +283,7 @@ class _Primal:
     ----------
     problem : Problem
         The problem.
-    zeta : ndarray of shape (n_units, n_contexts, n_features * n_outputs)
+    zeta : ndarray of the shape that `Design.zeta_shape` says
         Unit weights.
     outputs, error, ulp : ndarray, default=None
         Their values, a bound of the errors of these, and one of what it adds to round the weights
@@ -311,7 +312,7 @@ class _Primal:
         # the product with the multiple is rounded as well, in the weights and here
         ulp = _rounding_of_outputs(problem, zeta, 2) if ulp is None else ulp
         widened = error + ulp + 4 * UNIT * np.abs(outputs)
-        norm = design.norm.value(zeta)
+        norm = design.norm.value(design.of_units(zeta))
         most, _ = problem.loss.least_favourable(problem.y, outputs, -widened)
         self.hoped, _ = primal_value(problem, norm, most)
         longer = norm * (1.0 + _rounding_of_norms(problem, zeta))
@@ -362,7 +363,7 @@ class _Dual:
         The problem.
     b : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Point of the domain.
-    sums : ndarray of shape (n_units, n_contexts, n_features * n_outputs)
+    sums : ndarray of the shape that `Design.zeta_shape` says
         :math:`V(b)`.
     error : float
         Bound of the rounding errors of these, in the dual norm.
@@ -377,7 +378,7 @@ class _Dual:
 
     def __init__(self, problem: Problem, b: np.ndarray, sums: np.ndarray, error: float) -> None:
         self.problem, design = problem, problem.design
-        longest = float(np.max(design.norm.dual_norms(sums)))
+        longest = design.dual_norm(sums)
         self.hoped, _ = dual_value(problem, b, longest)
         longest = longest * (1.0 + _rounding_of_norms(problem, sums)) + error
         # the product with the multiple is rounded as well
@@ -432,19 +433,21 @@ def _rounding_of_outputs(problem: Problem, zeta: np.ndarray, n_rounded: int) -> 
     """Bound of the errors of outputs, each a sum with so many roundings."""
     design = problem.design
     each = zeta.reshape(-1, design.n_features, problem.n_outputs).transpose(2, 0, 1)
+    by_context = np.stack([frobenius_norms(own) for own in each], axis=1)
     # of the contexts of a unit, as many as it may open at once
     most = np.max if design.gating.opens_one else np.sum
-    by_unit = [most(frobenius_norms(own).reshape(zeta.shape[:2]), axis=1) for own in each]
+    parts = ContextWeights(by_context, design.gating.n_contexts).parts()
+    by_unit = np.concatenate([most(part, axis=1, initial=0.0) for part in parts])
     # where contexts are one-hot, outputs are made of differences of two weights
-    lengths = [3.0 * float(np.sum(own)) for own in by_unit]
+    lengths = [3.0 * float(np.sum(own)) for own in by_unit.T]
     error = n_rounded * UNIT * np.outer(design.input_norms, lengths)
     return error if problem.n_outputs > 1 else error[:, 0]
 
 
 def _rounding_of_norms(problem: Problem, weights: np.ndarray) -> float:
     """Bound of the relative error of a norm of unit weights or sums."""
-    n_units, n_contexts = weights.shape[:2]
-    n_features = weights[0, 0].size  # with outputs
+    _, n_units, n_contexts = problem.design.gating.shape
+    n_features = weights[0].size  # with outputs
     n_rounded = n_contexts * n_features + 8 * (n_units + n_contexts) + 16
     return n_rounded * UNIT * problem.design.norm_condition
 
@@ -462,10 +465,10 @@ def _total(coef: np.ndarray, lengths: np.ndarray) -> float:
 def _sizes_of_terms(problem: Problem, zeta: np.ndarray) -> np.ndarray:
     """Sum of the terms of each output without their signs."""
     design = problem.design
-    each = np.abs(zeta).reshape(*zeta.shape[:2], design.n_features, problem.n_outputs)
+    each = np.abs(zeta).reshape(-1, design.n_features, problem.n_outputs)
     sizes = [
-        np.sum(unit_values(abs(design.X), design.gating, own), axis=1)
-        for own in np.moveaxis(each, -1, 0)
+        np.sum(design.gating.values_by_unit(abs(design.X), own), axis=1)
+        for own in each.transpose(2, 0, 1)
     ]
     return sizes[0] if problem.n_outputs == 1 else np.stack(sizes, axis=1)
 
@@ -473,8 +476,8 @@ def _sizes_of_terms(problem: Problem, zeta: np.ndarray) -> np.ndarray:
 def _accurate_outputs(problem: Problem, zeta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if problem.n_outputs == 1:
         return accurate_outputs(problem.design, zeta)
-    each = zeta.reshape(*zeta.shape[:2], -1, problem.n_outputs)
-    found = [accurate_outputs(problem.design, own) for own in np.moveaxis(each, -1, 0)]
+    each = zeta.reshape(len(zeta), -1, problem.n_outputs)
+    found = [accurate_outputs(problem.design, own) for own in each.transpose(2, 0, 1)]
     outputs, error = (np.stack(columns, axis=1) for columns in zip(*found, strict=True))
     return outputs, error
 
@@ -485,4 +488,4 @@ def _accurate_sums(problem: Problem, coef: np.ndarray) -> tuple[np.ndarray, np.n
     found = [accurate_sums(problem.design, column) for column in coef.T]
     sums, error = (np.stack(columns, axis=-1) for columns in zip(*found, strict=True))
     shape = problem.design.zeta_shape(problem.n_outputs)
-    return sums.reshape(shape), error.reshape(*error.shape[:2], -1)
+    return sums.reshape(shape), error.reshape(len(error), -1)

@@ -48,7 +48,7 @@ class Equilibrated:
 
     def zeta(self, zeta: np.ndarray) -> np.ndarray:
         """Return unit weights for the inputs as they were, of least cost."""
-        return self.original.design.norm.canonical(zeta * self.of_features)
+        return self.original.design.canonical(zeta * self.of_features)
 
     def proof(self, error: NotSeparableError) -> NotSeparableError | None:
         """Return a proof for the samples as they were; None if it is none for these."""

@@ -24,6 +24,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize
 
+from gnorm.gating import even_runs
 from gnorm.solvers.certify import Certificate, certify, dual_value, primal_value, relative_gap
 from gnorm.solvers.design import FeatureDesign
 from gnorm.solvers.problem import Point, Problem
@@ -71,10 +72,16 @@ class _Descent:
             design = FeatureDesign(design.norm, design.X, design.activations)
         self.design, self.problem, self.run, self.norm = design, problem, run, design.norm
         self.shape = design.zeta_shape(problem.n_outputs)
-        self.n_matrices, self.n_rows, self.n_columns = self.norm.matrix_shape(self.shape)
-        n_units = self.shape[0]
-        scales = np.repeat(self.norm.weights(n_units), self.n_matrices // n_units)
-        self.scales = scales[:, None, None]
+        n_contexts, units = design.gating.n_contexts, design.gating.units
+        # runs of units of as many contexts have matrices of one shape
+        runs = [(*run, *self.shape[1:]) for run in even_runs(n_contexts[n_contexts > 0])]
+        counts, lengths, columns = np.transpose([self.norm.matrix_shape(run) for run in runs])
+        self.alike, self.n_columns = list(zip(counts, lengths, strict=True)), int(columns[0])
+        self.ends, self.ends_of_rows = np.cumsum(counts), np.cumsum(counts * lengths)
+        self.n_matrices, self.n_rows = int(self.ends[-1]), int(self.ends_of_rows[-1])
+        self.full_rank = min(int(np.max(lengths)), self.n_columns)
+        scales = self.norm.weights(len(n_contexts))[units]
+        self.scales = np.repeat(scales, self.n_rows // len(units))[:, None]
         self.smooth = ProximalLoss(problem) if problem.loss.is_piecewise_linear else None
         self.set_rank(rank)
         self.primal, self.dual, self.b = np.inf, -np.inf, problem.zero_outputs
@@ -94,27 +101,46 @@ class _Descent:
     def set_rank(self, rank: int) -> None:
         """Set the number of columns of every unit."""
         self.rank = rank
-        self.split = self.n_matrices * self.n_rows * rank
+        self.split = self.n_rows * rank
 
     def in_units(self, weights: np.ndarray) -> np.ndarray:
         """Multiply the part of A along the longest direction by its unit, in a copy."""
         weights = weights.copy()
         if self.unit != 1.0:
-            n_gates = self.shape[0] * self.shape[1]
-            A = weights[: self.split].reshape(n_gates, len(self.longest), -1)
+            A = weights[: self.split].reshape(self.shape[0], len(self.longest), -1)
             along = np.einsum("d,udr->ur", self.longest, A)
             A -= (1.0 - self.unit) * self.longest[:, None] * along[:, None]
         return weights
 
     def factors(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the factors A and B of flat weights."""
-        A = weights[: self.split].reshape(self.n_matrices, self.n_rows, self.rank)
+        """Return the factors A, the rows of all units, and B of flat weights."""
+        A = weights[: self.split].reshape(self.n_rows, self.rank)
         return A, weights[self.split :].reshape(self.n_matrices, self.rank, self.n_columns)
+
+    def matrices(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Views of rows as matrices, those of one shape together."""
+        parts = zip(np.split(rows, self.ends_of_rows[:-1]), self.alike, strict=True)
+        return [part.reshape(*shape, rows.shape[1]) for part, shape in parts]
+
+    def times(self, rows: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Rows of each matrix times a matrix of its own."""
+        pairs = zip(self.matrices(rows), np.split(right, self.ends[:-1]), strict=True)
+        return np.concatenate([(left @ own).reshape(-1, right.shape[2]) for left, own in pairs])
+
+    def largest(self, V: np.ndarray) -> float:
+        """Largest singular value of all matrices, by the smaller Gram matrices."""
+        most = 0.0
+        for own in self.matrices(V):
+            tall = own if own.shape[1] >= own.shape[2] else own.transpose(0, 2, 1)
+            gram = tall.transpose(0, 2, 1) @ tall
+            most = max(most, float(np.max(np.linalg.eigvalsh(gram))))
+        return float(np.sqrt(most))
 
     def zeta(self, weights: np.ndarray) -> np.ndarray:
         """Multiply the factors, of the features that each unit sees, in the shape of a point."""
         A, B = self.factors(weights)
-        return self.problem.design.kept((A @ B / self.scales).reshape(self.shape_of_point))
+        product = self.times(A, B) / self.scales
+        return self.problem.design.kept(product.reshape(self.shape_of_point))
 
     def slopes(self, weights: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
         """Value, outputs, the dual point that the slopes of the loss are, and its scaled sums."""
@@ -126,8 +152,8 @@ class _Descent:
         else:
             losses, b = self.smooth.slopes(f)
         sums = problem.design.kept(self.design.sums(b).reshape(self.shape_of_point))
-        V = sums.reshape(self.n_matrices, self.n_rows, self.n_columns)
-        return 0.5 * (0.5 * float(weights @ weights)) ** 2 + losses, f, b, V / self.scales
+        V = sums.reshape(self.n_rows, self.n_columns) / self.scales
+        return 0.5 * (0.5 * float(weights @ weights)) ** 2 + losses, f, b, V
 
     def __call__(self, scaled: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient of weights in their units; raises when the gap is closed."""
@@ -143,13 +169,14 @@ class _Descent:
         if run.n_iter >= self._next_look or run.is_spent:
             self._next_look = run.n_iter + 1.0 + _CHECK * (run.n_iter - self._began)
             self._look(value, f, weights, *self._mean)
-            if self.smooth is not None and self.smooth.is_done(value, b, _largest(V)):
+            if self.smooth is not None and self.smooth.is_done(value, b, self.largest(V)):
                 self._look_for_proof(b)
                 self.smooth.move_to(b)
                 self._began = run.n_iter
                 raise _Moved(scaled)
-        slope_A = norm * A - V @ B.transpose(0, 2, 1)
-        slope_B = norm * B - A.transpose(0, 2, 1) @ V
+        slope_A = norm * A - self.times(V, B.transpose(0, 2, 1))
+        pairs = zip(self.matrices(A), self.matrices(V), strict=True)
+        slope_B = norm * B - np.concatenate([left.transpose(0, 2, 1) @ own for left, own in pairs])
         return value, self.in_units(np.concatenate([slope_A.ravel(), slope_B.ravel()]))
 
     def _look(
@@ -158,7 +185,7 @@ class _Descent:
         """Keep the best points; raise when the gap is closed or no iteration is left."""
         if self.smooth is not None:
             value, _ = primal_value(self.problem, 0.5 * float(weights @ weights), f)
-        dual = self._dual_value(b, _largest(V), value)
+        dual = self._dual_value(b, self.largest(V), value)
         if dual > self.dual:
             self.dual, self.b = dual, b
         if value <= self.primal:
@@ -195,11 +222,13 @@ class _Descent:
         self._look(value, f, weights, b, V)
         if self.smooth is not None:
             self.smooth.move_to(b)
-        U, _, Vt = np.linalg.svd(V, full_matrices=False)
+        pairs = [np.linalg.svd(part, full_matrices=False) for part in self.matrices(V)]
+        left = np.concatenate([U[:, :, 0].ravel() for U, _, _ in pairs])
+        right = np.concatenate([Vt[:, :1] for _, _, Vt in pairs])
         length = _LIFT * np.sqrt(max(np.sqrt(0.5 * float(weights @ weights)), 1e-3))
         # the new column is short in any units, the others keep theirs
-        A = np.concatenate([self.factors(scaled)[0], length * U[:, :, :1]], axis=2)
-        B = np.concatenate([B, length * Vt[:, :1]], axis=1)
+        A = np.column_stack([self.factors(scaled)[0], length * left])
+        B = np.concatenate([B, length * right], axis=1)
         self.set_rank(self.rank + 1)
         return np.concatenate([A.ravel(), B.ravel()])
 
@@ -226,14 +255,8 @@ def _longest_direction(problem: Problem, C: np.ndarray) -> tuple[np.ndarray, flo
 
 def _first_rank(descent: _Descent) -> int:
     """All columns where they are few, else a share: what is missing is added."""
-    full = min(descent.n_rows, descent.n_columns)
+    full = descent.full_rank
     return min(full, max(_FEW_COLUMNS, full // 4))
-
-
-def _largest(V: np.ndarray) -> float:
-    """Largest singular value of all matrices, by the smaller Gram matrices."""
-    V = V if V.shape[1] >= V.shape[2] else V.transpose(0, 2, 1)
-    return float(np.sqrt(max(np.max(np.linalg.eigvalsh(V.transpose(0, 2, 1) @ V)), 0.0)))
 
 
 def _descended(descent: _Descent, weights: np.ndarray) -> np.ndarray:
@@ -283,7 +306,7 @@ def solve(problem: Problem, run: Run) -> Certificate:
 
     def best_so_far(status: Status) -> Point:
         """Return the best points, the weights as those of least cost with these predictors."""
-        return Point(descent.b, descent.norm.canonical(descent.point), status, run.n_iter)
+        return Point(descent.b, problem.design.canonical(descent.point), status, run.n_iter)
 
     run.best_so_far = best_so_far
     status = Status.STALLED

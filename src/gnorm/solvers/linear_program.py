@@ -63,7 +63,7 @@ def solve(problem: Problem, run: Run) -> Certificate:
         if program.status not in cp.settings.SOLUTION_PRESENT:
             raise_without_solution(problem, run, "HIGHS", program.status)
         zeta = program.recovery()
-        norm = problem.design.norm.value(zeta) / np.sqrt(program.scale)
+        norm = problem.design.norm.value(problem.design.of_units(zeta)) / np.sqrt(program.scale)
         if norm <= rate.value:
             below = norm, zeta
         if norm >= rate.value:

@@ -367,7 +367,7 @@ def _has_small_cones(problem: Problem) -> bool:
     norm = problem.design.norm
     if not isinstance(norm, Nuclear):
         return True
-    _, n_rows, n_columns = norm.matrix_shape(problem.design.zeta_shape(problem.n_outputs))
+    _, n_rows, n_columns = norm.matrix_shape(problem.design.array_shape(problem.n_outputs))
     return n_rows + n_columns <= _FEW_ROWS
 
 

@@ -21,7 +21,7 @@ __all__ = ["NormProblem", "lower_bound"]
 def lower_bound(problem: Problem) -> float:
     """Dual value of the steepest coefficients, positive; 1 if the predictor of zeros is optimal."""
     b = problem.loss.feasible(problem.y, problem.steepest, problem.C)
-    value, _ = dual_value(problem, b, problem.design.norm.dual(problem.design.sums(b)))
+    value, _ = dual_value(problem, b, problem.design.dual_norm(problem.design.sums(b)))
     return value if 0 < value < np.inf else 1.0
 
 
@@ -51,7 +51,8 @@ class NormProblem(LossProblem):
         features = design.features()
         self.weights = cp.Variable((features.shape[1], problem.n_outputs), name="weights")
         values = cp.Constant(np.sqrt(scale) * features) @ self.weights
-        norm = design.norm.expression(cp.reshape(self.weights, self._shape, order="C"))
+        shape = design.array_shape(problem.n_outputs)
+        norm = design.norm.expression(cp.reshape(self.weights, shape, order="C"))
         constraints = []
         if rate is None:
             bound = cp.Variable(nonneg=True, name="norm")

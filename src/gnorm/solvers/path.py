@@ -299,7 +299,7 @@ def saturation(problem: Problem) -> Saturation:
     design = problem.design
     coef, zeta = problem.steepest, None
     sums = design.sums(coef)
-    lengths = design.norm.dual_norms(sums)
+    lengths = design.dual_norms(sums)
     n_kernels, longest = len(lengths), float(np.max(lengths))
     if longest <= _VANISHING * design.max_feature_norm * float(np.sum(np.abs(coef))):
         return Saturation(np.inf, coef, np.full(n_kernels, 1.0 / n_kernels))
@@ -314,7 +314,8 @@ def saturation(problem: Problem) -> Saturation:
             weights[tied] = _least_maximum(aligned.reshape(-1, len(tied)))
         outputs = products @ weights
     else:
-        weights, zeta = np.ones(1), longest * design.norm.extreme_point(sums)
+        point = design.norm.extreme_point(design.of_units(sums))
+        weights, zeta = np.ones(1), longest * point.reshape(sums.shape)
         outputs = design.decision_values(zeta)
     return Saturation(_end_of(problem, coef, outputs, longest), coef, weights, zeta)
 
@@ -566,9 +567,9 @@ def _at_bound(problem: Problem, b: np.ndarray) -> np.ndarray:
 
 def near_to(problem: Problem, certificate: Certificate) -> Near:
     """Start for similar problems from a solution on the distinct samples."""
-    norm = problem.design.norm
+    norm, zeta = problem.design.norm, problem.design.of_units(certificate.zeta)
     # methods for norms without kernels begin anew
-    lengths = norm.unit_norms(certificate.zeta) if isinstance(norm, UnitNorm) else np.ones(1)
+    lengths = norm.unit_norms(zeta) if isinstance(norm, UnitNorm) else np.ones(1)
     total = float(np.sum(lengths))
     n_kernels = len(lengths)
     weights = lengths / total if total > 0 else np.full(n_kernels, 1.0 / n_kernels)

@@ -11,9 +11,10 @@ with a norm R and its dual :math:`R^\circ`, and a loss :math:`l_n` whose weight 
 infinite for a hard margin. At the optimum :math:`b_n = -l_n'(f(x_n))`, and for a margin loss
 :math:`b_n = y_n a_n` with :math:`a_n \ge 0`.
 
+Weights :math:`\zeta` and sums :math:`V` are rows of the contexts, those of one unit after another.
 Of a loss of K outputs :math:`f(x_n)` and :math:`b_n` are rows of length K, and :math:`\zeta` and
 :math:`V` have as many entries for each feature. A norm of Euclidean norms does not tell these from
-features, so the solvers hand it arrays of three axes, the last of length ``n_features * K``.
+features, so rows then are of length ``n_features * K``.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class Problem:
 
     def separability_residual(self, b: np.ndarray) -> float:
         r""":math:`\max_h \|V_h(b)\| / (\sum_n |b_n| \max_n \|\phi(x_n)\|)`; at 0 a proof."""
-        largest = float(np.max(self.design.norm.dual_norms(self.design.sums(b))))
+        largest = self.design.dual_norm(self.design.sums(b))
         return largest / (self.design.max_feature_norm * float(np.sum(np.abs(b))))
 
 
@@ -114,7 +115,7 @@ class Point:
     dual_coef : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Dual point :math:`b`.
     primal : tuple of (ndarray, ndarray of shape (n_kernels,)) or ndarray
-        Unit weights of three axes, see the module, or the pair :math:`(c, \mu)` from
+        Unit weights, see the module, or the pair :math:`(c, \mu)` from
         which they are recovered, for group norms as :math:`\zeta_h = \mu_h V_h(c) / w_h^2`.
     status : Status
         How the method ended.

@@ -53,7 +53,7 @@ class ProximalLoss:
     def __init__(self, problem: Problem) -> None:
         self.problem, self.centre = problem, problem.zero_outputs
         slopes, steepest = np.where(problem.is_hard, 1.0, problem.C), problem.steepest
-        dual_norm = problem.design.norm.dual(problem.design.sums(steepest))
+        dual_norm = problem.design.dual_norm(problem.design.sums(steepest))
         # the multiple of the steepest coefficients that is best says how long they are
         share = dual_value(problem, steepest, dual_norm)[1]
         if not problem.is_hard.all():

@@ -17,8 +17,6 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, lstsq
 
-from gnorm import gated
-from gnorm.gating import flattened
 from gnorm.solvers.accurate import UNIT, accurate_sums, two_sum
 from gnorm.solvers.pairs import paired
 from gnorm.solvers.problem import Problem
@@ -109,7 +107,7 @@ def is_proof(problem: Problem, b: np.ndarray, limit: float = np.inf) -> bool:
 def _vanishes(problem: Problem, b: np.ndarray, limit: float) -> bool:
     """Whether corrections in the last digits make features vanish in twice the digits."""
     design = problem.design
-    mass = gated.accumulate(abs(design.X), design.gating, np.abs(b))
+    mass = design.gating.sums(abs(design.X), np.abs(b))
     high, low, before = b, np.zeros(len(b)), np.inf
     for _ in range(_MAX_CORRECTIONS):
         V = accurate_sums(design, high)[0] + accurate_sums(design, low)[0]
@@ -136,7 +134,7 @@ def _fine_correction(
     n_entries = n_samples * n_features
     if not is_small(n_entries, limit) or n_entries * min(n_samples, n_features) > _MOST_STEPS:
         return _correction(problem, b, np.arange(n_samples), V)
-    V, mass = (flattened(sums, design.gating.n_contexts).ravel() for sums in (V, mass))
+    V, mass = V.ravel(), mass.ravel()
     kept = mass > 0
     terms = gated_features(design)[:, kept] * b[:, None] / mass[kept]
     found = lstsq(terms.T, V[kept] / mass[kept], cond=_RANK)[0]

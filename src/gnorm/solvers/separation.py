@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import svd
 from scipy.optimize import linprog
 
-from gnorm.gating import opened, padded
+from gnorm.gating import opened
 from gnorm.solvers.accurate import UNIT, accurate_outputs, dense
 from gnorm.solvers.design import Design
 from gnorm.solvers.problem import Problem
@@ -46,7 +46,7 @@ def separation(
 
     Returns
     -------
-    zeta : ndarray of shape (n_units, n_contexts, n_features) or None
+    zeta : ndarray of shape (n_gates, n_features) or None
         Weights whose outputs have the sign of the label in exact arithmetic.
     b : ndarray of shape (n_samples,) or None
         Else the multipliers, to be made a proof. None for both if the program is too large or
@@ -74,7 +74,7 @@ def separation(
         return None, None
     flat = np.zeros(design.n_gates * design.n_features)
     flat[kept] = (result.x[:-1] / lengths[:rank]) @ W[:rank] * of_columns
-    zeta = padded(flat.reshape(design.n_gates, -1), design.gating.n_contexts)
+    zeta = flat.reshape(design.n_gates, -1)
     outputs, error = accurate_outputs(design, zeta)
     if np.all(problem.y[rows] * outputs > error):
         return zeta, None

@@ -282,7 +282,7 @@ class _Rounds:
             point = self.sets.on_all(path.point(Status.OPTIMAL))
             assert isinstance(point.primal, tuple)
             coef, shares = point.primal
-            zeta = design.norm.recovered(design.rough_sums(coef), shares)
+            zeta = design.recovered(design.rough_sums(coef), shares)
             outputs[others] = design.rough_values(zeta, others)
         return outputs
 

@@ -150,7 +150,7 @@ def _grown(problem: Problem, most: float) -> Guess | None:
         if len(outside) == 0:
             return Guess(y * coef, y * margins)
         shares = np.full(n_kernels, 1 / n_kernels)
-        zeta = design.norm.recovered(design.sums(y * coef), shares)
+        zeta = design.recovered(design.sums(y * coef), shares)
         margins[outside] = y[outside] * (design.rough_values(zeta, outside) + bias)
         found = Guess(y * coef, y * margins)
         missed = outside[margins[outside] < 1.0]

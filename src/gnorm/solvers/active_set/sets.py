@@ -104,7 +104,7 @@ class PinnedSums:
         conjugate = problem.loss.conjugate(problem.y, coef, problem.C)
         return Pinned(
             pull=part.design.products_of(sums),
-            squares=design.norm.dual_norms(sums) ** 2,
+            squares=design.dual_norms(sums) ** 2,
             conjugate=float(np.sum(conjugate[coef != 0])),
         )
 

@@ -136,7 +136,7 @@ def _near_by_some(problem: Problem) -> Near:
     depth, named = depth_at(problem, outputs)
     coef = np.where(depth > 0, named, 0.0)
     coef[some] = share * found.dual_coef
-    lengths = design.norm.unit_norms(found.zeta)
+    lengths = design.norm.unit_norms(design.of_units(found.zeta))
     return Near(coef, lengths / np.sum(lengths), outputs)
 
 

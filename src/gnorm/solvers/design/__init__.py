@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gnorm import norms
-from gnorm.gating import Activations, open_counts
+from gnorm.gating import Activations, context_counts, evened, open_counts
 from gnorm.norms import GLN, GroupNorm, Norm, QuadraticNorm
 from gnorm.solvers.design.base import Design
 from gnorm.solvers.design.features import FeatureDesign
@@ -54,20 +54,27 @@ def make_design(
 ) -> AnyDesign:
     """Build the geometry of some inputs and gates under a norm.
 
+    Under one that does not take rows units become even.
+
     Raises
     ------
     ValueError
         If it is no norm for such gates, or for units that see some of the features each.
     """
+    gates = activations if norm.takes_rows else evened(activations)
+    design: AnyDesign
     if unit_features is not None:
         if not isinstance(norm, GroupNorm) or isinstance(norm, GLN):
             raise ValueError(
                 "expected norm=None or a sum of the norms of the units, GroupNorm or FReLU, beside "
                 f"unit_features, got {norm!r}"
             )
-        return SubspaceDesign(norm, X, activations, unit_features)
-    if isinstance(norm, GroupNorm):
-        return GroupDesign(norm, X, activations)
-    if isinstance(norm, QuadraticNorm):
-        return QuadraticDesign(norm, X, activations)
-    return FeatureDesign(norm, X, activations)
+        design = SubspaceDesign(norm, X, gates, unit_features)
+    elif isinstance(norm, GroupNorm):
+        design = GroupDesign(norm, X, gates)
+    elif isinstance(norm, QuadraticNorm):
+        design = QuadraticDesign(norm, X, gates)
+    else:
+        design = FeatureDesign(norm, X, gates)
+    design.n_contexts = context_counts(activations)
+    return design

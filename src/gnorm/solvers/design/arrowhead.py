@@ -172,8 +172,8 @@ class ArrowheadFeatures:
 
     Parameters
     ----------
-    shape : tuple of int
-        Units, contexts and features of all weights.
+    design : Design
+        The design of all units.
     others : Design
         The design of the other units.
     levels : Levels
@@ -185,10 +185,12 @@ class ArrowheadFeatures:
         Features of both together.
     """
 
-    def __init__(self, shape: tuple[int, ...], others: Design[Any], levels: Levels) -> None:
-        self._shape, self._levels = shape, levels
+    def __init__(self, design: Design[Any], others: Design[Any], levels: Levels) -> None:
+        self._shape, self._levels = design.zeta_shape(1), levels
         self._others = CodedFeatures(others)
-        self._units = np.delete(np.arange(shape[0]), levels.unit)
+        self._units = np.delete(np.arange(design.n_kernels), levels.unit)
+        rows = design.gating.units == levels.unit
+        self._other_rows, self._rows = np.flatnonzero(~rows), np.flatnonzero(rows)[levels.open]
         self._end = self._others.size
         self.size = self._end + levels.size
 
@@ -209,7 +211,7 @@ class ArrowheadFeatures:
 
     def projected(self, V: np.ndarray) -> np.ndarray:
         r"""Compute :math:`E_h^\top E_h V`, shape (n_kernels, size)."""
-        total = np.zeros((self._shape[0], self.size))
+        total = np.zeros((1 + len(self._units), self.size))
         total[self._units, : self._end] = self._others.projected(V[: self._end])
         total[self._levels.unit, self._end :] = self._levels.inverse_square * V[self._end :]
         return total
@@ -228,20 +230,19 @@ class ArrowheadFeatures:
     def decoded(self, V: np.ndarray) -> np.ndarray:
         """Sums over all contexts and features of the units, zero where a unit does not see one."""
         levels, total = self._levels, np.zeros(self._shape)
-        others = self._others.decoded(V[: self._end])
-        total[self._units, : others.shape[1]] = others
-        of_unit = np.zeros((len(levels.open), self._shape[2]))
+        total[self._other_rows] = self._others.decoded(V[: self._end])
+        of_unit = np.zeros((len(levels.open), self._shape[1]))
         of_unit[:, levels.features] = V[self._end :].reshape(levels.shape)
-        total[levels.unit, levels.open] = of_unit
+        total[self._rows] = of_unit
         return total
 
     def of(self, sums: np.ndarray) -> np.ndarray:
         """Sums over the coded features from those over all contexts, the inverse of decoding."""
         levels = self._levels
-        own = sums[levels.unit][levels.open][:, levels.features]
+        own = sums[self._rows][:, levels.features]
         if len(self._units) == 0:  # the others are the gate that is always open
             return np.concatenate([own.sum(axis=0), own.ravel()])
-        return np.concatenate([self._others.of(sums[self._units]), own.ravel()])
+        return np.concatenate([self._others.of(sums[self._other_rows]), own.ravel()])
 
     def gram(self, weights: np.ndarray) -> ArrowheadGram:
         r"""Compute :math:`\sum_n w_n \phi(x_n) \phi(x_n)^\top`."""

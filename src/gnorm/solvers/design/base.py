@@ -23,8 +23,8 @@ import numpy as np
 from scipy.linalg.blas import dsyrk
 from scipy.sparse import csr_matrix, issparse
 
-from gnorm import gated, kernels
-from gnorm.gating import BLOCK_ENTRIES, Activations, Gating, flattened, opened, padded, row_blocks
+from gnorm import kernels
+from gnorm.gating import BLOCK_ENTRIES, Activations, ContextWeights, Gating, opened, row_blocks
 from gnorm.norms import UnitNorm
 from gnorm.solvers.design.arrowhead import ArrowheadFeatures, SystemSize
 from gnorm.solvers.design.coded import Block, CodedFeatures, Factors
@@ -55,6 +55,8 @@ def coded_gates(gating: Gating) -> np.ndarray:
 class Design(ABC, Generic[AnyNorm]):
     r"""Feature map of a gated linear model on one data set, under a norm.
 
+    Unit weights and sums are rows of the contexts, those of one unit after another.
+
     Parameters
     ----------
     norm : UnitNorm
@@ -62,7 +64,7 @@ class Design(ABC, Generic[AnyNorm]):
     X : {ndarray, CSR matrix} of shape (n_samples, n_features)
         Inputs in float64.
     activations : ndarray of bool or OpenContexts, shape (n_samples, n_units, n_contexts)
-        Gates of the inputs.
+        Gates of the inputs, of even units unless the norm takes rows.
 
     Attributes
     ----------
@@ -74,6 +76,8 @@ class Design(ABC, Generic[AnyNorm]):
         Inner products that all kernels share.
     gating : Gating
         The gates as products go through them.
+    n_contexts : ndarray of int of shape (n_units,)
+        Contexts of each unit of which weights are kept.
     unit_features : ndarray of bool of shape (n_units, n_features) or None
         Which features each unit sees, None for all.
     n_matrices : int
@@ -94,6 +98,7 @@ class Design(ABC, Generic[AnyNorm]):
         self.X = X
         self.activations = activations
         self.gating = Gating(activations)
+        self.n_contexts = self.gating.n_contexts
         self.n_samples = len(activations)
         self.input_norms = _lengths(X)
 
@@ -117,9 +122,38 @@ class Design(ABC, Generic[AnyNorm]):
         """Input features."""
         return int(self.X.shape[1])
 
+    def array_shape(self, n_outputs: int) -> tuple[int, ...]:
+        """Shape of the weights of so many outputs as an array."""
+        return (*self.gating.shape[1:], self.n_features * n_outputs)
+
     def zeta_shape(self, n_outputs: int) -> tuple[int, ...]:
         """Shape of the weights of so many outputs."""
-        return (*self.activations.shape[1:], self.n_features * n_outputs)
+        return self.n_gates, *self.array_shape(n_outputs)[2:]
+
+    def of_units(self, rows: np.ndarray) -> Any:
+        """Weights or sums as the norm takes them: of even units a view of three axes, or of four.
+
+        Of others :class:`~gnorm.gates.ContextWeights`, outputs and features in one.
+        """
+        if self.gating.is_even:
+            return rows.reshape(*self.gating.shape[1:], *rows.shape[1:])
+        return ContextWeights(rows.reshape(len(rows), -1), self.gating.n_contexts)
+
+    def dual_norms(self, sums: np.ndarray) -> np.ndarray:
+        """Dual norms of sums, one a kernel."""
+        return self.norm.dual_norms(self.of_units(sums))
+
+    def dual_norm(self, sums: np.ndarray) -> float:
+        """Dual norm of sums."""
+        return float(np.max(self.dual_norms(sums)))
+
+    def recovered(self, sums: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """Weights that sums and the shares of the kernels stand for."""
+        return _rows(self.norm.recovered(self.of_units(sums), shares), sums)
+
+    def canonical(self, zeta: np.ndarray) -> np.ndarray:
+        """Weights of least cost among all with the same predictors."""
+        return _rows(self.norm.canonical(self.of_units(zeta)), zeta)
 
     @property
     def n_coded_gates(self) -> int:
@@ -134,7 +168,7 @@ class Design(ABC, Generic[AnyNorm]):
     @property
     def blocks(self) -> list[Block]:
         """Features that the same units see, as designs of their own."""
-        return [Block(slice(None), slice(None), self)]
+        return [Block(slice(None), slice(None), slice(None), self)]
 
     @cached_property
     def system_size(self) -> SystemSize:
@@ -249,14 +283,16 @@ class Design(ABC, Generic[AnyNorm]):
 
     def decoded(self, coded: np.ndarray) -> np.ndarray:
         """Weights or sums over all contexts from those over the coded gates, their first axis."""
-        flat = self.coded[1] @ coded.reshape(len(coded), -1)
-        of_units = padded(flat, self.gating.n_contexts)
-        return of_units.reshape(*self.activations.shape[1:], *coded.shape[1:])
+        rows: np.ndarray = self.coded[1] @ coded.reshape(len(coded), -1)
+        return rows.reshape(self.n_gates, *coded.shape[1:])
 
     def coded_sums(self, sums: np.ndarray) -> np.ndarray:
         """Sums over the coded gates from those of all contexts, shape (n_gates, 1, n_features)."""
-        coded = flattened(sums, self.gating.n_contexts)[coded_gates(self.gating), None]
-        return np.concatenate([coded, sums[:1].sum(axis=1)[None]]) if self.is_one_hot else coded
+        coded = sums[coded_gates(self.gating), None]
+        if not self.is_one_hot:
+            return coded
+        always = sums[: self.gating.n_contexts[0]].sum(axis=0)
+        return np.concatenate([coded, always[None, None]])
 
     @abstractmethod
     def _factors(self, decoding: csr_matrix) -> Factors:
@@ -360,29 +396,28 @@ class Design(ABC, Generic[AnyNorm]):
         r"""Largest :math:`\|F_h g\|^2`."""
 
     def sums(self, coef: np.ndarray) -> np.ndarray:
-        r"""Compute :math:`V_h = \sum_n b_n \phi_h(x_n)`, shape (n_units, n_contexts, n_features).
+        r"""Compute :math:`V_h = \sum_n b_n \phi_h(x_n)`, shape (n_rows, n_features).
 
         Samples of coefficient zero cost nothing. Of coefficients of shape (n_samples, n_outputs)
         the sums have n_outputs entries a feature, their last axis is n_features * n_outputs long.
         """
         if coef.ndim == 1:
-            return gated.accumulate(self.X, self.gating, coef)
-        each = [gated.accumulate(self.X, self.gating, column) for column in coef.T]
-        return np.stack(each, axis=-1).reshape(*self.activations.shape[1:], -1)
+            return self.gating.sums(self.X, coef)
+        each = [self.gating.sums(self.X, column) for column in np.ascontiguousarray(coef.T)]
+        return np.stack(each, axis=-1).reshape(self.n_gates, -1)
 
     def decision_values(self, zeta: np.ndarray) -> np.ndarray:
         """Evaluate the predictor on the inputs of the design, one column an output if several."""
-        return self._for_outputs(zeta, lambda own: gated.decision_values(self.X, self.gating, own))
+        return self._for_outputs(zeta, lambda own: self.gating.values(self.X, own))
 
     def _for_outputs(
         self, weights: np.ndarray, evaluate: Callable[[np.ndarray], np.ndarray]
     ) -> np.ndarray:
         """Evaluate weights of one output, or of several, which become the second axis."""
-        n_units, n_contexts, width = weights.shape
-        if width == self.n_features:
+        if weights.shape[1] == self.n_features:
             return evaluate(weights)
-        each = weights.reshape(n_units, n_contexts, self.n_features, -1)
-        return np.stack([evaluate(each[..., k]) for k in range(each.shape[3])], axis=1)
+        each = weights.reshape(len(weights), self.n_features, -1).transpose(2, 0, 1)
+        return np.stack([evaluate(own) for own in np.ascontiguousarray(each)], axis=1)
 
     def cancellation(self, coef: np.ndarray) -> float:
         r"""Largest share of any gated feature that is left after the samples cancel.
@@ -391,7 +426,7 @@ class Design(ABC, Generic[AnyNorm]):
         any units of the features.
         """
         V = np.abs(self.sums(coef))
-        total = gated.accumulate(abs(self.X), self.gating, np.abs(coef))
+        total = self.gating.sums(abs(self.X), np.abs(coef))
         return float(np.max(np.divide(V, total, out=np.zeros_like(V), where=total > 0)))
 
     # In single precision and in blocks: enough to see where samples are, at half the cost.
@@ -403,7 +438,7 @@ class Design(ABC, Generic[AnyNorm]):
 
         Parameters
         ----------
-        zeta : ndarray of shape (n_units, n_contexts, n_features)
+        zeta : ndarray of shape (n_gates, n_features)
             Unit weights.
         rows : ndarray of int, shape (n_rows,), default=None
             Samples wanted, None for all.
@@ -415,7 +450,7 @@ class Design(ABC, Generic[AnyNorm]):
         """
         n_rows = self.n_samples if rows is None else len(rows)
         largest = float(np.max(np.abs(zeta), initial=0.0)) or 1.0
-        weights = flattened((zeta / largest).astype(self._rough_precision), self.gating.n_contexts)
+        weights = (zeta / largest).astype(self._rough_precision)
         values = np.empty(n_rows)
         for block in row_blocks(n_rows, max(self.n_open_gates, self.n_features)):
             wanted = block if rows is None else rows[block]
@@ -432,7 +467,7 @@ class Design(ABC, Generic[AnyNorm]):
             rows = on[block]
             total += self.gating[rows].sums(self._rough_inputs(rows), coef[rows])
         total *= largest * self.max_input_norm
-        return padded(total, self.gating.n_contexts)
+        return total
 
     @property
     def _rough_precision(self) -> Precision:
@@ -440,6 +475,12 @@ class Design(ABC, Generic[AnyNorm]):
 
     def _rough_inputs(self, rows: np.ndarray | slice) -> Any:
         return (self.X[rows] / self.max_input_norm).astype(self._rough_precision, copy=False)
+
+
+def _rows(weights: Any, like: np.ndarray) -> np.ndarray:
+    """Rows of weights that a norm returns, in the shape of others."""
+    rows: np.ndarray = weights.rows if isinstance(weights, ContextWeights) else weights
+    return rows.reshape(like.shape)
 
 
 def _blocks(weights: np.ndarray, width: int) -> Iterator[np.ndarray]:

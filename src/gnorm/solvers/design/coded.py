@@ -35,6 +35,8 @@ class Block(NamedTuple):
     ----------
     kernels : ndarray of int or slice
         Kernels that they take part in; the units, where each unit has one.
+    rows : ndarray of int or slice
+        Contexts of these units.
     features : ndarray of int or slice
         The features.
     design : Design
@@ -42,6 +44,7 @@ class Block(NamedTuple):
     """
 
     kernels: Any
+    rows: Any
     features: Any
     design: Design[Any]
 
@@ -162,19 +165,19 @@ class CodedFeatures:
     def decoded(self, V: np.ndarray) -> np.ndarray:
         """Sums over all contexts and features of the units, zero where a unit does not see one."""
         design = self._design
-        total = np.zeros((*design.activations.shape[1:], design.n_features))
+        total = np.zeros(design.zeta_shape(1))
         for block, part in self._parts(V):
-            of_units = block.design.decoded(part)
-            own = np.zeros((*of_units.shape[:2], design.n_features))
-            own[:, :, block.features] = of_units
-            total[block.kernels, : own.shape[1]] += own
+            decoded = block.design.decoded(part)
+            own = np.zeros((len(decoded), design.n_features))
+            own[:, block.features] = decoded
+            total[block.rows] += own
         return total
 
     def of(self, sums: np.ndarray) -> np.ndarray:
         """Sums over the coded features from those over all contexts, the inverse of decoding."""
         total = np.empty(self.size)
         for block, part in self._parts(total):
-            own = sums[block.kernels][:, :, block.features]
+            own = sums[block.rows][:, block.features]
             part[:] = block.design.coded_sums(own)[:, 0]
         return total
 
@@ -191,7 +194,7 @@ class _Coded:
     """What products with one block take."""
 
     def __init__(self, block: Block) -> None:
-        self.kernels, self.features, self.design = block
+        self.kernels, self.rows, self.features, self.design = block
         gates, _, self.factors = self.design.coded
         self.gating, self.X = Gating(gates), self.design.X
         self.shape = gates.shape[1], self.design.n_features

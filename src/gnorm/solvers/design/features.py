@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from gnorm.gating import Activations, flattened, row_blocks
+from gnorm.gating import Activations, row_blocks
 from gnorm.norms import GroupNorm, Norm
 from gnorm.solvers.design.group import GroupDesign
 
@@ -19,7 +19,7 @@ class FeatureDesign(GroupDesign):
 
     Its kernels are those of the Euclidean norms of the units: whether data are separable, and in
     which units they are of order one, does not depend on the norm. Weights and sums of several
-    outputs have a fourth axis.
+    outputs have a third axis, which is the fourth of what the norm is given.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class FeatureDesign(GroupDesign):
         norm.check_gates(activations)
         self.norm = norm
 
-    def zeta_shape(self, n_outputs: int) -> tuple[int, ...]:
+    def array_shape(self, n_outputs: int) -> tuple[int, ...]:
         """Shape of the weights of so many outputs; the norm refuses one that is not its own."""
         shape = (*self.activations.shape[1:], self.n_features)
         shape = shape if n_outputs == 1 else (*shape, n_outputs)
@@ -44,7 +44,7 @@ class FeatureDesign(GroupDesign):
         return shape
 
     def sums(self, coef: np.ndarray) -> np.ndarray:
-        r"""Compute :math:`V_h`, see :class:`Design`; a fourth axis has the outputs."""
+        r"""Compute :math:`V_h`, see :class:`Design`; a third axis has the outputs."""
         if coef.ndim == 1:
             return super().sums(coef)
         gates, _, _ = self.coded
@@ -54,15 +54,15 @@ class FeatureDesign(GroupDesign):
             weighted = gates[rows] * coef[rows, None, :]
             total += weighted.reshape(len(weighted), -1).T @ self.X[rows]
         by_gate = total.reshape(n_gates, n_outputs, -1).transpose(0, 2, 1)
-        return self.decoded(by_gate).reshape(self.zeta_shape(n_outputs))
+        return self.decoded(by_gate)
 
     def decision_values(self, zeta: np.ndarray) -> np.ndarray:
         """Evaluate the predictor on the inputs of the design, one column an output if several."""
-        if zeta.ndim == 3:
+        if zeta.ndim == 2:
             return super().decision_values(zeta)
         gates, decoding, _ = self.coded
-        n_outputs, n_gates = zeta.shape[3], gates.shape[1]
-        flat = decoding.T @ flattened(zeta.reshape(*zeta.shape[:2], -1), self.gating.n_contexts)
+        n_outputs, n_gates = zeta.shape[2], gates.shape[1]
+        flat = decoding.T @ zeta.reshape(len(zeta), -1)
         weights = flat.reshape(n_gates, self.n_features, n_outputs).transpose(1, 0, 2)
         weights = np.ascontiguousarray(weights).reshape(self.n_features, -1)
         values = np.empty((self.n_samples, n_outputs))

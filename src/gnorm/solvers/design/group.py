@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import get_blas_funcs
 from scipy.sparse import csr_matrix, diags, issparse, tril
 
-from gnorm import gated, kernels
+from gnorm import kernels
 from gnorm.gating import Activations, Gating, open_context
 from gnorm.norms import GroupNorm
 from gnorm.solvers.design.arrowhead import ArrowheadFeatures, Levels, SystemSize
@@ -102,7 +102,7 @@ class GroupDesign(Design[GroupNorm]):
     def products_of(self, sums: np.ndarray) -> np.ndarray:
         """Compute the products with given sums, see :class:`Design`."""
         return self._inverse_squares * self._for_outputs(
-            sums, lambda own: gated.unit_values(self.X, self.gating, own)
+            sums, lambda own: self.gating.values_by_unit(self.X, own)
         )
 
     def without(self, unit: int) -> GroupDesign:
@@ -145,8 +145,7 @@ class GroupDesign(Design[GroupNorm]):
         levels = self._by_levels[1]
         if levels is None:
             return CodedFeatures(self)
-        shape = (*self.activations.shape[1:], self.n_features)
-        return ArrowheadFeatures(shape, self.without(levels.unit), levels)
+        return ArrowheadFeatures(self, self.without(levels.unit), levels)
 
     def _factors(self, decoding: csr_matrix) -> Factors:
         rows = np.flatnonzero(np.diff(decoding.indptr))  # of contexts that are open in no sample

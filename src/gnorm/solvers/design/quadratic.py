@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from gnorm.gating import Activations, padded
+from gnorm.gating import Activations
 from gnorm.norms import QuadraticNorm
 from gnorm.solvers.design.base import Design
 from gnorm.solvers.design.coded import Factors
@@ -49,11 +49,11 @@ class QuadraticDesign(Design[QuadraticNorm]):
 
     def products_of(self, sums: np.ndarray) -> np.ndarray:
         """Evaluate the predictor of the sums, see :class:`Design`."""
-        return self.decision_values(self.norm.recovered(sums, np.ones(1)))[..., None]
+        return self.decision_values(self.recovered(sums, np.ones(1)))[..., None]
 
     def _factors(self, decoding: csr_matrix) -> Factors:
-        dense = padded(decoding.toarray(), self.gating.n_contexts)
-        values, vectors = np.linalg.eigh(self.norm.gate_metric(dense))
+        metric = self.norm.gate_metric(self.of_units(decoding.toarray()))
+        values, vectors = np.linalg.eigh(metric)
         rows = (np.sqrt(np.maximum(values, 0.0)) * vectors).T
         return Factors(rows, np.zeros(len(rows), dtype=np.intp), 1)
 

@@ -64,8 +64,8 @@ class SubspaceDesign(GroupDesign):
 
     def kept(self, sums: np.ndarray) -> np.ndarray:
         """Return sums over all features with zeros where a unit does not see the feature."""
-        n_outputs = sums.shape[2] // self.n_features
-        return sums * np.repeat(self.unit_features, n_outputs, axis=1)[:, None, :]
+        n_outputs = sums.shape[1] // self.n_features
+        return sums * np.repeat(self.unit_features, n_outputs, axis=1)[self.gating.units]
 
     def sums(self, coef: np.ndarray) -> np.ndarray:
         r"""Compute :math:`V_h` over the features of each unit, see :class:`Design`."""
@@ -116,7 +116,8 @@ class SubspaceDesign(GroupDesign):
             if len(units):
                 norm = GroupNorm(unit_weights=tuple(unit_weights[units]))
                 design = GroupDesign(norm, self.X[:, features], self.activations[:, units])
-                blocks.append(Block(units, features, design))
+                rows = np.flatnonzero(sees[self.gating.units])
+                blocks.append(Block(units, rows, features, design))
         return blocks
 
     def coded_gram(self, weights: np.ndarray) -> np.ndarray:

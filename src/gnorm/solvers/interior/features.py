@@ -236,9 +236,8 @@ class FeatureSystem(NewtonSystem):
     def recovered(self, primal: Primal) -> np.ndarray:
         """Unit weights of a primal point."""
         W, mu = primal.recovery
-        return self.problem.design.norm.recovered(
-            self.coded.decoded(self._length * self.unit * W), mu
-        )
+        sums = self.coded.decoded(self._length * self.unit * W)
+        return self.problem.design.recovered(sums, mu)
 
     # -- steps -----------------------------------------------------------------------------------
 

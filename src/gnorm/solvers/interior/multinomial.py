@@ -151,7 +151,7 @@ class MultinomialSystem(NewtonSystem):
 
     def _squared_norms(self, coef: np.ndarray) -> np.ndarray:
         design = self.problem.design
-        squares: np.ndarray = design.norm.dual_norms(design.sums(coef)) ** 2
+        squares: np.ndarray = design.dual_norms(design.sums(coef)) ** 2
         return squares
 
     # -- points ----------------------------------------------------------------------------------
