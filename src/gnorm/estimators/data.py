@@ -185,10 +185,7 @@ class PreviousFit:
             return [self._joint_start(each, problems[0][merged.rows], C, design, merged)]
         if len(problems) != len(each):
             return [None] * len(problems)
-        return [
-            self._start(k, zeta, y, C, design, merged)
-            for k, (zeta, y) in enumerate(zip(each, problems, strict=True))
-        ]
+        return [self._start(k, each[k], y, C, design, merged) for k, y in enumerate(problems)]
 
     def _joint_start(
         self, each: np.ndarray, y: np.ndarray, C: float, design: Any, merged: Any

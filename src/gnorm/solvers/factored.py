@@ -73,13 +73,15 @@ class _Descent:
         self.design, self.problem, self.run, self.norm = design, problem, run, design.norm
         self.shape = design.zeta_shape(problem.n_outputs)
         n_contexts, units = design.gating.n_contexts, design.gating.units
-        # runs of units of as many contexts have matrices of one shape
-        runs = [(*run, *self.shape[1:]) for run in even_runs(n_contexts[n_contexts > 0])]
-        counts, lengths, columns = np.transpose([self.norm.matrix_shape(run) for run in runs])
-        self.alike, self.n_columns = list(zip(counts, lengths, strict=True)), int(columns[0])
-        self.ends, self.ends_of_rows = np.cumsum(counts), np.cumsum(counts * lengths)
-        self.n_matrices, self.n_rows = int(self.ends[-1]), int(self.ends_of_rows[-1])
-        self.full_rank = min(int(np.max(lengths)), self.n_columns)
+        self.n_rows = self.n_matrices = self.full_rank = 0
+        self.alike: list[tuple[slice, slice, tuple[int, int]]] = []  # rows, matrices, their shape
+        for even in even_runs(n_contexts[n_contexts > 0]):
+            count, length, self.n_columns = self.norm.matrix_shape((*even, *self.shape[1:]))
+            rows = slice(self.n_rows, self.n_rows + count * length)
+            matrices = slice(self.n_matrices, self.n_matrices + count)
+            self.alike.append((rows, matrices, (count, length)))
+            self.n_rows, self.n_matrices = rows.stop, matrices.stop
+            self.full_rank = max(self.full_rank, min(length, self.n_columns))
         scales = self.norm.weights(len(n_contexts))[units]
         self.scales = np.repeat(scales, self.n_rows // len(units))[:, None]
         self.smooth = ProximalLoss(problem) if problem.loss.is_piecewise_linear else None
@@ -119,13 +121,15 @@ class _Descent:
 
     def matrices(self, rows: np.ndarray) -> list[np.ndarray]:
         """Views of rows as matrices, those of one shape together."""
-        parts = zip(np.split(rows, self.ends_of_rows[:-1]), self.alike, strict=True)
-        return [part.reshape(*shape, rows.shape[1]) for part, shape in parts]
+        return [rows[own].reshape(*shape, rows.shape[1]) for own, _, shape in self.alike]
 
     def times(self, rows: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Rows of each matrix times a matrix of its own."""
-        pairs = zip(self.matrices(rows), np.split(right, self.ends[:-1]), strict=True)
-        return np.concatenate([(left @ own).reshape(-1, right.shape[2]) for left, own in pairs])
+        product = np.empty((self.n_rows, right.shape[2]))
+        parts = zip(self.matrices(rows), self.alike, self.matrices(product), strict=True)
+        for left, (_, own, _), out in parts:
+            np.matmul(left, right[own], out=out)
+        return product
 
     def largest(self, V: np.ndarray) -> float:
         """Largest singular value of all matrices, by the smaller Gram matrices."""
@@ -175,8 +179,11 @@ class _Descent:
                 self._began = run.n_iter
                 raise _Moved(scaled)
         slope_A = norm * A - self.times(V, B.transpose(0, 2, 1))
-        pairs = zip(self.matrices(A), self.matrices(V), strict=True)
-        slope_B = norm * B - np.concatenate([left.transpose(0, 2, 1) @ own for left, own in pairs])
+        slope_B = norm * B
+        for left, (_, own, _), right in zip(
+            self.matrices(A), self.alike, self.matrices(V), strict=True
+        ):
+            slope_B[own] -= left.transpose(0, 2, 1) @ right
         return value, self.in_units(np.concatenate([slope_A.ravel(), slope_B.ravel()]))
 
     def _look(
