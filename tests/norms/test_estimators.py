@@ -37,6 +37,16 @@ def test_classes_share_units_under_the_nuclear_norm():
     assert not np.allclose(group.zeta_, classifier.zeta_, rtol=1e-3)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_warm_start_under_a_norm_without_kernels_begins_anew(n_classes):
+    X, y = digits(n_classes)
+    loss = "squared_hinge" if n_classes == 2 else "multinomial"
+    classifier = GLNNormClassifier(n_units=2, norm="l1", loss=loss, warm_start=True, random_state=0)
+    cold = GLNNormClassifier(n_units=2, norm="l1", loss=loss, C=0.5, random_state=0).fit(X, y)
+    again = classifier.fit(X, y).set_params(C=0.5).fit(X, y)
+    np.testing.assert_array_equal(again.zeta_, cold.zeta_)
+
+
 def test_grid_search_over_norms():
     X, y = digits(n_classes=2, n_samples=60)
     norms = [None, "max_abs", "l1", "l2", LpGroups(4)]

@@ -172,9 +172,13 @@ class PreviousFit:
     def starts(
         self, problems: np.ndarray, loss: Loss, C: float, design: Any, merged: Any
     ) -> list[Near | None]:
-        """Where each problem starts; None where it is another one or C is far beyond the last."""
+        """Where each problem starts; None where it is another one or C is far beyond the last.
+
+        Methods for norms that are not made of kernels begin anew.
+        """
         shape = (*design.activations.shape[1:], design.X.shape[1])
         is_similar = self.zeta.shape[1:] == shape and self.n_samples == problems.shape[1]
+        is_similar = is_similar and isinstance(design.norm, UnitNorm)
         if not is_similar or loss != self.loss or _FARTHEST * self.C < C:
             return [None] * len(problems)
         weights: Any = self.zeta  # that of a pickle may be an array
@@ -191,8 +195,6 @@ class PreviousFit:
         self, each: np.ndarray, y: np.ndarray, C: float, design: Any, merged: Any
     ) -> Near | None:
         """Start of the one problem of all classes: the point that its outputs name."""
-        if not isinstance(design.norm, UnitNorm):  # methods for other norms begin anew
-            return None
         zeta = np.moveaxis(each, 0, -1).reshape(each.shape[1], -1)
         shares = design.norm.unit_norms(design.of_units(zeta))
         if not np.any(shares):
