@@ -432,8 +432,7 @@ class _Dual:
 def _rounding_of_outputs(problem: Problem, zeta: np.ndarray, n_rounded: int) -> np.ndarray:
     """Bound of the errors of outputs, each a sum with so many roundings."""
     design = problem.design
-    each = zeta.reshape(-1, design.n_features, problem.n_outputs).transpose(2, 0, 1)
-    by_context = np.stack([frobenius_norms(own) for own in each], axis=1)
+    by_context = design.for_outputs(zeta, frobenius_norms).reshape(len(zeta), -1)
     # of the contexts of a unit, as many as it may open at once
     most = np.max if design.gating.opens_one else np.sum
     parts = ContextWeights(by_context, design.gating.n_contexts).parts()
@@ -464,22 +463,14 @@ def _total(coef: np.ndarray, lengths: np.ndarray) -> float:
 
 def _sizes_of_terms(problem: Problem, zeta: np.ndarray) -> np.ndarray:
     """Sum of the terms of each output without their signs."""
-    design = problem.design
-    each = np.abs(zeta).reshape(-1, design.n_features, problem.n_outputs)
-    sizes = [
-        np.sum(design.gating.values_by_unit(abs(design.X), own), axis=1)
-        for own in each.transpose(2, 0, 1)
-    ]
-    return sizes[0] if problem.n_outputs == 1 else np.stack(sizes, axis=1)
+    by_unit, X = problem.design.gating.values_by_unit, abs(problem.design.X)
+    return problem.design.for_outputs(np.abs(zeta), lambda own: by_unit(X, own).sum(axis=1))
 
 
 def _accurate_outputs(problem: Problem, zeta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if problem.n_outputs == 1:
-        return accurate_outputs(problem.design, zeta)
-    each = zeta.reshape(len(zeta), -1, problem.n_outputs)
-    found = [accurate_outputs(problem.design, own) for own in each.transpose(2, 0, 1)]
-    outputs, error = (np.stack(columns, axis=1) for columns in zip(*found, strict=True))
-    return outputs, error
+    design = problem.design
+    both = design.for_outputs(zeta, lambda own: np.stack(accurate_outputs(design, own), axis=-1))
+    return both[..., 0], both[..., 1]
 
 
 def _accurate_sums(problem: Problem, coef: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -408,15 +408,15 @@ class Design(ABC, Generic[AnyNorm]):
 
     def decision_values(self, zeta: np.ndarray) -> np.ndarray:
         """Evaluate the predictor on the inputs of the design, one column an output if several."""
-        return self._for_outputs(zeta, lambda own: self.gating.values(self.X, own))
+        return self.for_outputs(zeta, lambda own: self.gating.values(self.X, own))
 
-    def _for_outputs(
+    def for_outputs(
         self, weights: np.ndarray, evaluate: Callable[[np.ndarray], np.ndarray]
     ) -> np.ndarray:
         """Evaluate weights of one output, or of several, which become the second axis."""
-        if weights.shape[1] == self.n_features:
-            return evaluate(weights)
-        each = weights.reshape(len(weights), self.n_features, -1).transpose(2, 0, 1)
+        if weights.size == self.n_gates * self.n_features:
+            return evaluate(weights.reshape(self.n_gates, -1))
+        each = weights.reshape(self.n_gates, self.n_features, -1).transpose(2, 0, 1)
         return np.stack([evaluate(own) for own in np.ascontiguousarray(each)], axis=1)
 
     def cancellation(self, coef: np.ndarray) -> float:

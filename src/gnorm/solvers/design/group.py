@@ -101,7 +101,7 @@ class GroupDesign(Design[GroupNorm]):
 
     def products_of(self, sums: np.ndarray) -> np.ndarray:
         """Compute the products with given sums, see :class:`Design`."""
-        return self._inverse_squares * self._for_outputs(
+        return self._inverse_squares * self.for_outputs(
             sums, lambda own: self.gating.values_by_unit(self.X, own)
         )
 
