@@ -160,10 +160,25 @@ def test_samples_that_a_bad_guess_has_fixed_become_free(monkeypatch):
     problem = noisy_problem(n_samples=1500, n_features=60, C=0.05)
     margins = np.where(np.random.default_rng(0).random(1500) < 0.4, 0.0, 1.0)
     # a margin of 0 is deep inside: at the upper bound
-    bad = Guess(0.01 * problem.y, problem.y * margins)
+    coef = np.where(margins == 0, 0.05, 0.0)
+    bad = Guess(coef * problem.y, problem.y * margins)
     monkeypatch.setattr(start, "screen", lambda *arguments: bad)
     primal, dual = value(problem, solved(problem, max_iter=300))
     assert primal - dual <= 1e-6 * primal
+
+
+@pytest.mark.parametrize("C", [0.05, 10.0])
+def test_samples_outside_of_the_guess_are_not_at_their_bounds(C, monkeypatch):
+    problem = noisy_problem(n_samples=1500, n_features=60, C=C)
+    outside = np.arange(1400, 1500)
+    inside = np.arange(1400)
+    fitted = screen(problem.restricted(inside))
+    coef, outputs = np.zeros(1500), -problem.y  # all of those outside on the wrong side
+    coef[inside], outputs[inside] = fitted.coef, fitted.outputs
+    monkeypatch.setattr(start, "screen", lambda *arguments: Guess(coef, outputs))
+    sets = start.cold_start(problem, Memory(problem, np.inf)).sets
+    assert sets.is_free[outside].all()
+    assert np.count_nonzero(sets.is_free[inside]) < 1000
 
 
 @pytest.mark.parametrize("C", [1e-2, 1.0, "mixed"])

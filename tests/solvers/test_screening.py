@@ -36,7 +36,7 @@ def noisy_problem(
 def test_chunks_of_the_guess(monkeypatch):
     # to the end: what LIBSVM gives at its loose tolerance depends on the rounding of the products
     monkeypatch.setattr(screening, "_HARD_TOL", 1e-3)
-    monkeypatch.setattr(screening, "_STEPS", 10**4)
+    monkeypatch.setattr(screening, "_HARD_STEPS", 10**4)
     monkeypatch.setattr(screening, "_FIRST", 400)
     monkeypatch.setattr(screening, "_AT_ONCE", 600)
     problem = noisy_problem(n_samples=700, n_features=60)
@@ -56,7 +56,7 @@ def test_there_is_no_guess_from_one_label():
 
 def test_guess_of_a_hard_margin_is_the_bias_free_machine(monkeypatch):
     monkeypatch.setattr(screening, "_HARD_TOL", 1e-4)
-    monkeypatch.setattr(screening, "_STEPS", 10**5)
+    monkeypatch.setattr(screening, "_HARD_STEPS", 10**5)
     problem = noisy_problem(n_samples=150, n_units=1, n_contexts=1, n_features=30)
     found = screen(problem)
     exact = solve_by_samples(problem, Run(1e-8, 100))
@@ -70,6 +70,7 @@ def test_guess_of_a_hard_margin_is_the_bias_free_machine(monkeypatch):
 @pytest.mark.parametrize("scale", [1.0, 1e6])
 def test_guess_of_other_losses_is_the_bias_free_machine(monkeypatch, loss, scale):
     monkeypatch.setattr(screening, "_TUBE_TOL", 1e-5)
+    monkeypatch.setattr(screening, "_STEPS", 10**4)
     problem = noisy_problem(n_samples=500, n_units=1, n_contexts=1, n_features=10, C=0.1)
     rng = np.random.default_rng(0)
     y = scale * (problem.y + 0.5 * rng.normal(size=500))

@@ -43,13 +43,14 @@ _TOL = 0.1  # of LIBSVM, in units of the margin
 _HARD_TOL = 0.3  # ... where these units are known beforehand
 _TUBE_TOL = 0.05  # ... in regression, in units of the targets
 _ROWS = 128  # of the kernel that are signed and mirrored at once
-_STEPS = 100  # most steps of LIBSVM a sample
+_STEPS = 10  # most steps of LIBSVM a sample: a guess need not be finished
+_HARD_STEPS = 100  # ... of a hard margin, which there may not be
 _SHORTFALL = 0.4  # margin in units of the expected one below which the fit is repeated
 _LONGEST = 1e6  # most length of a hard-margin solution, and bound standing for infinity
 
 
 class _Quiet:
-    """A machine of LIBSVM that does not warn if it ends unfinished: such a guess is not used.
+    """A machine of LIBSVM that does not warn if it ends unfinished.
 
     The filters of warnings belong to the process. Ignored there for a while by fits that overlap in
     threads, the warning would be ignored for good.
@@ -106,9 +107,9 @@ def screen(problem: Problem, most: float = np.inf) -> Guess | None:
     Returns
     -------
     Guess or None
-        None if LIBSVM comes to no end or finds no margin in the first chunk, without a second
-        label for a margin loss, or for too many samples of another loss: outside of a chunk these
-        would be at one of two bounds, and which one is what a guess is to say.
+        None if no margin is found in the first chunk of a hard margin, without a second label for a
+        margin loss, or for too many samples of another loss: outside of a chunk these would be at
+        one of two bounds, and which one is what a guess is to say.
     """
     if problem.loss.is_margin:
         return _grown(problem, most)
@@ -203,7 +204,7 @@ def _fit_hard(problem: Problem, length: float) -> tuple[np.ndarray, np.ndarray, 
             kernel="precomputed",
             nu=1.0 / n_samples,
             tol=_HARD_TOL,
-            max_iter=_STEPS * n_samples,
+            max_iter=_HARD_STEPS * n_samples,
             cache_size=500,
         )
         machine.fit(kernel, sample_weight=np.full(n_samples, length))
@@ -219,8 +220,8 @@ def _fit_hard(problem: Problem, length: float) -> tuple[np.ndarray, np.ndarray, 
     return None
 
 
-def _fit_soft(problem: Problem) -> tuple[np.ndarray, np.ndarray, float] | None:
-    """Soft-margin coefficients, margins and bias; None if LIBSVM comes to no end."""
+def _fit_soft(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
+    """Soft-margin coefficients, margins and bias."""
     kernel, square = _kernel(problem, np.ones(len(problem.y)))
     n_samples = len(kernel)
     machine = _Machine(
@@ -228,8 +229,6 @@ def _fit_soft(problem: Problem) -> tuple[np.ndarray, np.ndarray, float] | None:
     )
     bounds = np.minimum(problem.C, _LONGEST / square) * square
     machine.fit(kernel, problem.y, sample_weight=bounds)
-    if np.max(machine.n_iter_) >= machine.max_iter:
-        return None
     on, signed = machine.support_, machine.dual_coef_[0]
     coef = np.zeros(n_samples)
     coef[on] = np.abs(signed) / square
@@ -238,9 +237,9 @@ def _fit_soft(problem: Problem) -> tuple[np.ndarray, np.ndarray, float] | None:
 
 
 def _fit_tube(problem: Problem) -> Guess | None:
-    """Solution without bias for two half-lines per sample; None if LIBSVM comes to no end.
+    """Solution without bias for two half-lines per sample.
 
-    None as well for a loss that its regression does not have, a tube with two slopes.
+    None for a loss that the regression of LIBSVM does not have, a tube with two slopes.
     """
     loss, n_samples = problem.loss, len(problem.y)
     assert isinstance(loss, PiecewiseLinearLoss)
@@ -266,8 +265,6 @@ def _fit_tube(problem: Problem) -> Guess | None:
     )
     bounds = np.append(np.minimum(fall / 2 + rise / 2, _LONGEST), [n_samples * _LONGEST] * 2)
     machine.fit(kernel, np.append(targets, [epsilon, -epsilon]), sample_weight=bounds)
-    if machine.n_iter_ >= machine.max_iter:
-        return None
     coef = np.append(shift, [0.0, 0.0])
     coef[machine.support_] += machine.dual_coef_[0]
     outputs = kernel[:n_samples] @ coef

@@ -170,7 +170,8 @@ def transferred(
     coef = old.pinned / scale
     sigma, longest = state.complementarity(), most * float(np.mean(np.abs(state.x)))
     x = whole.split(coef)
-    all_parts = whole.entered(x, outputs / problem.output_scale, sigma, longest)
+    with np.errstate(divide="ignore"):  # out of range there is no state, see State.is_interior
+        all_parts = whole.entered(x, outputs / problem.output_scale, sigma, longest)
     n_parts = len(whole.signs)
     before = Coefficients(problem, scale, old.free)
     rows = np.concatenate([old.free + k * len(coef) for k in range(n_parts)])

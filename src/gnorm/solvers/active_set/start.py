@@ -111,8 +111,10 @@ def cold_start(problem: Problem, memory: Memory) -> Start:
             return everything(problem)
         return warm_start(problem, _near_by_some(problem)) or everything(problem)
     depth, named = depth_at(problem, guess.outputs)
-    # a coefficient that the guess did not leave at 0 is free whatever its depth
-    is_pinned = (depth >= _DEEP) & ((named != 0) | (guess.coef == 0)) & np.isfinite(named)
+    # Free whatever its depth is a coefficient that the guess has not where its output is: a sample
+    # on the wrong side may be one that was missed.
+    is_there = np.isfinite(named) & (np.abs(guess.coef - named) <= _BOUNDARY * np.abs(named))
+    is_pinned = (depth >= _DEEP) & is_there
     sets = Sets(~is_pinned, np.where(is_pinned, named, 0.0)).with_some_free(depth)
     if can_be_all and np.count_nonzero(sets.is_free) > _MOST * n_samples:
         sets = Sets.of_free(np.arange(n_samples), n_samples)
