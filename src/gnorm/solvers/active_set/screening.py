@@ -229,11 +229,10 @@ def _fit_soft(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
     )
     bounds = np.minimum(problem.C, _LONGEST / square) * square
     machine.fit(kernel, problem.y, sample_weight=bounds)
-    on, signed = machine.support_, machine.dual_coef_[0]
-    coef = np.zeros(n_samples)
-    coef[on] = np.abs(signed) / square
+    signed = np.zeros(n_samples)
+    signed[machine.support_] = machine.dual_coef_[0]
     bias = float(machine.intercept_[0])
-    return coef, problem.y * (kernel[:, on] @ signed + bias), bias
+    return np.abs(signed) / square, problem.y * (kernel @ signed + bias), bias
 
 
 def _fit_tube(problem: Problem) -> Guess | None:
