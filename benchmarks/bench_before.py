@@ -58,6 +58,16 @@ def mnist(n_samples, n_units, n_contexts, C=np.inf, tol=1e-6):
     return solve(partial(bench_engine.problem, n_samples, n_units, n_contexts), C, tol)
 
 
+def absolute(n_samples, n_units, C):
+    """Absolute error of a noisy sum of pixels."""
+    from gnorm import solve as solve_loss  # which the first versions have not
+
+    X, _, activations = bench_engine.problem(n_samples, n_units, 2)
+    noise = np.random.default_rng(0).normal(size=n_samples)
+    y = X[:, 100:200].sum(axis=1) / 10 + noise
+    return timed(lambda: solve_loss(X, y, activations, loss="absolute_error", C=C, tol=1e-6))
+
+
 def rival(make, C, tol):
     return solve(lambda: make()[0], C, tol)
 
@@ -132,6 +142,9 @@ ROWS = {
     "growth-5000": partial(mnist, 5000, 50, 2, tol=1e-5),
     "growth-10000": partial(mnist, 10_000, 50, 2, tol=1e-5),
     "growth-20000": partial(mnist, 20_000, 50, 2, tol=1e-5),
+    "soft-5000": partial(mnist, 5000, 10, 2, 1.0),
+    "soft-10000": partial(mnist, 10_000, 10, 2, 1.0),
+    "absolute-5000": partial(absolute, 5000, 20, 1.0),
     "rivals-small": partial(
         rival, partial(bench_rivals.digits, 500, 50, "FReLU", pool=4), np.inf, 1e-6
     ),
