@@ -167,6 +167,24 @@ def test_samples_that_a_bad_guess_has_fixed_become_free(monkeypatch):
     assert primal - dual <= 1e-6 * primal
 
 
+def test_sets_that_go_in_circles_are_given_up(monkeypatch):
+    problem = noisy_problem(n_samples=1500, n_features=60, C=10.0)
+    margins = np.where(np.random.default_rng(0).random(1500) < 0.4, 0.0, 1.0)
+    # so many at the upper bound that what they cost is below the dual value of all samples
+    bad = Guess(np.where(margins == 0, 10.0, 0.0) * problem.y, problem.y * margins)
+    monkeypatch.setattr(start, "screen", lambda *arguments: bad)
+    n_rounds, entered = [], rounds._Rounds._entered
+
+    def counted(these):
+        n_rounds.append(these.run.n_iter)
+        return entered(these)
+
+    monkeypatch.setattr(rounds._Rounds, "_entered", counted)
+    primal, dual = value(problem, solved(problem))
+    assert primal - dual <= 1e-6 * primal
+    assert len(n_rounds) < 15
+
+
 @pytest.mark.parametrize("C", [0.05, 10.0])
 def test_samples_outside_of_the_guess_are_not_at_their_bounds(C, monkeypatch):
     problem = noisy_problem(n_samples=1500, n_features=60, C=C)

@@ -51,6 +51,7 @@ _OUTGROWN = 2.0  # growth of the largest squared norm at which new samples undo 
 _LENGTHS = (10.0, 1.0, 0.1, 0.01)  # at most, of their coefficients, in units of the mean one
 _SLACK = 2e-8  # how much further single precision goes, which does not see its error of the gap
 _FIRST_ITERATIONS = 15  # most to the loose gap before a warm start counts as a bad one
+_IDLE = 3  # rounds without an iteration, one after another, by which the sets go in circles
 _ROUNDS_NEAR = 8  # most rounds before it does
 
 
@@ -143,14 +144,19 @@ class _Rounds:
     def solve(self) -> Certificate | None:
         """Go round until the gap over all samples is met; None if it is better to begin anew."""
         loose = max(self.run.tol, _LOOSE_NEAR if self.is_warm else _LOOSE)
+        n_idle = 0
         for n_rounds in range(self.run.max_iter + 1):
             if self.is_warm and n_rounds == _ROUNDS_NEAR:
                 return None
+            before = self.run.n_iter
             path = self._entered()
             if path is None:
                 return self._given_up()
             if self.phase is _Phase.LOOSE:
                 status: Status | None = self._followed(path, loose)
+                n_idle = n_idle + 1 if self.run.n_iter == before else 0
+                if n_idle == _IDLE:
+                    return self._given_up()
                 if status is Status.OPTIMAL:
                     self._scan(path)
                     continue
