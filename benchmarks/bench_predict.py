@@ -20,7 +20,6 @@ from threadpoolctl import threadpool_limits
 
 from gnorm import GLNNormSVC
 from gnorm.gated import decision_values
-from gnorm.gating import ContextWeights
 
 N_SAMPLES, N_PIXELS, N_UNITS = 60_000, 784, 100
 
@@ -30,7 +29,8 @@ def fitted():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(400, N_PIXELS)), rng.random(400) < 0.5
     model = GLNNormSVC(N_UNITS, 2, random_state=0, tol=0.1).fit(X, y)
-    model._zeta_ = ContextWeights.from_array(rng.normal(size=model.zeta_.shape))
+    # as a pickle has them, which every version loads
+    model.__setstate__(model.__getstate__() | {"zeta_": rng.normal(size=model.zeta_.shape)})
     return model
 
 
