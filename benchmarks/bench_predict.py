@@ -29,8 +29,9 @@ def fitted():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(400, N_PIXELS)), rng.random(400) < 0.5
     model = GLNNormSVC(N_UNITS, 2, random_state=0, tol=0.1).fit(X, y)
-    # as a pickle has them, which every version loads
-    model.__setstate__(model.__getstate__() | {"zeta_": rng.normal(size=model.zeta_.shape)})
+    # as pickles of the first version have them, which all versions load
+    zeta, intercepts = rng.normal(size=model.zeta_.shape), np.zeros(model.zeta_.shape[:-1])
+    model.__setstate__(model.__getstate__() | {"zeta_": zeta, "intercept_": intercepts})
     return model
 
 
