@@ -245,6 +245,17 @@ def test_earlier_solves_of_a_design_leave_no_trace():
     assert np.float32 not in problem.design.gram._known
 
 
+def test_single_precision_that_stalls_does_not_end_the_path():
+    rng = np.random.default_rng(3)
+    X = np.column_stack([rng.normal(size=(1200, 11)), np.ones(1200)])
+    f = np.abs(X @ rng.normal(size=12)) - np.abs(X @ rng.normal(size=12))
+    y = np.where((f > np.median(f)) ^ (rng.random(1200) < 0.1), 1.0, -1.0)
+    gates = HyperplaneGates(10, 2, random_state=0).fit(X).transform(X)
+    solution = max_margin(X, y, gates, 1e5, method="working-set")
+    assert solution.duality_gap <= 1e-6
+    assert solution.n_iter < 50
+
+
 def test_double_precision_where_single_stalls(monkeypatch):
     monkeypatch.setattr(rounds, "FEW", 50)  # samples from which on single precision pays
     problem = noisy_problem(n_samples=600)

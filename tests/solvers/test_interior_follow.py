@@ -44,7 +44,7 @@ def test_newton_step_in_single_precision(C, flipped, is_refined):
     # where the spread of the unit gradients is stiff, as at the end of the path
     problem = noisy_problem(n_samples=280, C=C, flipped=flipped)
     system = SampleSystem(problem)
-    rough = SampleSystem(problem, system.scale, precisions=(np.float32,))
+    rough = SampleSystem(problem, system.scale, precision=np.float32)
     rough.is_refined = is_refined
     path = CentralPath(system, system.start(), Run(1e-6, 100))
     path.follow(1e-6, is_last=False)
@@ -65,8 +65,8 @@ def test_newton_step_in_single_precision(C, flipped, is_refined):
 @pytest.mark.parametrize(("C", "flipped"), [(1.0, 0.1), (INF, 0.0)])
 def test_centrality_corrections_lengthen_the_step(C, flipped, is_single):
     problem = noisy_problem(n_samples=600, C=C, flipped=flipped)
-    precisions = (np.float32,) if is_single else (np.float64,)
-    system = SampleSystem(problem, precisions=precisions)
+    precision = np.float32 if is_single else np.float64
+    system = SampleSystem(problem, precision=precision)
     path = CentralPath(system, system.start(), Run(1e-6, 100))
     path.follow(0.3, is_last=False)
     state = path.state
@@ -109,7 +109,7 @@ def test_both_systems_have_the_same_steps_of_the_dual_point(system_of, C, flippe
 
 def test_products_in_single_precision_err_by_a_part_of_the_step():
     problem = noisy_problem(n_samples=300, C=1.0, flipped=0.1)
-    system = SampleSystem(problem, precisions=(np.float32,))
+    system = SampleSystem(problem, precision=np.float32)
     variables, rng = system.coefficients, np.random.default_rng(0)
     x = variables.lower + (variables.upper - variables.lower) * rng.uniform(size=300)
     system.anchor(SimpleNamespace(x=x))

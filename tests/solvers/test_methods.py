@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
 from gnorm import max_margin, solve
+from gnorm.gates import OpenContexts
 from gnorm.losses import Hinge
 from gnorm.norms import GroupNorm
 from gnorm.solvers import Status
@@ -17,7 +18,7 @@ from gnorm.solvers.active_set.rounds import solve_by_active_set
 from gnorm.solvers.certify import certify
 from gnorm.solvers.design import get_norm, make_design
 from gnorm.solvers.interior.follow import CentralPath
-from gnorm.solvers.methods import FEW, METHODS, TALL, UNEVEN, choose
+from gnorm.solvers.methods import FEW, METHODS, TALL, UNEVEN, choose, further_choices
 from gnorm.solvers.problem import Point, Problem
 from gnorm.solvers.run import Run
 
@@ -235,6 +236,24 @@ def test_weights_that_are_far_apart(light, heavy):
     counts = C > 1e-15  # of weights that say nothing some versions of CLARABEL lose their way
     other = max_margin(X[counts], y[counts], activations[counts], C[counts], method="clarabel")
     np.testing.assert_allclose(solution.norm, other.norm, rtol=1e-5)
+
+
+def test_descent_is_no_first_resort_for_tall_hard_margins():
+    tall = problem(4000, C=np.inf)
+    first = choose(tall, LOTS).method
+    assert first.name == "working-set"
+    assert further_choices(tall, first)[0].name == "primal"
+
+
+def test_large_semidefinite_cones_are_left_to_descent():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(200, 3))
+    contexts = np.column_stack([np.zeros(200, dtype=int), random.integers(130, size=200)])
+    y = np.sign(X[:, 0])
+    # of CLARABEL the process would want 47 GB, and end without an exception
+    solution = solve(X, y, OpenContexts(contexts, [1, 130]), norm="nuclear", loss="hinge", C=1.0)
+    assert solution.method == "factored"
+    assert solution.duality_gap <= 1e-6
 
 
 def test_an_interrupt_of_a_second_method_keeps_what_the_first_has(monkeypatch):

@@ -334,7 +334,8 @@ def _choose_for_norm(problem: Problem) -> Choice:
     is_small = (
         isinstance(problem.design.norm, UnitNorm) and problem.zero_outputs.size <= _FEW_OUTPUTS
     )
-    if _is_factored(problem) and (is_smooth or (problem.n_outputs > 1 and not is_small)):
+    is_large = (problem.n_outputs > 1 and not is_small) or not _has_small_cones(problem)
+    if _is_factored(problem) and (is_smooth or is_large):
         return _choice("factored", f"{norm} is the least cost of two factors")
     if _is_linear(problem):
         return _choice("highs", f"{norm} is polyhedral, and the loss piecewise linear")
@@ -353,12 +354,11 @@ def further_choices(problem: Problem, first: Method) -> list[Method]:
         names += ["interior-point", *["factored"] * _is_factored(problem)]
         names += ["clarabel"] * (problem.zero_outputs.size <= _FEW_OUTPUTS)
     else:
-        # Descent needs no digits of a Newton matrix, and where it leads nowhere it ends soon.
-        names += ["factored"] * _is_factored(problem)
-        if first.name == "primal":
-            names += ["working-set"]
-        elif problem.design.system_size.equivalent <= max(len(problem.y), _FEW_FEATURES):
+        if problem.design.system_size.equivalent <= max(len(problem.y), _FEW_FEATURES):
             names += ["primal"]
+        # Descent needs no digits of a Newton matrix.
+        names += ["factored"] * _is_factored(problem)
+        names += ["working-set"] * (first.name == "primal")
     return [METHODS[name] for name in names if name != first.name]
 
 

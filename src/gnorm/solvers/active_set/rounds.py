@@ -8,8 +8,9 @@ certificate over all samples is the last scan: if it finds still more, the path 
 the loose gap, until the gap over all samples is met.
 
 Newton matrices are in single precision at first, which halves the time and the memory. Where that
-does not reach a gap, the path goes on in double precision from where it stands, or where the set is
-too large for that, by conjugate gradients.
+does not reach a gap, the path is taken up again in double precision, at the loose gap: from where
+single precision has left it, slacks and products would have to be set apart first, and steps be
+short. Where the set is too large for that, it goes on from there by conjugate gradients.
 """
 
 from __future__ import annotations
@@ -140,6 +141,7 @@ class _Rounds:
         self.mark: _Mark | None = None
         self.phase = _Phase.FINAL if start.is_certain else _Phase.LOOSE
         self.best: Certificate | None = None
+        self.is_double = False
 
     def solve(self) -> Certificate | None:
         """Go round until the gap over all samples is met; None if it is better to begin anew."""
@@ -164,6 +166,9 @@ class _Rounds:
                 status = self._finished(path)
             if status is None:
                 continue
+            if status is Status.STALLED and not path.system.refines:
+                self.is_double = True
+                continue
             if status is Status.STALLED:
                 return self._given_up()
             return self._best_with(path, status)
@@ -177,7 +182,9 @@ class _Rounds:
         self.memory.check(len(free))
         part = self.problem.restricted(free)
         pinned = self.pinned_sums.of(self.problem, self.sets, part)
-        system = SampleSystem(part, self.scale, pinned, self._precisions(len(free)))
+        precision = self._precision(len(free))
+        is_last = precision is np.float64 or not self._fits_double(len(free))
+        system = SampleSystem(part, self.scale, pinned, precision, refines=is_last)
         self.scale = system.scale
         state = self._first_state(system)
         if not state.is_interior():
@@ -208,11 +215,12 @@ class _Rounds:
                 break
         return state
 
-    def _precisions(self, n_free: int) -> tuple[Precision, ...]:
-        fits_double = n_free <= min(_DOUBLE, self.memory.most(DOUBLE_BYTES))
-        if n_free <= FEW:
-            return (np.float64,)
-        return (np.float32, np.float64) if fits_double else (np.float32,)
+    def _precision(self, n_free: int) -> Precision:
+        is_double = n_free <= FEW or (self.is_double and self._fits_double(n_free))
+        return np.float64 if is_double else np.float32
+
+    def _fits_double(self, n_free: int) -> bool:
+        return n_free <= min(_DOUBLE, self.memory.most(DOUBLE_BYTES))
 
     def _followed(self, path: CentralPath, tol: float) -> Status:
         """Follow the path to a gap on the set."""
@@ -254,6 +262,8 @@ class _Rounds:
             slack = _SLACK if path.system.is_rough else 0.0
             status = self._followed(path, max(tol - slack, 0.5 * tol))
             if status is not Status.OPTIMAL:
+                if status is Status.STALLED and not path.system.refines:
+                    self._certified(path, status)  # what there is, is not to be lost
                 return status
             certificate = self._certified(path, status)
             if certificate.gap <= tol:
@@ -266,9 +276,8 @@ class _Rounds:
                     return Status.STALLED
                 self._exchange(outputs, None)
                 return None
-            if not path.system.has_more_digits:
+            if not path.escalate():
                 return Status.STALLED
-            path.escalate()
 
     def _is_any_misplaced(self, outputs: np.ndarray) -> bool:
         """Whether the outputs of a pinned sample name another coefficient than it has."""

@@ -117,7 +117,7 @@ def cold_start(problem: Problem, memory: Memory) -> Start:
     is_pinned = (depth >= _DEEP) & is_there
     sets = Sets(~is_pinned, np.where(is_pinned, named, 0.0)).with_some_free(depth)
     if can_be_all and np.count_nonzero(sets.is_free) > _MOST * n_samples:
-        sets = Sets.of_free(np.arange(n_samples), n_samples)
+        return everything(problem)  # a ridge regression is the better start of so many
     coef = guess.coef[sets.free]
     typical = float(np.mean(np.abs(coef)))
     if not typical > 0:

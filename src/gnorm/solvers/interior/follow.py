@@ -194,14 +194,14 @@ class CentralPath:
 
     def escalate(self) -> bool:
         """Go on in more digits, from the points as they are in these; False if that cannot be."""
-        was_rough = self.system.is_rough
-        if not self.system.has_more_digits:
-            return False
         try:
-            self.state = self.system.escalate(self.state)
+            state = self.system.escalate(self.state)
         except Breakdown:  # out of the range of floats there; the best points stay
             return False
-        if was_rough:
+        if state is None:
+            return False
+        self.state = state
+        if self.system.is_rough:
             self.primal, self.dual = self.system.primal(self.state), self.system.dual(self.state)
         self._is_anchored = True
         self._least = (self.gap, self.state.complementarity())

@@ -79,15 +79,17 @@ class SampleSystem(NewtonSystem):
         Unit of the dual coefficients; None for a natural one.
     pinned : Pinned, default=None
         Samples beside those of the problem.
-    precisions : sequence of type, default=(numpy.float64,)
-        Precisions of the Newton matrix, in the order in which they are tried.
+    precision : type, default=numpy.float64
+        Precision of the Newton matrix.
+    refines : bool, default=True
+        Whether steps are refined through the features where digits are missing.
 
     Attributes
     ----------
     is_exact : bool
         Whether the gradients are computed through the features.
     is_refined : bool
-        Whether steps are refined through the features as well.
+        Whether steps are refined through the features by now.
     """
 
     is_coupled = True
@@ -97,9 +99,11 @@ class SampleSystem(NewtonSystem):
         problem: Problem,
         scale: float | None = None,
         pinned: Pinned | None = None,
-        precisions: tuple[Precision, ...] = (np.float64,),
+        precision: Precision = np.float64,
+        *,
+        refines: bool = True,
     ) -> None:
-        self.precision, *self._further = precisions
+        self.precision, self.refines = precision, refines
         self.pinned = pinned
         self.is_exact = self.is_refined = False
         self.is_curved = len(problem.y) <= _FEW
@@ -367,18 +371,17 @@ class SampleSystem(NewtonSystem):
 
     @property
     def has_more_digits(self) -> bool:
-        """Whether there is a further precision, or steps can still be refined."""
-        return bool(self._further) or not self.is_refined
+        """Whether steps are not refined, or a system in double precision may be."""
+        return not (self.refines and self.is_refined)
 
-    def escalate(self, state: State) -> State:
-        """Go over to the next precision, in the end to refined steps, and enter the path anew.
+    def escalate(self, state: State) -> State | None:
+        """Go over to refined steps, and enter the path anew.
 
         Slacks shorter than the error that the old precision made of them would block every step.
         """
-        if self._further:
-            self.precision = self._further.pop(0)
-        else:
-            self.is_exact = self.is_refined = True
+        if self.is_refined or not self.refines:
+            return None
+        self.is_exact = self.is_refined = True
         self.anchor(state)
         coef, P = self._at(state.x)
         error = state.mu * np.abs(self.quadratics(coef, P) - state.t + state.s)

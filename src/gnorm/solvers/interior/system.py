@@ -109,10 +109,14 @@ class NewtonSystem(ABC):
         Whether primal and dual steps must be equally long.
     is_rough : bool
         Whether points are evaluated in single precision.
+    refines : bool
+        Whether digits that are missing are looked for here; else the path stalls, for another
+        system to take it up.
     """
 
     is_coupled: bool
     is_rough = False
+    refines = True
     state: State
 
     def __init__(self, problem: Problem, scale: float | None = None) -> None:
@@ -246,9 +250,10 @@ class NewtonSystem(ABC):
 
     @property
     def has_more_digits(self) -> bool:
-        """Whether :meth:`escalate` has somewhere to go."""
+        """Whether more digits, here or in another system, may help where the path stalls."""
         return False
 
-    def escalate(self, state: State) -> State:
-        """Go over to more digits; return where the path goes on."""
-        return state
+    def escalate(self, state: State) -> State | None:
+        """Go over to more digits; return where the path goes on, None if there are none here."""
+        _ = state
+        return None
