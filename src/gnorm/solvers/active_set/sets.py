@@ -18,7 +18,7 @@ from gnorm.solvers.problem import Point, Problem
 
 __all__ = ["PinnedSums", "Sets", "depth_at", "exchanged", "transferred"]
 
-_FEWEST = 100  # samples of a set
+_FEWEST = 100  # least samples of a set
 _WIDTH = 0.05  # distance from the end of an affine piece up to which a sample is free
 _LEAST_GROWTH = 1000  # samples that may enter a set at once, however small it is
 

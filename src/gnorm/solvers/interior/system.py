@@ -1,4 +1,4 @@
-"""What the interior point asks of a Newton system, and what its two ways have in common."""
+"""What the interior point asks of a Newton system, and what its ways have in common."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Primal:
     Attributes
     ----------
     recovery : tuple of ndarray
-        What :meth:`NewtonSystem.zeta` or a certificate recovers it from.
+        What :meth:`NewtonSystem.recovered` or a certificate recovers it from.
     outputs : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Its values on the samples of the system.
     value : float
