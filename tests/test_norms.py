@@ -8,10 +8,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import minimize_scalar
 
 from gnorm.gated import NotRealizableError, accumulate, canonical, main_effects, predictors
 from gnorm.gating import ContextWeights
@@ -45,6 +46,9 @@ zetas = hnp.arrays(np.float64, shapes, elements=entries)
 pairs = shapes.flatmap(
     lambda shape: st.tuples(*[hnp.arrays(np.float64, shape, elements=entries)] * 2)
 )
+
+
+TWO_TWO, TWO_THREE = np.array([2, 2]), np.array([2, 3])
 
 
 def random_zeta(shape, seed=0):
@@ -526,6 +530,50 @@ def test_gln_norm_of_uneven_units_is_the_least_cost_over_shifts(given, seed):
     V = V + ((means[0] - means) / zeta.n_contexts[:, None])[:, None]
     assert np.sum(zeta.rows * V.rows) <= value * np.max(norm.dual_norms(V)) * (1 + 1e-12)
     assert_allclose(np.sum(least.rows * V.rows), np.sum(zeta.rows * V.rows), rtol=1e-6, atol=1e-9)
+
+
+def largest_dual_value(weights, units):
+    """Maximum over the rate of what the module of the GLN norm has as its dual, to full accuracy."""
+    v = weights * np.sqrt([len(unit) for unit in units])
+    moves = [unit - unit[0] for unit in units]
+    t = [np.linalg.norm(move - move.mean(axis=0)) / math.sqrt(len(move)) for move in moves]
+    total = np.linalg.norm(sum(unit.mean(axis=0) for unit in units))
+    least = v.min()
+    gaps = np.sqrt((v - least) * (v + least))
+
+    def value(log_angle):
+        sine, cosine = math.sin(math.exp(log_angle)), math.cos(math.exp(log_angle))
+        return least * cosine * total + np.sum(t * np.hypot(gaps, least * sine))
+
+    grid = np.linspace(math.log(1e-18), math.log(math.pi / 2), 500)
+    best = np.argmax([value(point) for point in grid])
+    bounds = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    found = minimize_scalar(lambda point: -value(point), bounds=bounds, options={"xatol": 1e-10})
+    return max(-found.fun, value(grid[best]))
+
+
+@st.composite
+def spread_units(draw):
+    """Weights whose spreads are of any size beside the mean, some of them zero."""
+    n_contexts = np.array(draw(st.lists(st.integers(1, 4), min_size=1, max_size=4)))
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    exponents = st.one_of(st.floats(-12, 3), st.just(-np.inf))
+    spreads = [10.0 ** draw(exponents) for _ in n_contexts]
+    means = rng.normal(size=(len(n_contexts), 2)).repeat(n_contexts, axis=0)
+    rows = means + np.repeat(spreads, n_contexts)[:, None] * rng.normal(size=means.shape)
+    weights = draw(st.lists(st.sampled_from([1.0, 1.5, 1 + 1e-9, 30.0]), min_size=4, max_size=4))
+    return ContextWeights(rows, n_contexts), weights[: len(n_contexts)]
+
+
+@given(spread_units())
+@example((ContextWeights(np.array([[10 + 4e-7], [10 - 4e-7], [1], [0], [-1]]), TWO_THREE), (1, 1)))
+@example((ContextWeights(np.array([[1 + 5e-9], [1 - 5e-9], [1.0], [-1.0]]), TWO_TWO), (1.0, 1.5)))
+@example((ContextWeights(np.array([[1e-320], [0.0], [1.0], [-1.0]]), TWO_TWO), (1.0, 1.5)))
+def test_gln_norm_of_spreads_of_any_size_beside_the_mean(given):
+    zeta, weights = given
+    norm = GLN(tuple(weights))
+    expected = largest_dual_value(np.array(weights), [zeta.of_unit(h) for h in range(len(zeta))])
+    assert_allclose(norm.value(zeta), expected, rtol=1e-11)
 
 
 def test_even_rows_are_the_array():

@@ -406,6 +406,12 @@ def _effects_of_even(zeta: FloatArray) -> tuple[FloatArray, FloatArray]:
     return pivots.sum(axis=0) + offsets.sum(axis=0), deviations
 
 
+def unit_means(zeta: ArrayLike | ContextWeights) -> FloatArray:
+    """Mean weights of each unit over its contexts, (n_units, n_features); of none zero."""
+    parts = even_parts(zeta)
+    return np.concatenate([part.sum(axis=1) / max(part.shape[1], 1) for part in parts])
+
+
 def predictors(zeta: ArrayLike) -> FloatArray:
     r"""Predictors of all global contexts, :math:`\beta_\gamma = \sum_h \zeta_{h \gamma_h}`.
 

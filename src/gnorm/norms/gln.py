@@ -37,6 +37,7 @@ from gnorm.gated import (
     frobenius_norms,
     from_predictors,
     main_effects,
+    unit_means,
 )
 from gnorm.gating import Activations, ContextWeights, open_counts
 from gnorm.norms.group import GroupNorm, unit_norms
@@ -89,64 +90,72 @@ class GLN(GroupNorm, takes_rows=True):
     def canonical(self, zeta: ArrayLike) -> FloatArray:
         """Weights of least cost among all with the same predictors, of the same shape."""
         given: Any = zeta if isinstance(zeta, ContextWeights) else check_zeta(zeta)
-        is_array = isinstance(given, np.ndarray)
-        roots = np.sqrt(np.full(*given.shape[:2]) if is_array else given.n_contexts)
-        weights = self.weights(len(roots)) * roots
-        if is_array and np.all(weights == weights[0]):
+        n_contexts, v = self._mean_weights(given)
+        if isinstance(given, np.ndarray) and np.all(v == v[0]):
             return canonical(given)
         beta_bar, deviations = main_effects(given)
         total = float(frobenius_norms(beta_bar[None])[0])
         if total == 0:
             return deviations
-        taken = np.zeros(len(roots))
-        has_any = roots > 0  # a unit without contexts has none that a part of the mean could be in
-        spreads = unit_norms(deviations)[has_any] / roots[has_any]
-        taken[has_any] = _shares_of_mean(spreads, weights[has_any], total)
+        t = unit_norms(deviations) / np.sqrt(np.maximum(n_contexts, 1))
+        taken = _shares_of_mean(t, v, total)
         shifted: FloatArray = deviations + (taken / total)[:, None, None] * beta_bar
         return shifted
+
+    def _mean_weights(self, zeta: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Count the contexts of each unit, and find its weight v in a norm of means.
+
+        Of a unit without contexts v is infinite: there is none that a part of the mean could be in.
+        """
+        is_rows = isinstance(zeta, ContextWeights)
+        n_contexts = zeta.n_contexts if is_rows else np.full(len(zeta), zeta.shape[1])
+        v = self.weights(len(n_contexts)) * np.sqrt(n_contexts)
+        return n_contexts, np.where(n_contexts > 0, v, np.inf)
 
     def prox(self, zeta: ArrayLike, t: float) -> FloatArray:
         r"""Proximal map of t times the norm.
 
-        With spreads :math:`a_h`, :math:`y = \sqrt C \|\bar\beta\|`, a rate :math:`\lambda` up to
-        the least weight and :math:`r_h = \sqrt{w_h^2 - \lambda^2}`,
+        With the :math:`t_h` of zeta written as :math:`t^0_h`, its :math:`\|\bar\beta\|` as
+        :math:`B_0`, a rate :math:`\lambda \le \min_h v_h`, :math:`r_h = \sqrt{v_h^2 - \lambda^2}`
+        and :math:`K = \sum_h 1 / C_h`,
 
-        .. math:: s_h = \max(0, a_h - t r_h), \qquad
-            x = \lambda \sum_h s_h / r_h = y - H t \lambda ,
+        .. math:: t_h = \max(0, t^0_h - t r_h / C_h), \qquad
+            B = \lambda \sum_h t_h / r_h = B_0 - K t \lambda ,
 
-        or :math:`x = y - H t \lambda` at the least weight. What units exchange stays as it is.
+        or :math:`B = B_0 - K t \lambda` at the largest rate. What units exchange stays as it is.
         """
-        zeta, t = check_zeta(zeta), check_threshold(t)
-        n_units, n_contexts, _ = zeta.shape
-        weights = self.weights(n_units)
-        least = float(np.min(weights))
-        beta_bar, deviations = main_effects(zeta)
-        exchanged = zeta.mean(axis=1) - beta_bar / n_units
-        a = frobenius_norms(deviations)
-        y = math.sqrt(n_contexts) * float(frobenius_norms(beta_bar[None])[0])
+        given: Any = zeta if isinstance(zeta, ContextWeights) else check_zeta(zeta)
+        t = check_threshold(t)
+        n_contexts, v = self._mean_weights(given)
+        shares = 1.0 / np.maximum(n_contexts, 1)
+        moved = float(np.sum(shares[n_contexts > 0]))
+        least = float(np.min(v))
+        beta_bar, deviations = main_effects(given)
+        before = float(frobenius_norms(beta_bar[None])[0])
+        spreads = unit_norms(deviations) * np.sqrt(shares)
 
-        def spreads(angle: float) -> tuple[np.ndarray, np.ndarray]:
+        def left(angle: float) -> tuple[np.ndarray, np.ndarray]:
             # the rate is the least weight times the sine: near it the cosine has the digits
-            roots = np.hypot(
-                np.sqrt((weights - least) * (weights + least)), least * math.cos(angle)
-            )
-            return np.maximum(a - t * roots, 0.0), roots
+            roots = np.hypot(np.sqrt((v - least) * (v + least)), least * math.cos(angle))
+            return np.maximum(spreads - t * roots * shares, 0.0), roots
 
         def excess(angle: float) -> float:
-            s, roots = spreads(angle)
-            return least * math.sin(angle) * (float(np.sum(s / roots)) + n_units * t) - y
+            own, roots = left(angle)
+            return least * math.sin(angle) * (float(np.sum(own / roots)) + moved * t) - before
 
         angle, end = 0.0, 0.5 * math.pi
         is_inside = excess(end) > 0
-        if y > 0:
+        if before > 0:
             angle = brentq(excess, 0.0, end, xtol=1e-16) if is_inside else end
-        s, _ = spreads(angle)
-        x = max(y - n_units * t * least * math.sin(angle), 0.0)
-        if is_inside and not np.any(s):
-            x = 0.0  # by the other equation, but for rounding
-        shrunk = deviations * (s / np.where(a > 0, a, 1.0))[:, None, None]
-        mean = beta_bar * (x / (n_units * y) if y > 0 else 0.0)
-        return shrunk + (exchanged + mean)[:, None]
+        own, _ = left(angle)
+        after = max(before - moved * t * least * math.sin(angle), 0.0)
+        if is_inside and not np.any(own):
+            after = 0.0  # by the other equation, but for rounding
+        factors = own / np.where(spreads > 0, spreads, 1.0)
+        lost = (1.0 - after / before if before > 0 else 0.0) * beta_bar
+        means = unit_means(given) - np.multiply.outer(shares / moved, lost)
+        mapped: FloatArray = deviations * factors[:, None, None] + means[:, None]
+        return mapped
 
     def recovered(self, sums: FloatArray, shares: np.ndarray) -> FloatArray:
         """Weights of least cost with the predictors of a dual point."""
@@ -176,24 +185,48 @@ class GLN(GroupNorm, takes_rows=True):
         )
 
 
-def _shares_of_mean(spreads: np.ndarray, weights: np.ndarray, total: float) -> np.ndarray:
-    r"""Lengths :math:`x_h` that the units take of a mean of length `total`, see the module."""
-    cheapest = float(np.min(weights))
+def _shares_of_mean(t: np.ndarray, v: np.ndarray, total: float) -> np.ndarray:
+    r"""Lengths :math:`x_h` that the units take of a mean of length `total`, see the module.
 
-    def taken(rate: float) -> np.ndarray:
-        # (w - r)(w + r): near the pole of the cheapest unit the difference must be exact
-        roots = np.sqrt((weights - cheapest * rate) * (weights + cheapest * rate))
-        return spreads * cheapest * rate / roots
+    Of :math:`\kappa = \sqrt{v^2 - \lambda^2} / \lambda` with v the least of the weights, they are
+    :math:`x_h = t_h v / \sqrt{v_h^2 - v^2 + v_h^2 \kappa^2}`. Unlike the rate, which has no digits
+    near its largest value, it has all of them for any lengths of the spreads.
+    """
+    least = float(np.min(v))
+    is_least = v == least
+    gaps = np.sqrt((v - least) * (v + least))  # exact for weights that hardly differ
+    has_spread = t > 0
+    own_t, own_v, own_gaps = t[has_spread], v[has_spread], gaps[has_spread]
 
-    largest = 1.0 - 1e-15  # at 1 the cheapest units take any length at no further cost
-    if float(np.sum(taken(largest))) <= total:
-        x = taken(largest)
-        is_cheapest = weights == cheapest
-        x[is_cheapest] += (total - np.sum(x)) / np.count_nonzero(is_cheapest)
-        return x
-    rate = brentq(lambda rate: float(np.sum(taken(rate))) / total - 1.0, 0.0, largest, xtol=1e-16)
-    x = taken(rate)
-    return x * (total / np.sum(x))
+    def taken(scaled: float) -> np.ndarray:
+        # parts of the mean, of kappa times its length, which is of the scale of the spreads
+        return least * own_t / np.hypot(total * own_gaps, own_v * scaled)
+
+    # All x_h are at most t_h / kappa, and those of the least weight just that. Where kappa is lost
+    # to rounding beside the gaps of all others, these take what they take at zero.
+    is_dear = own_gaps > 0
+    rounding = 1e-9 * total * float(np.min(own_gaps[is_dear] / own_v[is_dear], initial=np.inf))
+    start = max(
+        float(np.sum(t[is_least])), rounding if is_dear.any() else 0.0, np.finfo(float).tiny
+    )
+    x = np.zeros(len(t))
+    scaled = start
+    if np.sum(taken(start)) > 1:
+        end = 2.0 * float(np.sum(t))
+        scaled = brentq(
+            lambda scaled: 1.0 / float(np.sum(taken(scaled))) - 1.0,
+            start,
+            end,
+            xtol=np.finfo(float).tiny,
+            maxiter=2000,
+        )
+    x[has_spread] = taken(scaled)
+    # what is left, at no further cost to units of the least weight, like their spreads
+    of_least = t[is_least] if np.any(t[is_least]) else np.ones(np.count_nonzero(is_least))
+    rest = max(1.0 - float(np.sum(x[~is_least])), 0.0)
+    x[is_least] = rest * (of_least / np.sum(of_least))
+    lengths: np.ndarray = x * (total / np.sum(x))
+    return lengths
 
 
 def gln_norm(zeta: ArrayLike | ContextWeights) -> float:
