@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import operator
 import pickle
 import tracemalloc
 from dataclasses import replace
@@ -90,6 +91,99 @@ def test_weights_are_multiplied_and_shifted_as_the_array_is(zeta):
     assert_allclose(deviations, (zeta - np.array(means)[:, None]) * exists, atol=1e-14)
 
 
+@pytest.mark.parametrize("n_outputs", [None, 2])
+def test_arithmetic_is_that_of_the_array(zeta, n_outputs):
+    exists = zeta.any(axis=2, keepdims=True)
+    zeta = zeta if n_outputs is None else np.stack([zeta, zeta[::-1] * exists])
+    weights = ContextWeights.from_array(zeta, LEVELS)
+    random = np.random.default_rng(3)
+    shapes = [(), (1,), (N_FEATURES,), (1, 1), (4, 1, 1), (4, 1, N_FEATURES), (1, 1, N_FEATURES)]
+    shapes += [] if n_outputs is None else [(2, 1, 1, 1), (2, 4, 1, N_FEATURES), (1, 4, 1, 1)]
+    for other in (3, 0.5, np.float64(2), *(random.normal(size=shape) for shape in shapes)):
+        for got, expected in (
+            (weights * other, zeta * other),
+            (other * weights, zeta * other),
+            (weights / other, zeta / other),
+            (weights + other, zeta + other),
+            (other + weights, zeta + other),
+            (weights - other, zeta - other),
+        ):
+            assert isinstance(got, ContextWeights)
+            assert_array_equal(got.n_contexts, LEVELS)
+            assert_array_equal(got, expected * exists)
+    other = ContextWeights(random.normal(size=weights.rows.shape), LEVELS.copy())
+    assert_array_equal(weights + other, zeta + np.asarray(other))
+    assert_array_equal(weights - other, zeta - np.asarray(other))
+    assert_array_equal(weights * other, zeta * np.asarray(other))
+
+
+def test_what_does_not_go_with_weights_is_refused(zeta):
+    weights = ContextWeights.from_array(zeta, LEVELS)
+    others = [
+        zeta,  # one for each context, also of those that there are not
+        zeta[:3, :1],
+        zeta[:, :1, :2],
+        zeta[None, :, :1],
+        zeta[0],
+        LEVELS,
+        "weights",
+        ContextWeights(weights.rows, LEVELS[::-1]),
+        ContextWeights(weights.rows[:, :1], LEVELS),
+        ContextWeights(weights.rows[None], LEVELS),
+        None,
+    ]
+    operators = (operator.add, operator.sub, operator.mul, operator.truediv)
+    for other, work in itertools.product(others, operators):
+        with pytest.raises(ValueError, match=r"expected .*weights of .*contexts.*, got"):
+            work(weights, other)
+    with pytest.raises(ValueError, match="expected a number, weights of 7 contexts at most"):
+        _ = zeta * weights
+    with pytest.raises(TypeError):
+        _ = zeta - weights
+
+
+@pytest.mark.parametrize(
+    "n_contexts",
+    [[2, 2], [2, 4], [6, -1], [2.0, 3.0], [[2, 3]], 5, [], "23", [True] * 5],
+)
+def test_numbers_of_contexts_that_do_not_fit_are_refused(n_contexts):
+    with pytest.raises(ValueError, match=r"expected n_contexts >= 0, .* of 5 rows in all, got"):
+        ContextWeights(np.zeros((5, 2)), n_contexts)
+
+
+@pytest.mark.parametrize("rows", [np.zeros(5), np.zeros((1, 1, 5, 2)), [["a"]] * 5])
+def test_rows_that_are_none_are_refused(rows):
+    with pytest.raises(ValueError, match="expected real rows of shape"):
+        ContextWeights(rows, [2, 3])
+
+
+def test_lists_are_taken():
+    weights = ContextWeights([[1.0], [2.0], [3.0]], [1, 2])
+    assert_array_equal(weights, [[[1.0], [0.0]], [[2.0], [3.0]]])
+    assert_array_equal(weights.of_unit(1), [[2.0], [3.0]])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        gated.canonical,
+        gated.predictors,
+        gated.free_predictors,
+        norms.predictor_rms_norm,
+        norms.predictor_l2_norm,
+        norms.PredictorL2().value,
+        norms.PredictorL2().dual,
+        norms.PredictorL2().canonical,
+        norms.PredictorL2().extreme_point,
+        lambda zeta: norms.PredictorL2().prox(zeta, 1.0),
+    ],
+)
+def test_what_depends_on_the_numbers_of_contexts_fills_none_up(zeta, function):
+    with pytest.raises(ValueError, match=r"units with equal numbers of contexts, .* 1 to 7"):
+        function(ContextWeights.from_array(zeta, LEVELS))
+    assert_array_equal(function(ContextWeights.from_array(zeta)), function(zeta))
+
+
 def test_weights_of_other_numbers_of_contexts(zeta):
     weights = ContextWeights.from_array(zeta, LEVELS)
     even = weights.resized(np.full(4, 7))
@@ -97,6 +191,15 @@ def test_weights_of_other_numbers_of_contexts(zeta):
     assert even.rows.shape == (28, N_FEATURES)
     assert_array_equal(even.resized(LEVELS).rows, weights.rows)
     assert weights.resized(LEVELS.copy()) is weights
+    others = np.array([1, 9, 0, 3])  # more than the largest has, and fewer
+    expected = np.zeros((4, 9, N_FEATURES))
+    for h, count in enumerate(np.minimum(others, LEVELS)):
+        expected[h, :count] = zeta[h, :count]
+    assert_array_equal(weights.resized(others), expected)
+    both = ContextWeights.from_array(np.stack([zeta, 2 * zeta]), LEVELS)
+    assert_array_equal(both.resized(others), np.stack([expected, 2 * expected]))
+    with pytest.raises(ValueError, match="expected n_contexts of 4 units, got 3"):
+        weights.resized(others[:3])
     _, uneven, filled = samples()
     assert_array_equal(evened(uneven).n_contexts, filled.n_contexts)
     assert_array_equal(evened(uneven).contexts, uneven.contexts)

@@ -160,6 +160,20 @@ def check_zeta(zeta: ArrayLike, name: str = "zeta") -> FloatArray:
     return _as_real(zeta, name, "n_units", "n_contexts", "n_features")
 
 
+def check_even(zeta: ArrayLike | ContextWeights, name: str = "zeta") -> FloatArray:
+    """Return weights as :func:`check_zeta` does, if units have equal numbers of contexts.
+
+    What depends on means over the contexts, or on their number, is another thing of an array that
+    is filled up with contexts that there are not.
+    """
+    if isinstance(zeta, ContextWeights) and len(np.unique(zeta.n_contexts)) > 1:
+        raise ValueError(
+            f"expected {name} of units with equal numbers of contexts, got {zeta!r} with "
+            f"{zeta.n_contexts.min()} to {zeta.n_contexts.max()}"
+        )
+    return check_zeta(zeta, name)
+
+
 def even_parts(zeta: ArrayLike | ContextWeights, name: str = "zeta") -> list[FloatArray]:
     """Finite weights as arrays of units with as many contexts, of three axes each.
 
@@ -390,7 +404,7 @@ def main_effects(zeta: ArrayLike | ContextWeights) -> tuple[FloatArray, Any]:
     if not isinstance(zeta, ContextWeights):
         return beta_bar, parts[0][1]
     rows = np.concatenate([own.reshape(-1, len(beta_bar)) for _, own in parts])
-    return beta_bar, ContextWeights(rows, zeta.n_contexts)
+    return beta_bar, ContextWeights.unchecked(rows, zeta.n_contexts)
 
 
 def _effects_of_even(zeta: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -437,7 +451,7 @@ def predictors(zeta: ArrayLike) -> FloatArray:
     array([[ 1.,  9.],
            [ 3., 11.]])
     """
-    zeta = check_zeta(zeta)
+    zeta = check_even(zeta)
     n_units, n_contexts, n_features = zeta.shape
     size = n_contexts**n_units * n_features
     if size > MAX_PREDICTOR_ENTRIES or n_units > MAX_UNITS_IN_PREDICTORS:
@@ -475,7 +489,7 @@ def free_predictors(zeta: ArrayLike) -> FloatArray:
     >>> free_predictors([[[1.0], [3.0]], [[0.0], [8.0]]]).ravel()
     array([1., 3., 9.])
     """
-    zeta = check_zeta(zeta)
+    zeta = check_even(zeta)
     first = zeta[:, 0].sum(axis=0)
     moved = first + (zeta[:, 1:] - zeta[:, :1])
     return np.concatenate([first[None], moved.reshape(-1, zeta.shape[2])])
@@ -697,7 +711,7 @@ def canonical(zeta: ArrayLike) -> FloatArray:
     array([[0.2, 2.2],
            [0.8, 8.8]])
     """
-    return _share_mean(*main_effects(check_zeta(zeta)))
+    return _share_mean(*main_effects(check_even(zeta)))
 
 
 def to_network(zeta: ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -95,16 +95,22 @@ class ContextWeights:
     """Weights of units of any numbers of contexts, a row for each context that there is.
 
     ``np.asarray`` gives the array of its shape, zero where a unit has fewer contexts than another.
-    Of one output they are multiplied by a number, or by one of each unit in the shape (n_units, 1,
-    1), as the array would be, and vectors of the units are added in the shape (n_units, 1,
-    n_features).
+    They are added, subtracted, multiplied and divided as the array would be, in the contexts that
+    there are: row by row with weights of the same numbers of contexts, and with numbers and arrays
+    that are the same in all contexts of a unit, such as those of shape (n_units, 1, 1) or (n_units,
+    1, n_features).
 
     Parameters
     ----------
-    rows : ndarray of shape (n_rows, n_features) or (n_outputs, n_rows, n_features)
+    rows : array-like of shape (n_rows, n_features) or (n_outputs, n_rows, n_features)
         Weights of the contexts, unit after unit.
-    n_contexts : ndarray of int of shape (n_units,)
+    n_contexts : array-like of int of shape (n_units,)
         Contexts of each unit, n_rows in all.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of contexts are no counts of these rows.
 
     Attributes
     ----------
@@ -114,8 +120,30 @@ class ContextWeights:
         Outputs if there are such in the rows, units, most contexts and features.
     """
 
-    def __init__(self, rows: FloatArray, n_contexts: NDArray[np.intp]) -> None:
-        self.rows, self.n_contexts = rows, n_contexts
+    __array_ufunc__ = None  # so that an array leaves its product with weights to them
+
+    def __init__(self, rows: ArrayLike, n_contexts: ArrayLike) -> None:
+        self.rows: FloatArray = np.asarray(rows)
+        if self.rows.ndim not in (2, 3) or self.rows.dtype.kind not in "biuf":
+            raise ValueError(
+                "expected real rows of shape (n_rows, n_features) or (n_outputs, n_rows, "
+                f"n_features), got dtype {self.rows.dtype} and shape {self.rows.shape}"
+            )
+        counts, n_rows = np.asarray(n_contexts), self.rows.shape[-2]
+        is_count = counts.ndim == 1 and counts.dtype.kind in "iu" and not np.any(counts < 0)
+        if not is_count or counts.sum() != n_rows:
+            raise ValueError(
+                f"expected n_contexts >= 0, an integer for each unit, of {n_rows} rows in all, "
+                f"got {n_contexts!r}"
+            )
+        self.n_contexts: NDArray[np.intp] = counts.astype(np.intp, copy=False)
+
+    @classmethod
+    def unchecked(cls, rows: FloatArray, n_contexts: NDArray[np.intp]) -> Self:
+        """Take rows and counts that fit, as a solve does at every step."""
+        weights = cls.__new__(cls)
+        weights.rows, weights.n_contexts = rows, n_contexts
+        return weights
 
     @classmethod
     def from_array(cls, zeta: FloatArray, n_contexts: NDArray[np.intp] | None = None) -> Self:
@@ -140,7 +168,7 @@ class ContextWeights:
         """Return those of one of several outputs."""
         if self.rows.ndim < 3:
             raise TypeError(f"expected weights of several outputs, got {self!r}")
-        return ContextWeights(self.rows[k], self.n_contexts)
+        return self.unchecked(self.rows[k], self.n_contexts)
 
     def __iter__(self) -> Iterator[ContextWeights]:
         return (self[k] for k in range(len(self)))
@@ -160,17 +188,55 @@ class ContextWeights:
         """Return the same for other numbers of contexts, zero in those to add."""
         if np.array_equal(n_contexts, self.n_contexts):
             return self
-        return ContextWeights(flattened(padded(self.rows, self.n_contexts), n_contexts), n_contexts)
+        if len(n_contexts) != len(self.n_contexts):
+            raise ValueError(
+                f"expected n_contexts of {len(self.n_contexts)} units, got {len(n_contexts)}"
+            )
+        both, units = np.minimum(n_contexts, self.n_contexts), np.arange(len(n_contexts))
+        of_both = np.repeat(units, both)
+        places = np.arange(len(of_both)) - _starts(both)[of_both]
+        rows = np.zeros((*self.rows.shape[:-2], n_contexts.sum(), self.rows.shape[-1]))
+        kept = self.rows[..., _starts(self.n_contexts)[of_both] + places, :]
+        rows[..., _starts(n_contexts)[of_both] + places, :] = kept
+        return self.unchecked(rows, n_contexts)
 
-    def __mul__(self, factors: Any) -> ContextWeights:
-        return ContextWeights(self.rows * self._of_rows(factors), self.n_contexts)
+    def __add__(self, other: Any) -> ContextWeights:
+        return self.unchecked(self.rows + self._of_rows(other), self.n_contexts)
 
-    def __add__(self, vectors: Any) -> ContextWeights:
-        return ContextWeights(self.rows + self._of_rows(vectors), self.n_contexts)
+    def __sub__(self, other: Any) -> ContextWeights:
+        return self.unchecked(self.rows - self._of_rows(other), self.n_contexts)
 
-    def _of_rows(self, of_units: Any) -> Any:
-        """Repeat what is given for each unit for its contexts; a number is for all."""
-        return np.repeat(of_units, self.n_contexts, axis=0)[:, 0] if np.ndim(of_units) else of_units
+    def __mul__(self, other: Any) -> ContextWeights:
+        return self.unchecked(self.rows * self._of_rows(other), self.n_contexts)
+
+    def __truediv__(self, other: Any) -> ContextWeights:
+        return self.unchecked(self.rows / self._of_rows(other), self.n_contexts)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def _of_rows(self, other: Any) -> NDArray[Any]:
+        """Rows of other weights, or of what is the same in all contexts of a unit."""
+        if isinstance(other, ContextWeights):
+            is_same = np.array_equal(other.n_contexts, self.n_contexts)
+            if not is_same or other.rows.shape != self.rows.shape:
+                raise ValueError(
+                    f"expected weights of shape {self.shape} and {self.n_contexts} contexts, got "
+                    f"shape {other.shape} and {other.n_contexts} contexts"
+                )
+            return other.rows
+        array = np.asarray(other)
+        shape = (1,) * (3 - array.ndim) + array.shape
+        *of_outputs, n_units, n_contexts, n_features = self.shape
+        fits = array.dtype.kind in "biuf" and len(shape) <= 3 + len(of_outputs)
+        wanted = (*of_outputs, n_units, 1, n_features)[-len(shape) :]
+        if not fits or any(own not in (1, full) for own, full in zip(shape, wanted, strict=True)):
+            raise ValueError(
+                f"expected a number, weights of {n_contexts} contexts at most for each unit, or an "
+                f"array that broadcasts to {wanted}, got {type(other).__name__} of dtype "
+                f"{array.dtype} and shape {array.shape}"
+            )
+        same = array.reshape(shape)[..., 0, :]
+        return same if shape[-3] == 1 else np.repeat(same, self.n_contexts, axis=-2)
 
     def of_unit(self, h: int) -> FloatArray:
         """Weights of one unit, a view of shape (..., its contexts, n_features)."""

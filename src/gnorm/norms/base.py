@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gnorm.gated import FloatArray, check_zeta
+from gnorm.gated import FloatArray, check_even, check_zeta
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -107,11 +107,12 @@ class Norm(_Catalogued):
     takes_outputs : bool
         Whether it is a norm of maps with several outputs as well.
     takes_rows : bool
-        Whether it also takes, and then returns, :class:`~gnorm.gates.ContextWeights`, a row for
+        Whether a sum of Euclidean norms also takes :class:`~gnorm.gates.ContextWeights`, a row for
         each context that there is: what a solver hands it where units have uneven numbers of
-        contexts. Under another norm these are filled up. A class says so where it is made, as in
-        ``class Mine(GroupNorm, takes_rows=True)``, and for itself alone: what inherits of it may
-        compute otherwise.
+        contexts. Under another norm these are filled up. Meant are `value`, `unit_norms`, `dual`,
+        `dual_norms`, and, which then return such rows, `recovered`, `canonical`, `extreme_point`
+        and `prox`. A class says so where it is made, as in ``class Mine(GroupNorm,
+        takes_rows=True)``, and for itself alone: what inherits of it may compute otherwise.
     """
 
     formula = r"R(\zeta)"
@@ -123,9 +124,15 @@ class Norm(_Catalogued):
     is_polyhedral: ClassVar[bool] = False
     takes_rows: ClassVar[bool] = False
 
-    def __init_subclass__(cls, *, takes_rows: bool = False, **options: Any) -> None:
+    def __init_subclass__(cls, *, takes_rows: bool | None = None, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls.takes_rows = takes_rows
+        # in the body of the class or behind its bases, but not what a base says of itself
+        cls.takes_rows = vars(cls).get("takes_rows", False) if takes_rows is None else takes_rows
+        if cls.takes_rows and not issubclass(cls, UnitNorm):
+            raise TypeError(
+                "expected takes_rows of a UnitNorm, which is a sum of Euclidean norms, got "
+                f"{cls.__name__}"
+            )
 
     @abstractmethod
     def value(self, zeta: ArrayLike) -> float:
@@ -240,11 +247,17 @@ class UnitNorm(Norm):
 
     def dual(self, sums: ArrayLike) -> float:
         r"""Dual norm, :math:`\max \langle \zeta, V \rangle` over zeta of norm at most 1."""
-        return float(np.max(self.dual_norms(np.asarray(sums, dtype=float))))
+        return float(np.max(self.dual_norms(self._sums(sums))))
+
+    def _sums(self, sums: ArrayLike) -> Any:
+        """Return rows to a norm that takes them, and an array to others."""
+        if not isinstance(sums, ContextWeights):
+            return np.asarray(sums, dtype=float)
+        return sums if self.takes_rows else check_even(sums, "sums")
 
     def extreme_point(self, sums: ArrayLike) -> FloatArray:
         """Weights of norm 1 that attain the dual norm: those of the kernel where it is largest."""
-        V = np.asarray(sums, dtype=float)
+        V = self._sums(sums)
         norms = self.dual_norms(V)
         point = self.recovered(V, (np.arange(len(norms)) == np.argmax(norms)).astype(float))
         length = self.value(point)

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from gnorm import kernels
-from gnorm.gated import FloatArray, canonical, check_zeta, frobenius_norms, main_effects
+from gnorm.gated import FloatArray, canonical, check_even, frobenius_norms, main_effects
 from gnorm.gating import Activations, open_counts
 from gnorm.norms.base import QuadraticNorm
 from gnorm.norms.simplex import check_threshold
@@ -79,7 +79,7 @@ class PredictorL2(QuadraticNorm):
         Spreads shrink by :math:`1 + \kappa` and the mean by :math:`1 + H \kappa`, where
         :math:`\kappa` is t over C times the norm of what is left. What units exchange stays.
         """
-        zeta, t = check_zeta(zeta), check_threshold(t)
+        zeta, t = check_even(zeta), check_threshold(t)
         n_units, n_contexts, _ = zeta.shape
         beta_bar, deviations = main_effects(zeta)
         exchanged = zeta.mean(axis=1, keepdims=True) - beta_bar / n_units
@@ -155,7 +155,7 @@ def predictor_rms_norm(zeta: ArrayLike) -> float:
     >>> round(predictor_rms_norm([[[1.0], [3.0]], [[0.0], [8.0]]]) ** 2, 12)  # 1, 9, 3, 11
     53.0
     """
-    beta_bar, deviations = main_effects(check_zeta(zeta))
+    beta_bar, deviations = main_effects(check_even(zeta))
     n_contexts = deviations.shape[1]
     mean_norm, spread = (float(frobenius_norms(a[None])[0]) for a in (beta_bar, deviations))
     return math.hypot(mean_norm, spread / math.sqrt(n_contexts))
@@ -202,7 +202,7 @@ def predictor_l2_norm(zeta: ArrayLike) -> float:
     >>> round(predictor_l2_norm([[[1.0], [3.0]], [[0.0], [8.0]]]) ** 2, 12)  # 1 + 81 + 9 + 121
     212.0
     """
-    zeta = check_zeta(zeta)
+    zeta = check_even(zeta)
     n_units, n_contexts, _ = zeta.shape
     try:
         norm = predictor_rms_norm(zeta) * float(n_contexts) ** (n_units / 2)

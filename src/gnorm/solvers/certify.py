@@ -435,7 +435,7 @@ def _rounding_of_outputs(problem: Problem, zeta: np.ndarray, n_rounded: int) -> 
     by_context = design.for_outputs(zeta, frobenius_norms).reshape(len(zeta), -1)
     # of the contexts of a unit, as many as it may open at once
     most = np.max if design.gating.opens_one else np.sum
-    parts = ContextWeights(by_context, design.gating.n_contexts).parts()
+    parts = ContextWeights.unchecked(by_context, design.gating.n_contexts).parts()
     by_unit = np.concatenate([most(part, axis=1, initial=0.0) for part in parts])
     # where contexts are one-hot, outputs are made of differences of two weights
     lengths = [3.0 * float(np.sum(own)) for own in by_unit.T]

@@ -137,7 +137,7 @@ class Design(ABC, Generic[AnyNorm]):
         """
         if self.gating.is_even:
             return rows.reshape(*self.gating.shape[1:], *rows.shape[1:])
-        return ContextWeights(rows.reshape(len(rows), -1), self.gating.n_contexts)
+        return ContextWeights.unchecked(rows.reshape(len(rows), -1), self.gating.n_contexts)
 
     def dual_norms(self, sums: np.ndarray) -> np.ndarray:
         """Dual norms of sums, one a kernel."""
