@@ -21,6 +21,7 @@ from gnorm.norms import (
     L2,
     FReLU,
     GroupNorm,
+    Norm,
     PredictorL2,
     dual_norm,
     frelu_norm,
@@ -533,7 +534,7 @@ def test_gln_norm_of_uneven_units_is_the_least_cost_over_shifts(given, seed):
 
 
 def largest_dual_value(weights, units):
-    """Maximum over the rate of what the module of the GLN norm has as its dual, to full accuracy."""
+    """Maximum of the dual over the rate, to full accuracy; no value of it is above the norm."""
     v = weights * np.sqrt([len(unit) for unit in units])
     moves = [unit - unit[0] for unit in units]
     t = [np.linalg.norm(move - move.mean(axis=0)) / math.sqrt(len(move)) for move in moves]
@@ -576,6 +577,45 @@ def test_gln_norm_of_spreads_of_any_size_beside_the_mean(given):
     assert_allclose(norm.value(zeta), expected, rtol=1e-11)
 
 
+@given(uneven_units(), st.floats(0, 20), st.booleans())
+def test_prox_of_uneven_rows_satisfies_its_optimality_condition(given, t, has_costs):
+    """What is taken off is t times a subgradient: a functional that does not see the shifts."""
+    zeta, weights = given
+    norm = GroupNorm(weights) if has_costs else GLN(weights)
+    near = norm.prox(zeta, t)
+    assert_array_equal(near.n_contexts, zeta.n_contexts)
+    off, size = zeta - near, np.abs(zeta.rows).max()
+    assert np.max(norm.dual_norms(off)) <= t + 1e-12 * size
+    reach = np.max(norm.weights(len(zeta))) * size
+    assert_allclose(
+        np.sum(off.rows * near.rows), t * norm.value(near), rtol=1e-9, atol=1e-12 * size * reach
+    )
+    if not has_costs:
+        totals = [off.of_unit(h).sum(axis=0) for h in range(len(zeta))]
+        assert_allclose(totals, np.broadcast_to(totals[0], (len(zeta), 3)), atol=1e-12 * size)
+
+
+def test_prox_of_units_without_contexts():
+    rows = np.random.default_rng(0).normal(size=(6, 2))
+    zeta, only = (ContextWeights(rows, np.array(counts)) for counts in ([0, 1, 5, 0], [1, 5]))
+    for kind in (GroupNorm, GLN):
+        near = kind((3.0, 1.0, 2.0, 0.5)).prox(zeta, 0.3)
+        assert_allclose(near.rows, kind((1.0, 2.0)).prox(only, 0.3).rows, atol=1e-14)
+
+
+@given(uneven_units())
+def test_extreme_points_of_uneven_rows(given):
+    """Of rows they attain the dual norm where the functional does not see the shifts."""
+    zeta, weights = given
+    means = np.stack([zeta.of_unit(h).sum(axis=0) for h in range(len(zeta))])
+    V = zeta + ((means[0] - means) / zeta.n_contexts[:, None])[:, None]
+    for norm in (GroupNorm(weights), GLN(weights), L2()):
+        point = norm.extreme_point(V)
+        assert_array_equal(point.n_contexts, zeta.n_contexts)
+        assert_allclose(norm.value(point), 1.0, rtol=1e-12)
+        assert_allclose(np.sum(point.rows * V.rows), norm.dual(V), rtol=1e-9)
+
+
 def test_even_rows_are_the_array():
     array = random_zeta((4, 3, 2))
     rows, shares = ContextWeights.from_array(array), np.array([0.5, 0.0, 0.2, 0.3])
@@ -586,6 +626,25 @@ def test_even_rows_are_the_array():
         assert_allclose(norm.dual_norms(rows), norm.dual_norms(array), rtol=1e-12)
         assert_allclose(norm.canonical(rows), norm.canonical(array), atol=1e-12)
         assert_allclose(norm.recovered(rows, shares), norm.recovered(array, shares), atol=1e-12)
+        assert_allclose(norm.prox(rows, 0.7), norm.prox(array, 0.7), atol=1e-12)
+        assert_allclose(norm.extreme_point(rows), norm.extreme_point(array), atol=1e-12)
+
+
+def test_a_class_says_itself_whether_it_takes_rows():
+    class Behind(GroupNorm, takes_rows=True): ...
+
+    class Inside(GroupNorm):
+        takes_rows = True
+
+    class Heir(Inside): ...
+
+    class Neither(GroupNorm, takes_rows=False): ...
+
+    kinds = (Behind, Inside, Heir, Neither)
+    assert [kind.takes_rows for kind in kinds] == [True, True, False, False]
+    with pytest.raises(TypeError, match=r"expected takes_rows of a UnitNorm, .* got Wrong"):
+
+        class Wrong(Norm, takes_rows=True): ...
 
 
 @pytest.mark.parametrize("weights", [None, (3.0, 1.0, 2.0, 0.5)])

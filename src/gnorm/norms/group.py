@@ -101,10 +101,11 @@ class GroupNorm(WeightedUnits, UnitNorm, takes_rows=True):
 
     def prox(self, zeta: ArrayLike, t: float) -> FloatArray:
         """Proximal map of t times the norm: every unit shrinks by t times its weight."""
-        zeta, t = check_zeta(zeta), check_threshold(t)
-        norms = frobenius_norms(zeta)
-        left = np.maximum(norms - t * self.weights(len(zeta)), 0.0)
-        return (left / np.where(norms > 0, norms, 1.0))[:, None, None] * zeta
+        given: Any = zeta if isinstance(zeta, ContextWeights) else check_zeta(zeta)
+        norms, t = unit_norms(given), check_threshold(t)
+        left = np.maximum(norms - t * self.weights(len(norms)), 0.0)
+        shrunk: FloatArray = (left / np.where(norms > 0, norms, 1.0))[:, None, None] * given
+        return shrunk
 
     def network(self, shape: tuple[int, ...]) -> Network:
         r"""Read-out :math:`u_h` and input weights :math:`a_h` of each unit, :math:`w_h u_h a_h`."""

@@ -76,9 +76,10 @@ class L2(QuadraticNorm, takes_rows=True):
 
     def prox(self, zeta: ArrayLike, t: float) -> FloatArray:
         """Proximal map of t times the norm: all weights shrink together."""
-        zeta, t = check_weights(zeta), check_threshold(t)
-        norm = self.value(zeta)
-        return zeta * (max(norm - t, 0.0) / norm if norm > 0 else 0.0)
+        given: Any = zeta if isinstance(zeta, ContextWeights) else check_weights(zeta)
+        norm, t = self.value(given), check_threshold(t)
+        shrunk: FloatArray = given * (max(norm - t, 0.0) / norm if norm > 0 else 0.0)
+        return shrunk
 
     def expression(self, zeta: Any) -> cp.Expression:
         """Compose the norm of atoms of cvxpy."""
