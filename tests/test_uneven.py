@@ -28,7 +28,7 @@ from gnorm import (
 from gnorm.gates import CategoryGates, JoinedGates, OpenContexts, OpenGates, SelectedGates
 from gnorm.gating import ContextWeights, even_runs, evened, flattened, padded
 from gnorm.selection import UnitSelectionCV
-from gnorm.solvers import NotSeparableError
+from gnorm.solvers import NotSeparableError, Status
 from gnorm.solvers.design import make_design
 from gnorm.solvers.separation import gated_features
 
@@ -318,6 +318,18 @@ def test_descent_of_uneven_units(norm, loss):
     assert found.weights.rows.shape == expected.weights.rows.shape
     assert_allclose(found.norm, expected.norm, rtol=1e-2)
     assert_allclose(found.primal_value, expected.primal_value, rtol=2e-5)
+
+
+@pytest.mark.parametrize("size", [1e-8, 3e-8, 1e-7])
+def test_small_effects_of_the_cheapest_unit_are_certified(size):
+    """The unit of two levels takes the mean, of which its spread is hardly a part."""
+    random, levels = np.random.default_rng(0), [2, 3]
+    contexts, X = random.integers(0, levels, size=(300, 2)), random.normal(size=(300, 2))
+    effects = size * (2 * contexts[:, 0] - 1) + 0.5 * (contexts[:, 1] - 1)
+    y = X[:, 0] * (1 + effects)
+    found = solve(X, y, OpenContexts(contexts, levels), loss="squared_error", C=1e6, tol=1e-8)
+    assert found.status is Status.OPTIMAL
+    assert found.duality_gap <= 1e-8
 
 
 def test_the_norm_of_a_solution_is_that_of_its_rows():

@@ -202,24 +202,18 @@ def _shares_of_mean(t: np.ndarray, v: np.ndarray, total: float) -> np.ndarray:
         # parts of the mean, of kappa times its length, which is of the scale of the spreads
         return least * own_t / np.hypot(total * own_gaps, own_v * scaled)
 
+    def excess(scaled: float) -> float:
+        return 1.0 / float(np.sum(taken(scaled))) - 1.0  # linear where all weights are equal
+
     # All x_h are at most t_h / kappa, and those of the least weight just that. Where kappa is lost
     # to rounding beside the gaps of all others, these take what they take at zero.
-    is_dear = own_gaps > 0
-    rounding = 1e-9 * total * float(np.min(own_gaps[is_dear] / own_v[is_dear], initial=np.inf))
-    start = max(
-        float(np.sum(t[is_least])), rounding if is_dear.any() else 0.0, np.finfo(float).tiny
-    )
+    tiny = float(np.finfo(float).tiny)
+    scaled, is_dear = max(float(np.sum(t[is_least])), tiny), own_gaps > 0
+    if is_dear.any():
+        scaled = max(scaled, 1e-9 * total * float(np.min(own_gaps[is_dear] / own_v[is_dear])))
+    if np.sum(taken(scaled)) > 1:
+        scaled = brentq(excess, scaled, 2.0 * float(np.sum(t)), xtol=tiny, maxiter=2000)
     x = np.zeros(len(t))
-    scaled = start
-    if np.sum(taken(start)) > 1:
-        end = 2.0 * float(np.sum(t))
-        scaled = brentq(
-            lambda scaled: 1.0 / float(np.sum(taken(scaled))) - 1.0,
-            start,
-            end,
-            xtol=np.finfo(float).tiny,
-            maxiter=2000,
-        )
     x[has_spread] = taken(scaled)
     # what is left, at no further cost to units of the least weight, like their spreads
     of_least = t[is_least] if np.any(t[is_least]) else np.ones(np.count_nonzero(is_least))
