@@ -595,12 +595,13 @@ def test_prox_of_uneven_rows_satisfies_its_optimality_condition(given, t, has_co
         assert_allclose(totals, np.broadcast_to(totals[0], (len(zeta), 3)), atol=1e-12 * size)
 
 
-def test_prox_of_units_without_contexts():
+@pytest.mark.parametrize("t", [0.0, 0.3, 9.0])
+def test_prox_of_units_without_contexts(t):
     rows = np.random.default_rng(0).normal(size=(6, 2))
     zeta, only = (ContextWeights(rows, np.array(counts)) for counts in ([0, 1, 5, 0], [1, 5]))
     for kind in (GroupNorm, GLN):
-        near = kind((3.0, 1.0, 2.0, 0.5)).prox(zeta, 0.3)
-        assert_allclose(near.rows, kind((1.0, 2.0)).prox(only, 0.3).rows, atol=1e-14)
+        near = kind((3.0, 1.0, 2.0, 0.5)).prox(zeta, t)
+        assert_allclose(near.rows, kind((1.0, 2.0)).prox(only, t).rows, atol=1e-14)
 
 
 @given(uneven_units())

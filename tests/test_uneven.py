@@ -161,6 +161,10 @@ def test_lists_are_taken():
     weights = ContextWeights([[1.0], [2.0], [3.0]], [1, 2])
     assert_array_equal(weights, [[[1.0], [0.0]], [[2.0], [3.0]]])
     assert_array_equal(weights.of_unit(1), [[2.0], [3.0]])
+    whole = ContextWeights([[1], [2], [4]], [1, 2])
+    beta_bar, deviations = gated.main_effects(whole)
+    assert_array_equal(beta_bar, [4.0])
+    assert_array_equal(deviations.rows, [[0.0], [-1.0], [1.0]])
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,8 @@ class ContextWeights:
                 f"expected n_contexts >= 0, an integer for each unit, of {n_rows} rows in all, "
                 f"got {n_contexts!r}"
             )
+        if self.rows.dtype.kind != "f":
+            self.rows = self.rows.astype(np.float64)
         self.n_contexts: NDArray[np.intp] = counts.astype(np.intp, copy=False)
 
     @classmethod

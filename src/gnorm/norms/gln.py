@@ -105,12 +105,12 @@ class GLN(GroupNorm, takes_rows=True):
     def _mean_weights(self, zeta: Any) -> tuple[np.ndarray, np.ndarray]:
         """Count the contexts of each unit, and find its weight v in a norm of means.
 
-        Of a unit without contexts v is infinite: there is none that a part of the mean could be in.
+        Of a unit without contexts it is above all others, so that this takes no part of the mean.
         """
         is_rows = isinstance(zeta, ContextWeights)
         n_contexts = zeta.n_contexts if is_rows else np.full(len(zeta), zeta.shape[1])
         v = self.weights(len(n_contexts)) * np.sqrt(n_contexts)
-        return n_contexts, np.where(n_contexts > 0, v, np.inf)
+        return n_contexts, np.where(n_contexts > 0, v, 2.0 * np.max(v))
 
     def prox(self, zeta: ArrayLike, t: float) -> FloatArray:
         r"""Proximal map of t times the norm.
