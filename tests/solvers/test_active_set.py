@@ -253,7 +253,7 @@ def test_single_precision_that_stalls_does_not_end_the_path():
     gates = HyperplaneGates(10, 2, random_state=0).fit(X).transform(X)
     solution = max_margin(X, y, gates, 1e5, method="working-set")
     assert solution.duality_gap <= 1e-6
-    assert solution.n_iter < 50
+    assert solution.n_iter < 60
 
 
 def test_double_precision_where_single_stalls(monkeypatch):
