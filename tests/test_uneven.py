@@ -638,3 +638,14 @@ def test_arrays_of_weights_are_not_to_be_written_to(levels):
     model.set_params(intercept_scaling=100.0)
     assert_array_equal(model.context_intercepts_, before)
     assert np.array(model.zeta_).flags.writeable
+
+
+def test_rows_are_compared_and_subtracted_as_the_array_is():
+    zeta = np.arange(12.0).reshape(2, 3, 2)
+    weights = ContextWeights.from_array(zeta)
+    assert np.all(weights == zeta)
+    assert np.all(zeta == weights)
+    assert not np.any(weights != zeta)
+    assert_array_equal(np.asarray(1 - weights), 1 - zeta)
+    assert_array_equal(np.asarray(-weights), -zeta)
+    assert_array_equal(np.abs(weights), zeta)

@@ -120,7 +120,7 @@ class ContextWeights:
         Outputs if there are such in the rows, units, most contexts and features.
     """
 
-    __array_ufunc__ = None  # so that an array leaves its product with weights to them
+    __array_priority__ = 1000.0  # so that an array leaves its product with weights to them
 
     def __init__(self, rows: ArrayLike, n_contexts: ArrayLike) -> None:
         self.rows: FloatArray = np.asarray(rows)
@@ -188,6 +188,7 @@ class ContextWeights:
 
     def resized(self, n_contexts: NDArray[np.intp]) -> ContextWeights:
         """Return the same for other numbers of contexts, zero in those to add."""
+        n_contexts = np.asarray(n_contexts)
         if np.array_equal(n_contexts, self.n_contexts):
             return self
         if len(n_contexts) != len(self.n_contexts):
@@ -215,6 +216,20 @@ class ContextWeights:
         return self.unchecked(self.rows / self._of_rows(other), self.n_contexts)
 
     __radd__, __rmul__ = __add__, __mul__
+
+    def __neg__(self) -> ContextWeights:
+        return self.unchecked(-self.rows, self.n_contexts)
+
+    def __rsub__(self, other: Any) -> ContextWeights:
+        return -self + other
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> Any:
+        return np.asarray(self) == np.asarray(other)
+
+    def __ne__(self, other: object) -> Any:
+        return np.asarray(self) != np.asarray(other)
 
     def _of_rows(self, other: Any) -> NDArray[Any]:
         """Rows of other weights, or of what is the same in all contexts of a unit."""

@@ -275,6 +275,30 @@ def test_double_precision_where_single_stalls(monkeypatch):
     assert primal - dual <= 1e-6 * primal
 
 
+def test_an_interrupt_in_double_precision_keeps_what_single_has(monkeypatch):
+    monkeypatch.setattr(rounds, "FEW", 50)
+    problem = noisy_problem(n_samples=600)
+    factor, gaps = SampleSystem.factor, []
+
+    def no_factor_of_the_last(system, state):
+        if system.precision is np.float64:
+            raise KeyboardInterrupt
+        return state.complementarity() >= 1e-4 and factor(system, state)
+
+    def noted(problem, point, tol):
+        gaps.append(certify(problem, point, tol).gap)
+        return certify(problem, point, tol)
+
+    monkeypatch.setattr(SampleSystem, "factor", no_factor_of_the_last)
+    monkeypatch.setattr(rounds, "certify", noted)
+    design = problem.design
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        solution = max_margin(design.X, problem.y, design.activations, method="working-set")
+    assert solution.status is Status.INTERRUPTED
+    assert_allclose(solution.duality_gap, min(gaps), rtol=1e-6)
+    assert solution.duality_gap < 0.1
+
+
 def test_scan_takes_the_outputs_that_are_known(monkeypatch):
     problem = noisy_problem(n_samples=500)
     scans = []

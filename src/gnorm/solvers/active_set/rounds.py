@@ -36,7 +36,7 @@ from gnorm.solvers.interior.follow import CentralPath
 from gnorm.solvers.interior.samples import SampleSystem
 from gnorm.solvers.interior.state import State
 from gnorm.solvers.memory import DOUBLE_BYTES, Memory
-from gnorm.solvers.problem import Problem
+from gnorm.solvers.problem import Point, Problem
 from gnorm.solvers.run import Run
 from gnorm.solvers.solution import NotSeparableError, Status
 
@@ -48,11 +48,11 @@ _LOOSE_NEAR = 5e-3  # ... after a warm start
 _MANY = 0.05  # share of missed samples in a set that is then solved loosely once more
 _ROUNDING = 1e-4  # depth up to which a pinned sample may be wrong in single precision
 _DOUBLE = 12_000  # samples of a set up to which a factor in double is quicker than refinement
+_IDLE = 3  # rounds without an iteration, one after another, by which the sets go in circles
 _OUTGROWN = 2.0  # growth of the largest squared norm at which new samples undo the path
 _LENGTHS = (10.0, 1.0, 0.1, 0.01)  # at most, of their coefficients, in units of the mean one
 _SLACK = 2e-8  # how much further single precision goes, which does not see its error of the gap
 _FIRST_ITERATIONS = 15  # most to the loose gap before a warm start counts as a bad one
-_IDLE = 3  # rounds without an iteration, one after another, by which the sets go in circles
 _ROUNDS_NEAR = 8  # most rounds before it does
 
 
@@ -81,9 +81,11 @@ def solve_by_active_set(problem: Problem, run: Run) -> Certificate:
     # come out the same whatever was solved before.
     problem = replace(problem, design=problem.design.copied())
     start = cold_start(problem, memory)
-    solved = _Rounds(problem, run, memory, start, PinnedSums()).solve()
+    rounds = _Rounds(problem, run, memory, start, PinnedSums())
+    solved = rounds.solve()
     if solved is None:
-        solved = _Rounds(problem, run, memory, everything(problem), PinnedSums()).solve()
+        rounds = _Rounds(problem, run, memory, everything(problem), PinnedSums(), best=rounds.best)
+        solved = rounds.solve()
     assert solved is not None
     return solved
 
@@ -132,6 +134,7 @@ class _Rounds:
         pinned_sums: PinnedSums,
         *,
         is_warm: bool = False,
+        best: Certificate | None = None,
     ) -> None:
         self.problem, self.run, self.memory, self.start = problem, run, memory, start
         self.pinned_sums = pinned_sums
@@ -140,7 +143,7 @@ class _Rounds:
         self.outputs: np.ndarray | None = None
         self.mark: _Mark | None = None
         self.phase = _Phase.FINAL if start.is_certain else _Phase.LOOSE
-        self.best: Certificate | None = None
+        self.best = best
         self.is_double = False
 
     def solve(self) -> Certificate | None:
@@ -166,12 +169,16 @@ class _Rounds:
                 status = self._finished(path)
             if status is None:
                 continue
-            if status is Status.STALLED and not path.system.refines:
-                self.is_double = True
-                continue
-            if status is Status.STALLED:
+            if status is not Status.STALLED:
+                return self._best_with(path, status)
+            if self.is_warm and self.mark is None:  # a bad start
+                return None
+            # what there is, is not to be lost
+            if self._certified(path, status).gap <= self.run.tol:
+                return self._best_with(path, Status.OPTIMAL)
+            if path.system.refines:
                 return self._given_up()
-            return self._best_with(path, status)
+            self.is_double = True
         return self.best
 
     # -- rounds ----------------------------------------------------------------------------------
@@ -191,7 +198,13 @@ class _Rounds:
             return None
         path = CentralPath(system, state, self.run)
         sets = self.sets
-        self.run.best_so_far = lambda status: sets.on_all(path.point(status))
+
+        def best_so_far(status: Status) -> Point:
+            if self.best is not None and self.best.gap <= path.gap:
+                return replace(self.best.point, status=status)
+            return sets.on_all(path.point(status))
+
+        self.run.best_so_far = best_so_far
         return path
 
     def _first_state(self, system: SampleSystem) -> State:
@@ -262,8 +275,6 @@ class _Rounds:
             slack = _SLACK if path.system.is_rough else 0.0
             status = self._followed(path, max(tol - slack, 0.5 * tol))
             if status is not Status.OPTIMAL:
-                if status is Status.STALLED and not path.system.refines:
-                    self._certified(path, status)  # what there is, is not to be lost
                 return status
             certificate = self._certified(path, status)
             if certificate.gap <= tol:

@@ -88,7 +88,11 @@ def everything(problem: Problem) -> Start:
     """Begin with all samples."""
     n_samples = len(problem.y)
     sets = Sets.of_free(np.arange(n_samples), n_samples)
-    return Start(sets, None, lambda system: system.start(), is_certain=True)
+    return Start(sets, None, _from_nothing, is_certain=True)
+
+
+def _from_nothing(system: SampleSystem) -> State:
+    return system.start()
 
 
 def may_be_all(problem: Problem, memory: Memory) -> bool:
@@ -117,11 +121,12 @@ def cold_start(problem: Problem, memory: Memory) -> Start:
     is_pinned = (depth >= _DEEP) & is_there
     sets = Sets(~is_pinned, np.where(is_pinned, named, 0.0)).with_some_free(depth)
     if can_be_all and np.count_nonzero(sets.is_free) > _MOST * n_samples:
-        return everything(problem)  # a ridge regression is the better start of so many
+        # a ridge regression is the better start of so many
+        return Start(Sets.of_free(np.arange(n_samples), n_samples), None, _from_nothing)
     coef = guess.coef[sets.free]
     typical = float(np.mean(np.abs(coef)))
     if not typical > 0:
-        return Start(sets, None, lambda system: system.start())
+        return Start(sets, None, _from_nothing)
     return Start(sets, typical, lambda system: system.start(coef))
 
 

@@ -107,8 +107,8 @@ class CentralPath:
         """Iterate until the gap is met, or no further.
 
         Each iteration is: stop if the gap is met, look for a proof of inseparability, give up or
-        go over to more digits after a stall, factorise, step, evaluate. A stall in few digits is
-        seen at once, and the path goes on in more from where it stands.
+        refine steps after a stall, factorise, step, evaluate. A stall in few digits is seen soon,
+        also where it is another system that has more.
 
         Parameters
         ----------

@@ -371,7 +371,7 @@ class SampleSystem(NewtonSystem):
 
     @property
     def has_more_digits(self) -> bool:
-        """Whether steps are not refined, or a system in double precision may be."""
+        """Whether steps can still be refined, here or in a system in double precision."""
         return not (self.refines and self.is_refined)
 
     def escalate(self, state: State) -> State | None:
