@@ -165,6 +165,8 @@ class _Rounds:
                 if status is Status.OPTIMAL:
                     self._scan(path)
                     continue
+                if status is Status.STALLED and not self.is_warm:
+                    self._certified(path, status)  # what there is, is not to be lost
             else:
                 status = self._finished(path)
             if status is None:
@@ -173,8 +175,7 @@ class _Rounds:
                 return self._best_with(path, status)
             if self.is_warm and self.mark is None:  # a bad start
                 return None
-            # what there is, is not to be lost
-            if self._certified(path, status).gap <= self.run.tol:
+            if self.best is not None and self.best.gap <= self.run.tol:
                 return self._best_with(path, Status.OPTIMAL)
             if path.system.refines:
                 return self._given_up()
@@ -275,6 +276,8 @@ class _Rounds:
             slack = _SLACK if path.system.is_rough else 0.0
             status = self._followed(path, max(tol - slack, 0.5 * tol))
             if status is not Status.OPTIMAL:
+                if status is Status.STALLED:
+                    self._certified(path, status)
                 return status
             certificate = self._certified(path, status)
             if certificate.gap <= tol:
