@@ -68,6 +68,27 @@ def absolute(n_samples, n_units, C):
     return timed(lambda: solve_loss(X, y, activations, loss="absolute_error", C=C, tol=1e-6))
 
 
+def absolute_of_few_columns():
+    """Absolute error of a table of few columns at a large weight, of targets with heavy tails."""
+    from gnorm import solve as solve_loss
+
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(2500, 39)), np.ones(2500)])
+    activations = HyperplaneGates(30, 2, random_state=0).fit_transform(X)
+    f = np.abs(X @ rng.normal(size=40)) - np.abs(X @ rng.normal(size=40))
+    y = f / f.std() + 0.3 * rng.standard_t(2, size=2500)
+    return timed(lambda: solve_loss(X, y, activations, loss="absolute_error", C=1e3, tol=1e-6))
+
+
+def hard_margin_of_few_columns():
+    """Hard margin of labels that a gated map of the same gates gives."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(4000, 11)), np.ones(4000)])
+    activations = HyperplaneGates(10, 2, random_state=0).fit_transform(X)
+    f = np.einsum("nhc,hcd,nd->n", activations, rng.normal(size=(10, 2, 12)), X)
+    return timed(lambda: max_margin(X, np.where(f > 0, 1.0, -1.0), activations, tol=1e-6))
+
+
 def rival(make, C, tol):
     return solve(lambda: make()[0], C, tol)
 
@@ -145,6 +166,8 @@ ROWS = {
     "soft-5000": partial(mnist, 5000, 10, 2, 1.0),
     "soft-10000": partial(mnist, 10_000, 10, 2, 1.0),
     "absolute-5000": partial(absolute, 5000, 20, 1.0),
+    "few-absolute": absolute_of_few_columns,
+    "few-hard": hard_margin_of_few_columns,
     "rivals-small": partial(
         rival, partial(bench_rivals.digits, 500, 50, "FReLU", pool=4), np.inf, 1e-6
     ),

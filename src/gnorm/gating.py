@@ -223,8 +223,6 @@ class ContextWeights:
     def __rsub__(self, other: Any) -> ContextWeights:
         return -self + other
 
-    __hash__ = object.__hash__
-
     def __eq__(self, other: object) -> Any:
         return np.asarray(self) == np.asarray(other)
 

@@ -104,7 +104,7 @@ def test_products_of_several_outputs(is_sparse, is_one_hot):
     activations = activations if is_one_hot else activations[:, :, :1]
     design = make_design(Nuclear(), csr_matrix(X) if is_sparse else X, activations)
     rng = np.random.default_rng(0)
-    zeta, b = rng.normal(size=design.zeta_shape(4)), rng.normal(size=(len(X), 4))
+    zeta, b = rng.normal(size=design.rows_shape(4)), rng.normal(size=(len(X), 4))
     values, sums = design.decision_values(zeta), design.of_units(design.sums(b))
     for k in range(4):
         expected = gated.decision_values(X, activations, design.of_units(zeta)[..., k])

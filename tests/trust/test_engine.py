@@ -351,7 +351,7 @@ def stalling(monkeypatch):
 
     def stall(problem, run):
         given.append(problem)
-        zeta = np.zeros(problem.design.zeta_shape(1))
+        zeta = np.zeros(problem.design.rows_shape(1))
         run.best_so_far = lambda status: Point(0 * problem.y, zeta, status, 1)
         return certify(problem, run.best_so_far(Status.STALLED))
 

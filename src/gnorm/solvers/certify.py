@@ -144,7 +144,7 @@ class Certificate:
 
     Attributes
     ----------
-    zeta : ndarray of the shape that `Design.zeta_shape` says
+    zeta : ndarray of the shape that `Design.rows_shape` says
         Primal point.
     outputs : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Its values.
@@ -283,7 +283,7 @@ class _Primal:
     ----------
     problem : Problem
         The problem.
-    zeta : ndarray of the shape that `Design.zeta_shape` says
+    zeta : ndarray of the shape that `Design.rows_shape` says
         Unit weights.
     outputs, error, ulp : ndarray, default=None
         Their values, a bound of the errors of these, and one of what it adds to round the weights
@@ -363,7 +363,7 @@ class _Dual:
         The problem.
     b : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Point of the domain.
-    sums : ndarray of the shape that `Design.zeta_shape` says
+    sums : ndarray of the shape that `Design.rows_shape` says
         :math:`V(b)`.
     error : float
         Bound of the rounding errors of these, in the dual norm.
@@ -478,5 +478,5 @@ def _accurate_sums(problem: Problem, coef: np.ndarray) -> tuple[np.ndarray, np.n
         return accurate_sums(problem.design, coef)
     found = [accurate_sums(problem.design, column) for column in coef.T]
     sums, error = (np.stack(columns, axis=-1) for columns in zip(*found, strict=True))
-    shape = problem.design.zeta_shape(problem.n_outputs)
+    shape = problem.design.rows_shape(problem.n_outputs)
     return sums.reshape(shape), error.reshape(len(error), -1)

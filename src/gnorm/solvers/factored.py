@@ -66,12 +66,12 @@ class _Descent:
 
     def __init__(self, problem: Problem, run: Run, rank: int) -> None:
         design = problem.design
-        self.shape_of_point = design.zeta_shape(problem.n_outputs)
+        self.shape_of_point = design.rows_shape(problem.n_outputs)
         if not isinstance(design, FeatureDesign):
             # of all outputs at once products are several times faster
             design = FeatureDesign(design.norm, design.X, design.activations)
         self.design, self.problem, self.run, self.norm = design, problem, run, design.norm
-        self.shape = design.zeta_shape(problem.n_outputs)
+        self.shape = design.rows_shape(problem.n_outputs)
         n_contexts, units = design.gating.n_contexts, design.gating.units
         self.n_rows = self.n_matrices = self.full_rank = 0
         self.alike: list[tuple[slice, slice, tuple[int, int]]] = []  # rows, matrices, their shape

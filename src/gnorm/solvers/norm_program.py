@@ -46,7 +46,7 @@ class NormProblem(LossProblem):
     def __init__(self, problem: Problem, rate: cp.Parameter | None = None) -> None:
         design = problem.design
         assert isinstance(design, FeatureDesign)
-        self._shape = design.zeta_shape(problem.n_outputs)
+        self._shape = design.rows_shape(problem.n_outputs)
         scale = 2.0 * lower_bound(problem)
         features = design.features()
         self.weights = cp.Variable((features.shape[1], problem.n_outputs), name="weights")

@@ -60,7 +60,7 @@ class Pairs:
 
     def zeta(self, zeta: np.ndarray) -> np.ndarray:
         """Return unit weights in the shape that the design of the outputs gives them."""
-        return zeta.reshape(self.original.design.zeta_shape(self.original.n_outputs))
+        return zeta.reshape(self.original.design.rows_shape(self.original.n_outputs))
 
     def certified(self, certificate: Certificate, tol: float) -> Certificate:
         """Evaluate a solution of the margins on the outputs."""

@@ -83,7 +83,7 @@ class Problem:
 
     def nothing(self, n_iter: int = 0) -> Point:
         """Return the predictor of zeros, where there is nothing else after so many iterations."""
-        zeta = np.zeros(self.design.zeta_shape(self.n_outputs))
+        zeta = np.zeros(self.design.rows_shape(self.n_outputs))
         return Point(self.zero_outputs, zeta, Status.STALLED, n_iter)
 
     @cached_property

@@ -8,9 +8,10 @@ certificate over all samples is the last scan: if it finds still more, the path 
 the loose gap, until the gap over all samples is met.
 
 Newton matrices are in single precision at first, which halves the time and the memory. Where that
-does not reach a gap, the path is taken up again in double precision, at the loose gap: from where
-single precision has left it, slacks and products would have to be set apart first, and steps be
-short. Where the set is too large for that, it goes on from there by conjugate gradients.
+does not reach a gap, the path is taken up again in double precision, at the loose gap or, before
+there was one, at the start: from where single precision has left it, slacks and products would have
+to be set apart first, and steps be short. Where the set is too large for a matrix in double, the
+path goes on by conjugate gradients.
 """
 
 from __future__ import annotations
@@ -145,39 +146,24 @@ class _Rounds:
         self.phase = _Phase.FINAL if start.is_certain else _Phase.LOOSE
         self.best = best
         self.is_double = False
+        self.n_idle = 0  # rounds without an iteration, up to now
 
     def solve(self) -> Certificate | None:
         """Go round until the gap over all samples is met; None if it is better to begin anew."""
-        loose = max(self.run.tol, _LOOSE_NEAR if self.is_warm else _LOOSE)
-        n_idle = 0
         for n_rounds in range(self.run.max_iter + 1):
             if self.is_warm and n_rounds == _ROUNDS_NEAR:
                 return None
-            before = self.run.n_iter
             path = self._entered()
-            if path is None:
+            if path is None or self.n_idle == _IDLE:
                 return self._given_up()
-            if self.phase is _Phase.LOOSE:
-                status: Status | None = self._followed(path, loose)
-                n_idle = n_idle + 1 if self.run.n_iter == before else 0
-                if n_idle == _IDLE:
-                    return self._given_up()
-                if status is Status.OPTIMAL:
-                    self._scan(path)
-                    continue
-                if status is Status.STALLED and not self.is_warm:
-                    self._certified(path, status)  # what there is, is not to be lost
-            else:
-                status = self._finished(path)
+            is_loose = self.phase is _Phase.LOOSE
+            status = self._searched(path) if is_loose else self._finished(path)
             if status is None:
                 continue
             if status is not Status.STALLED:
                 return self._best_with(path, status)
-            if self.is_warm and self.mark is None:  # a bad start
-                return None
-            if self.best is not None and self.best.gap <= self.run.tol:
-                return self._best_with(path, Status.OPTIMAL)
-            if path.system.refines:
+            is_bad_start = self.is_warm and self.mark is None
+            if is_bad_start or path.system.refines:
                 return self._given_up()
             self.is_double = True
         return self.best
@@ -251,11 +237,18 @@ class _Rounds:
         is_bad_start = status is Status.MAX_ITER and not self.run.is_spent
         return Status.STALLED if is_bad_start else status
 
-    def _scan(self, path: CentralPath) -> None:
-        """Look at all samples at a loose end, and exchange those that are in the wrong set."""
-        self.mark = _Mark(path.state, self.sets)
-        outputs = self._outputs(path)
-        self._exchange(outputs, path.state)
+    def _searched(self, path: CentralPath) -> Status | None:
+        """Follow the path to the loose gap, and exchange samples; None to go round again."""
+        before = self.run.n_iter
+        status = self._followed(path, max(self.run.tol, _LOOSE_NEAR if self.is_warm else _LOOSE))
+        self.n_idle = self.n_idle + 1 if self.run.n_iter == before else 0
+        if status is Status.OPTIMAL:
+            self.mark = _Mark(path.state, self.sets)
+            self._exchange(self._outputs(path), path.state)
+            return None
+        if status is Status.STALLED and not self.is_warm:  # what there is, is not to be lost
+            self._certified(path, status)
+        return status
 
     def _exchange(self, outputs: np.ndarray, state: State | None) -> None:
         assert self.mark is not None
@@ -275,9 +268,9 @@ class _Rounds:
         while True:
             slack = _SLACK if path.system.is_rough else 0.0
             status = self._followed(path, max(tol - slack, 0.5 * tol))
+            if status is Status.STALLED and self._certified(path, status).gap <= tol:
+                return Status.OPTIMAL
             if status is not Status.OPTIMAL:
-                if status is Status.STALLED:
-                    self._certified(path, status)
                 return status
             certificate = self._certified(path, status)
             if certificate.gap <= tol:

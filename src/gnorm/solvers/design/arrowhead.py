@@ -186,7 +186,7 @@ class ArrowheadFeatures:
     """
 
     def __init__(self, design: Design[Any], others: Design[Any], levels: Levels) -> None:
-        self._shape, self._levels = design.zeta_shape(1), levels
+        self._shape, self._levels = design.rows_shape(1), levels
         self._others = CodedFeatures(others)
         self._units = np.delete(np.arange(design.n_kernels), levels.unit)
         rows = design.gating.units == levels.unit

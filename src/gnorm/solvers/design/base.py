@@ -126,7 +126,7 @@ class Design(ABC, Generic[AnyNorm]):
         """Shape of the weights of so many outputs as an array."""
         return (*self.gating.shape[1:], self.n_features * n_outputs)
 
-    def zeta_shape(self, n_outputs: int) -> tuple[int, ...]:
+    def rows_shape(self, n_outputs: int) -> tuple[int, ...]:
         """Shape of the weights of so many outputs."""
         return self.n_gates, *self.array_shape(n_outputs)[2:]
 

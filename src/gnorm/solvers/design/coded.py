@@ -165,7 +165,7 @@ class CodedFeatures:
     def decoded(self, V: np.ndarray) -> np.ndarray:
         """Sums over all contexts and features of the units, zero where a unit does not see one."""
         design = self._design
-        total = np.zeros(design.zeta_shape(1))
+        total = np.zeros(design.rows_shape(1))
         for block, part in self._parts(V):
             decoded = block.design.decoded(part)
             own = np.zeros((len(decoded), design.n_features))
